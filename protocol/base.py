@@ -1,0 +1,27 @@
+"""The base of every message: frozen, strict about unknown fields, parsed once at the border."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Message(BaseModel):
+    """A value on the wire. Unknown fields are refused; JSON numbers are never taken from booleans or strings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z]{3}_[0-9a-z]{1,40}$")]
+"""An opaque sortable id with a three-letter prefix: `job_`, `tsk_`, `eng_`, `key_`."""
+
+Token = Annotated[int, Field(ge=1)]
+"""The fencing number of a lease, from one global rising sequence."""
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(ge=0)]
+RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*$", max_length=300)]
+"""A path below a job's own root: plain names joined by `/`, nowhere `.` or `..`, never absolute."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -1,0 +1,91 @@
+"""What an engine can do and how busy it is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from protocol.base import Bytes, Identifier, Message, Seconds, Token
+
+Capability = Annotated[str, Field(pattern=r"^[a-z0-9_]+:[A-Za-z0-9_.\-]{1,60}$")]
+"""`<kind>:<name>`, such as `operation:transcode`, `encoder:libx264`, `filter:zscale`."""
+
+Tag = Annotated[str, Field(pattern=r"^[a-z0-9_]+:[A-Za-z0-9_.\-]{1,60}$")]
+
+
+class PluginDescription(Message):
+    """A loaded plugin; `problem` tells why one that failed to load was left out."""
+
+    name: str
+    version: str
+    operations: tuple[str, ...] = ()
+    capabilities: tuple[Capability, ...] = ()
+    problem: str | None = None
+
+
+class Capabilities(Message):
+    """Proven, not assumed: each encoder listed encoded something on this engine."""
+
+    provided: frozenset[Capability] = frozenset()
+    supported_codecs: tuple[str, ...] = ()
+    hardware_acceleration: tuple[str, ...] = ()
+    plugins: tuple[PluginDescription, ...] = ()
+    sandbox_tier: int = 1
+
+
+class Slots(Message):
+    """Room for tasks. `encoding` and `light` are totals, the `free_` ones what is unused now."""
+
+    encoding: Annotated[int, Field(ge=0, le=1024)]
+    light: Annotated[int, Field(ge=0, le=1024)]
+    free_encoding: Annotated[int, Field(ge=0, le=1024)]
+    free_light: Annotated[int, Field(ge=0, le=1024)]
+
+
+class Load(Message):
+    """Percentages are 0 to 100."""
+
+    cpu_percent: float = 0.0
+    memory_percent: float = 0.0
+    disk_free_bytes: Bytes = 0
+    disk_free_percent: float = 100.0
+
+
+class HeldTask(Message):
+    task_id: Identifier
+    token: Token
+
+
+class RegisterRequest(Message):
+    """The first words of every start. `engine_id` and the credential in the header are given by a known engine."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$")]
+    hostname: Annotated[str, Field(max_length=253)]
+    addresses: tuple[str, ...] = ()
+    boot_id: Annotated[str, Field(min_length=8, max_length=64)]
+    version: str
+    capabilities: Capabilities
+    tags: frozenset[Tag] = frozenset()
+    slots: Slots
+    held: tuple[HeldTask, ...] = ()
+    engine_id: Identifier | None = None
+
+
+class Kept(Message):
+    """The verdict on one held attempt: keep working on it, or drop it."""
+
+    task_id: Identifier
+    token: Token
+    keep: bool
+    lease_s: Seconds = 0.0
+
+
+class RegisterReply(Message):
+    """`credential` is sent once, to a new engine; a known one keeps its own and gets None."""
+
+    engine_id: Identifier
+    credential: str | None
+    heartbeat_s: Seconds
+    lease_s: Seconds
+    held: tuple[Kept, ...] = ()

@@ -1,0 +1,173 @@
+"""Every error a caller can meet: one enum of stable codes, one table code -> status and meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    MALFORMED_JSON = "MALFORMED_JSON"
+    VALIDATION_FAILED = "VALIDATION_FAILED"
+    BODY_TOO_LARGE = "BODY_TOO_LARGE"
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    FORBIDDEN = "FORBIDDEN"
+    ROUTE_NOT_FOUND = "ROUTE_NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    JOB_NOT_FOUND = "JOB_NOT_FOUND"
+    TASK_NOT_FOUND = "TASK_NOT_FOUND"
+    ENGINE_NOT_FOUND = "ENGINE_NOT_FOUND"
+    KEY_NOT_FOUND = "KEY_NOT_FOUND"
+    FILE_NOT_FOUND = "FILE_NOT_FOUND"
+    UPLOAD_NOT_FOUND = "UPLOAD_NOT_FOUND"
+    PROFILE_NOT_FOUND = "PROFILE_NOT_FOUND"
+    PATH_NOT_ALLOWED = "PATH_NOT_ALLOWED"
+    FILE_EXISTS = "FILE_EXISTS"
+    RANGE_NOT_SATISFIABLE = "RANGE_NOT_SATISFIABLE"
+    CHECKSUM_MISMATCH = "CHECKSUM_MISMATCH"
+    LINK_INVALID = "LINK_INVALID"
+    LINK_EXPIRED = "LINK_EXPIRED"
+    INVALID_TRANSITION = "INVALID_TRANSITION"
+    STALE_LEASE = "STALE_LEASE"
+    OUTPUT_CONFLICT = "OUTPUT_CONFLICT"
+    OUTPUTS_NOT_READY = "OUTPUTS_NOT_READY"
+    IDEMPOTENCY_KEY_INVALID = "IDEMPOTENCY_KEY_INVALID"
+    IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
+    IDEMPOTENCY_IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
+    RATE_LIMITED = "RATE_LIMITED"
+    INPUT_NOT_FOUND = "INPUT_NOT_FOUND"
+    INPUT_KIND_UNSUPPORTED = "INPUT_KIND_UNSUPPORTED"
+    INPUT_FORMAT = "INPUT_FORMAT"
+    INPUT_CORRUPT = "INPUT_CORRUPT"
+    INPUT_TOO_LARGE = "INPUT_TOO_LARGE"
+    INPUT_TOO_SMALL = "INPUT_TOO_SMALL"
+    INPUT_TOO_SHORT = "INPUT_TOO_SHORT"
+    INPUT_TOO_LONG = "INPUT_TOO_LONG"
+    INPUT_NO_VIDEO = "INPUT_NO_VIDEO"
+    INPUT_LIMITS = "INPUT_LIMITS"
+    STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+    STORAGE_FULL = "STORAGE_FULL"
+    DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
+    SHUTTING_DOWN = "SHUTTING_DOWN"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+    # Why a task or a job failed; these stand inside a job, not on an HTTP answer.
+    JOB_EXPIRED = "JOB_EXPIRED"
+    TASK_TIMEOUT = "TASK_TIMEOUT"
+    TASK_MEMORY = "TASK_MEMORY"
+    TASK_DISK = "TASK_DISK"
+    TASK_POISONOUS = "TASK_POISONOUS"
+    TOOL_FAILED = "TOOL_FAILED"
+    TOOL_MISSING = "TOOL_MISSING"
+    OUTPUT_INVALID = "OUTPUT_INVALID"
+    TRANSFER_FAILED = "TRANSFER_FAILED"
+    ENGINE_DIED = "ENGINE_DIED"
+    LEASE_LOST = "LEASE_LOST"
+    PLUGIN_FAILED = "PLUGIN_FAILED"
+    PUBLISH_CONFLICT = "PUBLISH_CONFLICT"
+    STAGED_FILE_LOST = "STAGED_FILE_LOST"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """`status` is the HTTP status when the code answers a call; `meaning` says what to do about it."""
+
+    status: int
+    meaning: str
+
+
+_C = ErrorCode
+ERRORS: dict[ErrorCode, ErrorRow] = {
+    _C.MALFORMED_JSON: ErrorRow(400, "The body is not JSON. Send one JSON document in UTF-8."),
+    _C.VALIDATION_FAILED: ErrorRow(422, "A field is missing, unknown or out of range; `details.problems` names each."),
+    _C.BODY_TOO_LARGE: ErrorRow(413, "The body is larger than this call accepts."),
+    _C.UNSUPPORTED_MEDIA_TYPE: ErrorRow(415, "This call takes another Content-Type."),
+    _C.UNAUTHORIZED: ErrorRow(401, "No key, or a key that is unknown, expired or revoked. Send `X-API-Key`."),
+    _C.FORBIDDEN: ErrorRow(403, "The key lacks the scope this call needs; `details.scope` names it."),
+    _C.ROUTE_NOT_FOUND: ErrorRow(404, "There is no such route. See /openapi.json."),
+    _C.METHOD_NOT_ALLOWED: ErrorRow(405, "The route exists, but not with this method; see the `Allow` header."),
+    _C.JOB_NOT_FOUND: ErrorRow(404, "No job of yours has this id."),
+    _C.TASK_NOT_FOUND: ErrorRow(404, "There is no such task."),
+    _C.ENGINE_NOT_FOUND: ErrorRow(404, "No engine has this id. An engine that gets this registers again."),
+    _C.KEY_NOT_FOUND: ErrorRow(404, "No API key has this id."),
+    _C.FILE_NOT_FOUND: ErrorRow(404, "There is no such file."),
+    _C.UPLOAD_NOT_FOUND: ErrorRow(404, "No upload of yours has this id, or it has expired."),
+    _C.PROFILE_NOT_FOUND: ErrorRow(422, "No profile has this name; `details.known` lists those that exist."),
+    _C.PATH_NOT_ALLOWED: ErrorRow(403, "The path lies outside the roots this server may read (`inputs.allowed_roots`)."),
+    _C.FILE_EXISTS: ErrorRow(409, "The file exists already and is never overwritten."),
+    _C.RANGE_NOT_SATISFIABLE: ErrorRow(416, "The range starts behind the end of the file."),
+    _C.CHECKSUM_MISMATCH: ErrorRow(422, "The bytes that arrived are not the bytes announced. Send them again."),
+    _C.LINK_INVALID: ErrorRow(403, "The link's signature does not fit. Ask for a new link."),
+    _C.LINK_EXPIRED: ErrorRow(403, "The link has expired. Ask for a new link."),
+    _C.INVALID_TRANSITION: ErrorRow(409, "Not possible in the state the job is in; `details.state` names it."),
+    _C.STALE_LEASE: ErrorRow(409, "The lease is no longer live. The engine drops the attempt."),
+    _C.OUTPUT_CONFLICT: ErrorRow(409, "Another task of the job already made a file of that name."),
+    _C.OUTPUTS_NOT_READY: ErrorRow(409, "The job has not completed; it has no outputs yet."),
+    _C.IDEMPOTENCY_KEY_INVALID: ErrorRow(400, "An Idempotency-Key is 1 to 255 visible ASCII characters."),
+    _C.IDEMPOTENCY_MISMATCH: ErrorRow(422, "This Idempotency-Key was used with another body. Use a new key."),
+    _C.IDEMPOTENCY_IN_PROGRESS: ErrorRow(409, "The first call with this Idempotency-Key still runs. Try again."),
+    _C.RATE_LIMITED: ErrorRow(429, "Too many calls. Wait for `Retry-After` seconds."),
+    _C.INPUT_NOT_FOUND: ErrorRow(422, "The input does not exist or cannot be read."),
+    _C.INPUT_KIND_UNSUPPORTED: ErrorRow(
+        422, "This server cannot read inputs of this kind. Upload the file or give a server path."
+    ),
+    _C.INPUT_FORMAT: ErrorRow(422, "The input is not a media file this server reads."),
+    _C.INPUT_CORRUPT: ErrorRow(422, "The input is damaged: it does not decode to its end."),
+    _C.INPUT_TOO_LARGE: ErrorRow(413, "The input is larger than `inputs.max_bytes`."),
+    _C.INPUT_TOO_SMALL: ErrorRow(422, "The picture is smaller than the profile's smallest rendition needs."),
+    _C.INPUT_TOO_SHORT: ErrorRow(422, "The input is shorter than `inputs.min_duration_s`."),
+    _C.INPUT_TOO_LONG: ErrorRow(422, "The input is longer than `inputs.max_duration_s`."),
+    _C.INPUT_NO_VIDEO: ErrorRow(422, "The profile makes video, and the input has none."),
+    _C.INPUT_LIMITS: ErrorRow(422, "The input exceeds a limit on size, frame rate or number of streams."),
+    _C.STORAGE_UNAVAILABLE: ErrorRow(503, "The storage cannot be reached. Nothing was accepted; try again later."),
+    _C.STORAGE_FULL: ErrorRow(507, "The storage is full. Nothing was accepted; free some space."),
+    _C.DATABASE_UNAVAILABLE: ErrorRow(503, "The database cannot be written. Nothing was accepted; try again later."),
+    _C.SHUTTING_DOWN: ErrorRow(503, "The server is stopping. Try again in a moment."),
+    _C.INTERNAL_ERROR: ErrorRow(500, "A fault of ours. The log has it under the request id."),
+    _C.JOB_EXPIRED: ErrorRow(409, "The job was not started within its `ttl_s`."),
+    _C.TASK_TIMEOUT: ErrorRow(409, "The task ran longer than its limit."),
+    _C.TASK_MEMORY: ErrorRow(409, "The tool needed more memory than its limit."),
+    _C.TASK_DISK: ErrorRow(409, "The engine's disk filled up."),
+    _C.TASK_POISONOUS: ErrorRow(409, "The task killed several engines and is quarantined; `evidence` tells how."),
+    _C.TOOL_FAILED: ErrorRow(409, "The tool ended with an error; see the job's log."),
+    _C.TOOL_MISSING: ErrorRow(409, "The engine lost the tool it needs. Run `reelyard doctor` on it."),
+    _C.OUTPUT_INVALID: ErrorRow(409, "What the tool made failed verification and was not published."),
+    _C.TRANSFER_FAILED: ErrorRow(409, "The input could not be fetched or a result could not be stored."),
+    _C.ENGINE_DIED: ErrorRow(409, "The engine died while it ran the task."),
+    _C.LEASE_LOST: ErrorRow(409, "The engine fell silent and its lease ran out."),
+    _C.PLUGIN_FAILED: ErrorRow(409, "A plugin of the engine failed."),
+    _C.PUBLISH_CONFLICT: ErrorRow(409, "Other files stand where the job's outputs belong. Nothing was overwritten."),
+    _C.STAGED_FILE_LOST: ErrorRow(409, "A staged file is missing or damaged; the task is done again."),
+}
+
+
+class FailureClass(StrEnum):
+    """What kind of failure an attempt met, and so who pays for it."""
+
+    INPUT = "input"  # the client's file; never retried
+    POLICY = "policy"  # a rule forbids it; never retried
+    ENGINE = "engine"  # charged
+    INTERNAL = "internal"  # our own fault; charged
+    INFRA = "infra"  # network, disk, death from outside; not charged
+
+
+class ReelyardError(Exception):
+    """An error with a stable code and one clear sentence. `retry_after` is seconds."""
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str | None = None,
+        *,
+        details: dict[str, object] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.code = code
+        self.message = message or ERRORS[code].meaning
+        self.details = details or {}
+        self.retry_after = retry_after
+        super().__init__(f"{code}: {self.message}")
+
+    @property
+    def status(self) -> int:
+        return ERRORS[self.code].status

@@ -1,0 +1,248 @@
+"""Submissions and jobs as clients send and see them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, JsonValue, model_validator
+
+from protocol.base import Bytes, Identifier, Message, Seconds
+from protocol.capabilities import Capability, Tag
+from protocol.errors import ErrorCode, FailureClass
+from protocol.events import EventView
+from protocol.media import VideoInfo
+from protocol.profiles import Name
+from protocol.states import AttemptState, JobState, JobStatus, StepState, TaskKind
+
+MAX_METADATA_BYTES, MAX_METADATA_DEPTH = 65_536, 5
+Metadata = dict[str, JsonValue]
+Priority = Annotated[int, Field(ge=1, le=10)]
+
+
+def _depth(value: object) -> int:
+    match value:
+        case dict():
+            return 1 + max((_depth(v) for v in value.values()), default=0)
+        case list():
+            return 1 + max((_depth(v) for v in value), default=0)
+        case _:
+            return 0
+
+
+def _has_control(value: object) -> bool:
+    match value:
+        case str():
+            return any((ord(c) < 32 and c not in "\t\n\r") or ord(c) == 127 for c in value)
+        case dict():
+            return any(_has_control(k) or _has_control(v) for k, v in value.items())
+        case list():
+            return any(_has_control(v) for v in value)
+        case _:
+            return False
+
+
+def check_metadata(value: Metadata) -> Metadata:
+    """Metadata is any JSON object of at most 64 KiB and depth 5, without control characters. Raises ValueError."""
+    if not value:
+        return value
+    if _depth(value) > MAX_METADATA_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_METADATA_DEPTH}")
+    if _has_control(value):
+        raise ValueError("holds a control character")
+    return value
+
+
+class JobInput(Message):
+    """Exactly one of the four; `s3` and `url` need a server that can read them."""
+
+    url: Annotated[str, Field(max_length=4096)] | None = None
+    s3: dict[str, str] | None = None
+    path: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    upload_id: Identifier | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> JobInput:
+        if sum(x is not None for x in (self.url, self.s3, self.path, self.upload_id)) != 1:
+            raise ValueError("give exactly one of url, s3, path, upload_id")
+        return self
+
+
+class JobSubmission(Message):
+    """`input` is None only for profile `noop`. `requires` is an alias of `required_capabilities`."""
+
+    input: JobInput | None = None
+    profile: Name | None = None
+    priority: Priority = 5
+    required_capabilities: Annotated[frozenset[Capability], Field(max_length=32)] = frozenset()
+    requires: Annotated[frozenset[Capability], Field(max_length=32)] = frozenset()
+    tags: Annotated[frozenset[Tag], Field(max_length=16)] = frozenset()
+    ttl_s: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    metadata: Annotated[Metadata, AfterValidator(check_metadata)] = {}
+
+
+class BatchSubmission(Message):
+    jobs: Annotated[tuple[dict[str, JsonValue], ...], Field(min_length=1, max_length=1000)]
+    """Each is checked for itself, so that one bad submission does not refuse the others."""
+
+
+class FilesystemSubmission(Message):
+    file_path: Annotated[str, Field(min_length=1, max_length=4096)]
+    profile: Name | None = None
+    priority: Priority = 5
+    metadata: Annotated[Metadata, AfterValidator(check_metadata)] = {}
+
+
+class RetryRequest(Message):
+    priority: Priority = 10
+
+
+class StepView(Message):
+    name: str
+    status: StepState
+    progress_percent: float
+    eta_seconds: Seconds | None = None
+    duration_seconds: Seconds | None = None
+    output_size_bytes: Bytes | None = None
+    error: str | None = None
+
+
+class AttemptView(Message):
+    task_id: Identifier
+    kind: TaskKind
+    token: int
+    state: AttemptState
+    engine_id: Identifier
+    granted_at: str
+    started_at: str | None
+    ended_at: str | None
+    error: str | None
+
+
+class JobErrorView(Message):
+    code: ErrorCode
+    message: str
+    failure_class: Annotated[FailureClass, Field(serialization_alias="class", validation_alias="class")]
+    step: str | None = None
+    evidence: dict[str, str] = {}
+
+
+class Compression(Message):
+    """Ratios are source bytes over rendition bytes, by rendition; the saving may be negative."""
+
+    ratios: dict[str, float]
+    total_saved_percent: float
+
+
+class JobView(Message):
+    """The whole job. Every field is stored or follows from stored rows; nothing depends on when it is read."""
+
+    job_id: Identifier
+    tenant: str
+    state: JobState
+    status: JobStatus
+    version: int
+    profile: str
+    progress_percent: float
+    current_task: str | None
+    priority: int
+    attempt: int
+    created_at: str
+    updated_at: str
+    started_at: str | None
+    completed_at: str | None
+    processing_time_seconds: Seconds | None
+    eta_seconds: Seconds | None
+    input: dict[str, JsonValue] | None
+    video_info: VideoInfo | None
+    tasks: tuple[StepView, ...]
+    attempts: tuple[AttemptView, ...]
+    outputs: dict[str, JsonValue] | None
+    compression: dict[str, float] | None
+    quality_metrics: dict[str, JsonValue] | None
+    user_metadata: Metadata
+    error: JobErrorView | None
+    warnings: tuple[str, ...] = ()
+    links: dict[str, str]
+
+
+class JobPage(Message):
+    jobs: tuple[JobView, ...]
+    total_count: int
+    total: int
+    limit: int
+    offset: int
+    next_cursor: str | None
+    next_page_url: str | None
+
+
+class ErrorBody(Message):
+    code: ErrorCode
+    message: str
+    details: dict[str, Any] = {}
+    request_id: str
+
+
+class ErrorEnvelope(Message):
+    error: ErrorBody
+
+
+class BatchItem(Message):
+    """The answer to one submission of a batch: the job's id and state, or the error."""
+
+    status: int
+    job_id: Identifier | None = None
+    state: JobState | None = None
+    error: ErrorBody | None = None
+
+
+class BatchReply(Message):
+    jobs: tuple[BatchItem, ...]
+
+
+class WhyEngine(Message):
+    """The first condition that keeps the task from this engine; None when it fits and merely has no free slot yet."""
+
+    engine_id: Identifier
+    name: str
+    reason: str
+
+
+class WhyReply(Message):
+    job_id: Identifier
+    state: JobState
+    summary: str
+    ahead_in_queue: int | None = None
+    not_before: str | None = None
+    engines: tuple[WhyEngine, ...] = ()
+
+
+class OutputLink(Message):
+    """One published file: `url` expires at `expires_at`; `path` is below the job's outputs."""
+
+    path: str
+    role: str
+    rendition: str | None
+    size_bytes: Bytes
+    sha256: str
+    url: str
+
+
+class OutputsReply(Message):
+    job_id: Identifier
+    expires_at: str
+    files: tuple[OutputLink, ...]
+
+
+class AttemptLog(Message):
+    task_id: Identifier
+    token: int
+    log: str
+
+
+class JobLog(Message):
+    attempts: tuple[AttemptLog, ...]
+
+
+class EventPage(Message):
+    events: tuple[EventView, ...]

@@ -1,0 +1,164 @@
+"""What an engine and dispatch say to each other about work: leases, orders, reports, heartbeats, uploads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from protocol.base import Bytes, Identifier, Message, RelativePath, Seconds, Token
+from protocol.capabilities import Capabilities, Load, Slots
+from protocol.errors import ErrorCode
+from protocol.recipes import Recipe
+from protocol.results import AttemptResult, Failure, StepReport
+from protocol.states import EngineState, TaskKind
+
+
+class InputAccess(Message):
+    """How an engine reads the input: a signed URL that serves ranges. `filename` is for people and logs only."""
+
+    url: str
+    filename: str
+    size: Bytes
+
+
+class Grant(Message):
+    """One task for one engine. `staging_url` is a signed prefix: PUT `<staging_url>/<path>` stages a file, once."""
+
+    task_id: Identifier
+    token: Token
+    job_id: Identifier
+    kind: TaskKind
+    recipe: Recipe
+    steps: tuple[str, ...]
+    lease_s: Seconds
+    estimate_s: Seconds
+    input: InputAccess | None = None
+    staging_url: str | None = None
+
+
+class Order(Message):
+    """What dispatch wants at once. `cancel` and `drop` end the attempt; both are final. `drain` has no task."""
+
+    order: Literal["cancel", "drop", "drain", "undrain"]
+    task_id: Identifier | None = None
+    token: Token | None = None
+
+
+class _Report(Message):
+    task_id: Identifier
+    token: Token
+
+
+class Ack(_Report):
+    """The grant is on the engine's disk."""
+
+    type: Literal["ack"] = "ack"
+
+
+class Start(_Report):
+    type: Literal["start"] = "start"
+
+
+class Complete(_Report):
+    type: Literal["complete"] = "complete"
+    result: AttemptResult
+
+
+class Fail(_Report):
+    type: Literal["fail"] = "fail"
+    failure: Failure
+
+
+class Release(_Report):
+    """Handed back unharmed: drained, or never started. Never charged."""
+
+    type: Literal["release"] = "release"
+    reason: str
+
+
+Report = Annotated[Ack | Start | Complete | Fail | Release, Field(discriminator="type")]
+
+
+class Settlement(Message):
+    """The answer to one report, in the order they were sent. `error` is final for the engine: it drops the attempt."""
+
+    task_id: Identifier
+    token: Token
+    error: ErrorCode | None = None
+    message: str | None = None
+
+
+class LeaseRequest(Message):
+    """Asks for up to `slots` encoding and `light_slots` light tasks; waits up to `wait_s`. Always open, also with 0.
+
+    A newer request of the same engine answers the older one at once, empty.
+    """
+
+    boot_id: str
+    slots: Annotated[int, Field(ge=0, le=1024)]
+    light_slots: Annotated[int, Field(ge=0, le=1024)]
+    wait_s: Annotated[float, Field(ge=0, le=60)] = 25.0
+    request_id: Annotated[str, Field(min_length=1, max_length=64)]
+    reports: tuple[Report, ...] = ()
+
+
+class LeaseReply(Message):
+    tasks: tuple[Grant, ...] = ()
+    orders: tuple[Order, ...] = ()
+    settled: tuple[Settlement, ...] = ()
+
+
+class ReportsRequest(Message):
+    boot_id: str
+    reports: Annotated[tuple[Report, ...], Field(min_length=1, max_length=2000)]
+
+
+class ReportsReply(Message):
+    settled: tuple[Settlement, ...]
+
+
+class RunningTask(Message):
+    """An attempt the engine holds, with the progress of its steps. `started` is false while it waits for a slot."""
+
+    task_id: Identifier
+    token: Token
+    started: bool
+    steps: tuple[StepReport, ...] = ()
+
+
+class Heartbeat(Message):
+    boot_id: str
+    state: EngineState
+    load: Load
+    slots: Slots
+    running: tuple[RunningTask, ...] = ()
+    capabilities: Capabilities | None = None
+
+
+class Renewal(Message):
+    task_id: Identifier
+    token: Token
+    lease_s: Seconds
+
+
+class HeartbeatReply(Message):
+    """`renewed` are the leases that live on; an attempt of the heartbeat that is not in it is lost and dropped."""
+
+    renewed: tuple[Renewal, ...] = ()
+    orders: tuple[Order, ...] = ()
+    heartbeat_s: Seconds
+
+
+class UploadsRequest(Message):
+    token: Token
+    paths: Annotated[tuple[RelativePath, ...], Field(min_length=1, max_length=20_000)]
+
+
+class UploadTarget(Message):
+    path: RelativePath
+    url: str
+
+
+class UploadsReply(Message):
+    uploads: tuple[UploadTarget, ...]

@@ -1,0 +1,118 @@
+"""The interface of a transcoder plugin. A plugin is pure: it says what to run and judges what came out; the engine runs it.
+
+The life of one attempt in the engine:
+
+1. `plan(work)` gives the invocations that do the work, run in order, each with its own tool process.
+2. Every line of an invocation's stdout goes to `read(invocation, line)` if it `streams`.
+3. When it ends, `judge(work, outcome)` accepts it (None) or names the failure.
+4. `checks(work, files)` gives the invocations that prove the outputs, run and judged in the same way.
+5. `conclude(work, outcomes, files)` gives the result, or the failure when the outputs are not what was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from protocol.capabilities import PluginDescription
+from protocol.recipes import Recipe
+from protocol.results import AttemptResult, Failure, OutputFacts, StepReport
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One attempt as a plugin sees it. `input_path` and `directory` are absolute; outputs go below `directory`.
+
+    `threads` is the share of this slot. `input_name` is the client's file name: for messages, never for arguments.
+    """
+
+    recipe: Recipe
+    steps: tuple[str, ...]
+    directory: str
+    threads: int
+    input_path: str | None = None
+    input_name: str | None = None
+    input_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps on one tool process. Seconds and bytes."""
+
+    wall_s: float = 4 * 3600.0
+    cpu_s: int = 4 * 3600
+    memory_bytes: int = 8 << 30
+    file_bytes: int = 50 << 30
+    open_files: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One tool process. `argv[0]` is the tool's path. The engine opens each of `reads` and replaces `{fd0}`, `{fd1}`,
+    ... in `argv` by the numbers of those descriptors. `makes` are directories, below the work directory, made before.
+    `streams`: stdout is read line by line for progress, else it is captured whole (at most `capture_bytes`).
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()
+    streams: bool = False
+    capture_bytes: int = 64 << 20
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an invocation ended. `exit_code` is negative for a signal. `stderr_tail` holds at most the last 64 KiB."""
+
+    invocation: Invocation
+    exit_code: int
+    stdout: bytes
+    stderr_tail: str
+    wall_seconds: float
+    cpu_seconds: float
+    timed_out: bool = False
+    peak_memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MadeFile:
+    """A file found below the work directory after the work; `path` is relative to it."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """A success: what each file to be staged is, and the result but for `files`, which the engine fills in."""
+
+    facts: Mapping[str, OutputFacts]
+    result: AttemptResult
+
+
+class TranscoderPlugin(Protocol):
+    """Loaded by the entry point group `reelyard.transcoders`; made without arguments by the engine."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The task kinds this plugin does."""
+        ...
+
+    def probes(self, directory: str) -> Sequence[Invocation]:
+        """What to run at start to prove what this machine can do. Raises ReelyardError(TOOL_MISSING) without its tools."""
+        ...
+
+    def describe(self, outcomes: Sequence[Outcome]) -> PluginDescription: ...
+    def plan(self, work: Work) -> Sequence[Invocation]: ...
+    def read(self, work: Work, invocation: Invocation, line: str) -> tuple[StepReport, ...]:
+        """The progress this line tells, for the steps it concerns; empty when it tells none."""
+        ...
+
+    def judge(self, work: Work, outcome: Outcome) -> Failure | None: ...
+    def checks(self, work: Work, files: Sequence[MadeFile]) -> Sequence[Invocation] | Failure: ...
+    def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure: ...

@@ -1,0 +1,97 @@
+"""A profile is a named recipe: renditions, audio, packaging, thumbnails. Typed values only, no option strings."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from protocol.base import Message
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,39}$")]
+
+
+class VideoCodec(StrEnum):
+    H264 = "h264"
+
+
+class Preset(StrEnum):
+    """x264's speed words."""
+
+    ULTRAFAST = "ultrafast"
+    SUPERFAST = "superfast"
+    VERYFAST = "veryfast"
+    FASTER = "faster"
+    FAST = "fast"
+    MEDIUM = "medium"
+    SLOW = "slow"
+    SLOWER = "slower"
+    VERYSLOW = "veryslow"
+
+
+class SegmentFormat(StrEnum):
+    TS = "ts"
+    FMP4 = "fmp4"
+
+
+class RenditionAudio(Message):
+    codec: Annotated[str, Field(pattern="^aac$")] = "aac"
+    bitrate: Annotated[int, Field(ge=16_000, le=512_000)]
+    sample_rate: Annotated[int, Field(ge=8_000, le=96_000)]
+
+
+class Rendition(Message):
+    """One encoded version of the picture. Made only of sources at least `min_source_width` x `min_source_height`."""
+
+    name: Name
+    height: Annotated[int, Field(ge=16, le=4352)]
+    codec: VideoCodec = VideoCodec.H264
+    encoders: tuple[Annotated[str, Field(pattern="^libx264$")], ...] = ("libx264",)
+    preset: Preset = Preset.MEDIUM
+    crf: Annotated[int, Field(ge=0, le=51)]
+    profile: Annotated[str, Field(pattern="^(baseline|main|high)$")]
+    level: Annotated[str, Field(pattern=r"^[1-6]\.[0-2]$")]
+    audio: RenditionAudio
+    min_source_width: int
+    min_source_height: int
+
+
+class HlsPackaging(Message):
+    segment_seconds: Annotated[int, Field(ge=1, le=60)] = 10
+    format: SegmentFormat = SegmentFormat.TS
+
+
+class AudioFile(Message):
+    """A separate audio file of the first audio track."""
+
+    codec: Annotated[str, Field(pattern="^mp3$")] = "mp3"
+    bitrate: Annotated[int, Field(ge=32_000, le=320_000)] = 192_000
+    sample_rate: Annotated[int, Field(ge=16_000, le=48_000)] = 48_000
+
+
+class Thumbnails(Message):
+    percents: tuple[Annotated[int, Field(ge=0, le=100)], ...] = (0, 25, 50, 75, 100)
+    primary_percent: Annotated[int, Field(ge=0, le=100)] = 25
+
+
+class Transcription(Message):
+    """Speech to text, made when an engine has proven a model; else the step is skipped with its reason."""
+
+    required: bool = False
+
+
+class Profile(Message):
+    name: Name
+    description: str = ""
+    renditions: tuple[Rendition, ...] = ()
+    hls: HlsPackaging | None = None
+    audio: AudioFile | None = None
+    thumbnails: Thumbnails | None = None
+    transcription: Transcription | None = None
+    noop_seconds: float | None = None
+    """Set only by the `noop` profile: a task that makes nothing, to measure or try out a farm."""
+
+    @property
+    def is_noop(self) -> bool:
+        return self.noop_seconds is not None

@@ -1,0 +1,82 @@
+"""What one task is to do, as dispatch plans it and a plugin reads it. Complete: a plugin needs nothing else."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from protocol.base import Bytes, Message, RelativePath
+from protocol.media import MediaFacts, Rational
+from protocol.profiles import AudioFile, HlsPackaging, Rendition
+
+
+class InputLimits(Message):
+    """What an input may be. The defaults are those of the built-in profiles; `min_*` sizes come from the profile."""
+
+    min_width: int = 640
+    min_height: int = 360
+    max_width: int = 8192
+    max_height: int = 4352
+    max_fps: int = 120
+    max_streams: int = 64
+    max_bytes: Bytes = 20_000_000_000
+    min_duration_s: float = 1.0
+    max_duration_s: float = 86_400.0
+    needs_video: bool = True
+    needs_audio: bool = False
+
+
+class AnalyzeRecipe(Message):
+    """Probe the input, prove that its first frames decode, hold it against the limits."""
+
+    kind: Literal["analyze"] = "analyze"
+    limits: InputLimits
+
+
+class ThumbnailShot(Message):
+    """One picture: the frame shown at `at` seconds from the start; 100 % is the last decodable frame."""
+
+    percent: int
+    at: Rational
+    path: RelativePath
+
+
+class PlannedRendition(Message):
+    """One rendition with its exact size and where its files go. `playlist` and `segments` are None without HLS.
+
+    `segments` is a printf pattern with one `%03d`, below the playlist's directory.
+    """
+
+    rendition: Rendition
+    encoder: str
+    width: int
+    height: int
+    path: RelativePath
+    playlist: RelativePath | None = None
+    segments: str | None = None
+
+
+class PlannedAudio(Message):
+    audio: AudioFile
+    path: RelativePath
+
+
+class TranscodeRecipe(Message):
+    """Decode once, write every output in one process, then verify each."""
+
+    kind: Literal["transcode"] = "transcode"
+    source: MediaFacts
+    renditions: tuple[PlannedRendition, ...]
+    hls: HlsPackaging | None = None
+    master_playlist: RelativePath | None = None
+    audio: PlannedAudio | None = None
+    thumbnails: tuple[ThumbnailShot, ...] = ()
+
+
+class NoopRecipe(Message):
+    kind: Literal["noop"] = "noop"
+    seconds: float = 0.0
+
+
+Recipe = Annotated[AnalyzeRecipe | TranscodeRecipe | NoopRecipe, Field(discriminator="kind")]

@@ -1,0 +1,90 @@
+"""What an attempt gives back: staged files with facts, an analysis, progress of steps, or a failure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from protocol.base import Bytes, Message, RelativePath, Seconds, Sha256
+from protocol.errors import ErrorCode, FailureClass
+from protocol.media import MediaFacts
+from protocol.states import StepState
+
+
+class FileRole(StrEnum):
+    RENDITION = "rendition"
+    PLAYLIST = "playlist"
+    MASTER_PLAYLIST = "master_playlist"
+    SEGMENT = "segment"
+    INIT_SEGMENT = "init_segment"
+    AUDIO = "audio"
+    THUMBNAIL = "thumbnail"
+
+
+class OutputFacts(Message):
+    """What verification measured of one file; None where it does not apply. `duration` and `at` are seconds."""
+
+    role: FileRole
+    rendition: str | None = None
+    codec: str | None = None
+    width: int | None = None
+    height: int | None = None
+    bitrate: int | None = None
+    sample_rate: int | None = None
+    duration: float | None = None
+    segment_count: int | None = None
+    segment_seconds: float | None = None
+    segments_bytes: Bytes | None = None
+    percent: int | None = None
+    at: float | None = None
+
+
+class StagedFile(Message):
+    """One file of an attempt, `path` below the job's root."""
+
+    path: RelativePath
+    size: Bytes
+    sha256: Sha256
+    facts: OutputFacts
+
+
+class StepReport(Message):
+    """How far one step is. `progress` is 0 to 1 and never falls within an attempt."""
+
+    name: str
+    state: StepState
+    progress: float = 0.0
+    eta_seconds: Seconds | None = None
+    duration_seconds: Seconds | None = None
+    reason: str | None = None
+
+
+class ToolUse(Message):
+    """One tool process, for the record: what ran, and what it cost. Paths in `argv` are relative or `fd:`."""
+
+    tool: str
+    version: str
+    argv: tuple[str, ...]
+    wall_seconds: Seconds
+    cpu_seconds: Seconds | None = None
+
+
+class AttemptResult(Message):
+    files: tuple[StagedFile, ...] = ()
+    analysis: MediaFacts | None = None
+    steps: tuple[StepReport, ...] = ()
+    tools: tuple[ToolUse, ...] = ()
+    warnings: tuple[str, ...] = ()
+    log_tail: str = ""
+
+
+class Failure(Message):
+    """Why an attempt failed. `message` is fit for a client: redacted, one or two sentences."""
+
+    failure_class: FailureClass
+    code: ErrorCode
+    message: str
+    step: str | None = None
+    evidence: dict[str, str] = {}
+    log_tail: str = ""
+    is_engine_death: bool = False
+    """True only with evidence that this task killed the engine or its tool from within; counts to quarantine."""

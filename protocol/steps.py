@@ -1,0 +1,48 @@
+"""The steps a client sees, and which of them each task serves. One table: task x output -> step."""
+
+from __future__ import annotations
+
+from protocol.profiles import Profile
+from protocol.states import TaskKind
+
+VALIDATE_VIDEO = "validate_video"
+UPLOAD_SOURCE = "upload_source"
+GENERATE_THUMBNAILS = "generate_thumbnails"
+EXTRACT_AUDIO_MP3 = "extract_audio_mp3"
+TRANSCRIBE_VIDEO = "transcribe_video"
+NOOP = "noop"
+UPLOAD_OUTPUTS = "upload_outputs"
+UPDATE_DATABASE = "update_database"
+CLEANUP_TEMP_FILES = "cleanup_temp_files"
+SEND_NOTIFICATION = "send_notification"
+
+CLOSING_STEPS = (UPLOAD_OUTPUTS, UPDATE_DATABASE, CLEANUP_TEMP_FILES, SEND_NOTIFICATION)
+"""Steps dispatch itself does after the last task; their state follows from the job's."""
+
+
+def transcode_step(rendition: str) -> str:
+    return f"transcode_{rendition}"
+
+
+def hls_step(rendition: str) -> str:
+    return f"prepare_hls_{rendition}"
+
+
+def steps_of_task(kind: TaskKind, profile: Profile) -> tuple[str, ...]:
+    """The steps one task of this kind reports for, in the order clients see them."""
+    match kind:
+        case TaskKind.ANALYZE:
+            return (VALIDATE_VIDEO, UPLOAD_SOURCE)
+        case TaskKind.NOOP:
+            return (NOOP,)
+        case TaskKind.TRANSCODE:
+            return _transcode_steps(profile)
+
+
+def _transcode_steps(profile: Profile) -> tuple[str, ...]:
+    names = [r.name for r in profile.renditions]
+    thumbnails = [GENERATE_THUMBNAILS] if profile.thumbnails else []
+    audio = [EXTRACT_AUDIO_MP3] if profile.audio else []
+    transcription = [TRANSCRIBE_VIDEO] if profile.transcription else []
+    hls = [hls_step(name) for name in names] if profile.hls else []
+    return (*thumbnails, *(transcode_step(name) for name in names), *audio, *transcription, *hls)

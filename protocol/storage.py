@@ -1,0 +1,113 @@
+"""The interface of a storage. Paths are relative, `/`-joined, and never leave the root."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """`modified` is a Unix time in seconds, for `Last-Modified` alone."""
+
+    path: str
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Room on the storage, in bytes."""
+
+    free: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """A staged file to be published: `staged` is where it lies, `path` where it goes below the target."""
+
+    staged: str
+    path: str
+    size: int
+    sha256: str
+
+
+class StorageError(Exception):
+    """The storage failed; `path` names the file. One subclass per thing a caller can do about it."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path}: {reason}")
+
+
+class NotFound(StorageError):
+    """There is no such file."""
+
+
+class AlreadyExists(StorageError):
+    """A create-only write met an existing file; nothing was changed."""
+
+
+class InvalidPath(StorageError):
+    """The path is not relative, leaves the root, or has a component that is refused."""
+
+
+class StorageFull(StorageError):
+    """No space is left; nothing was kept of what was written."""
+
+
+class StorageUnavailable(StorageError):
+    """The storage cannot be reached or fails on its own; try again."""
+
+
+class StagedFileLost(StorageError):
+    """A staged file is missing, or its size or digest is not what was reported."""
+
+
+class TargetDiffers(StorageError):
+    """Something else stands where the job's outputs belong; nothing was overwritten."""
+
+
+class StorageProvider(Protocol):
+    """Loaded by the entry point group `reelyard.storage`. Every write is atomic and durable before it returns."""
+
+    async def read(self, path: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start`, in blocks of at most 1 MiB. Raises NotFound before the first block."""
+        ...
+
+    async def write(self, path: str, blocks: AsyncIterator[bytes], *, create_only: bool = True) -> Written: ...
+    async def adopt(self, path: str, source: str) -> Written:
+        """Take a finished local file in, by rename where possible. Create-only."""
+        ...
+
+    async def stat(self, path: str) -> Stat: ...
+    async def delete(self, path: str) -> None:
+        """Remove a file or a whole directory; a missing one is fine."""
+        ...
+
+    async def list(self, prefix: str) -> Sequence[Stat]: ...
+    def local_path(self, path: str) -> str | None:
+        """Where the file lies on this machine, for sendfile; None when it does not."""
+        ...
+
+    async def space(self) -> Space: ...
+    async def probe(self) -> None:
+        """Write, sync and remove a small file. Raises StorageUnavailable or StorageFull."""
+        ...
+
+    async def promote(self, target: str, work: str, files: Sequence[Promoted], extra: Mapping[str, bytes]) -> None:
+        """Publish all of `files` and `extra` below `target` at once, or nothing.
+
+        Checks size and digest of every staged file, assembles `work` (hard links, copies where links fail), syncs it,
+        renames it to `target`. A `target` that already holds exactly these files is a success (a redo after a crash).
+        Staged files stay. Raises StagedFileLost or TargetDiffers, with nothing changed.
+        """
+        ...
