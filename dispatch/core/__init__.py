@@ -1,0 +1,1 @@
+"""Everything dispatch decides, as pure functions over records."""

@@ -1,0 +1,216 @@
+"""The rows of the store as frozen records. Moments are Unix seconds; `*_json` fields hold a model's JSON as stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocol.events import EventType
+from protocol.states import AttemptState, EngineState, JobState, TaskKind, TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a job's original lies. `kind` is `storage` (path in the storage), `server` (absolute path) or `none`."""
+
+    kind: str
+    path: str
+    filename: str
+    size: int
+
+
+NO_SOURCE = Source("none", "", "", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`completed_at` is fixed by the transaction that enters completing; `ttl_from` is where the span `ttl_s` starts.
+
+    `started_at` is the first start of a task other than analyze. `retries` counts what clients asked for.
+    """
+
+    job_id: str
+    tenant: str
+    state: JobState
+    priority: int
+    profile_json: str
+    source: Source
+    input_json: str | None
+    user_metadata_json: str
+    max_attempts: int
+    ttl_s: float
+    ttl_from: float
+    created_at: float
+    updated_at: float
+    version: int = 1
+    retries: int = 0
+    progress: float = 0.0
+    eta_seconds: float | None = None
+    started_at: float | None = None
+    completed_at: float | None = None
+    media_json: str | None = None
+    error_json: str | None = None
+    outputs_json: str | None = None
+    warnings_json: str = "[]"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """`needs` are capabilities and `tags` tags, both sorted; `avoid` are engines that failed it; `cost_s` is estimated work.
+
+    `charged` counts attempts that went against `max_attempts`; `infra_failures` those in a row that did not. `deaths`
+    are engine ids, one for each death with evidence. `ordinal` is the place in the job: 0 comes first.
+    """
+
+    task_id: str
+    job_id: str
+    tenant: str
+    kind: TaskKind
+    ordinal: int
+    state: TaskState
+    priority: int
+    needs: tuple[str, ...]
+    tags: tuple[str, ...]
+    cost_s: float
+    created_at: float
+    recipe_json: str | None = None
+    steps_json: str = "[]"
+    version: int = 1
+    token: int = 0
+    engine_id: str | None = None
+    not_before: float = 0.0
+    charged: int = 0
+    infra_failures: int = 0
+    avoid: tuple[str, ...] = ()
+    deaths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One grant of one task to one engine. `digest` is that of the report that settled it."""
+
+    token: int
+    task_id: str
+    job_id: str
+    engine_id: str
+    boot_id: str
+    request_id: str
+    kind: TaskKind
+    state: AttemptState
+    granted_at: float
+    acked_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    digest: str | None = None
+    error_json: str | None = None
+    tools_json: str = "[]"
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRow:
+    """One file a finished task staged, to be published as `path`."""
+
+    job_id: str
+    path: str
+    task_id: str
+    token: int
+    size: int
+    sha256: str
+    facts_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event before the store gives it its `seq`."""
+
+    type: EventType
+    at: float
+    tenant: str
+    job_id: str | None = None
+    task_id: str | None = None
+    from_state: str | None = None
+    to_state: str | None = None
+    data_json: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    seq: int
+    new: NewEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A registered engine. `wanted` is what an operator asked for: `none`, `drain` or `pause`."""
+
+    engine_id: str
+    name: str
+    hostname: str
+    boot_id: str
+    software_version: str
+    state: EngineState
+    credential_sha256: str
+    capabilities_json: str
+    tags: tuple[str, ...]
+    slots_json: str
+    load_json: str
+    registered_at: float
+    last_heartbeat_at: float | None
+    wanted: str = "none"
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    key_id: str
+    name: str
+    tenant: str
+    scopes: tuple[str, ...]
+    prefix: str
+    sha256: str
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    last_used_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    name: str
+    weight: float
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRow:
+    """The answer to the first call with a key; `status` 0 while it still runs (then `boot_id` is the server's)."""
+
+    tenant: str
+    route: str
+    key: str
+    fingerprint: str
+    status: int
+    body: str
+    boot_id: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A job with all its tasks and those attempts that matter to a decision, with the events of what changed.
+
+    Pure functions take a graph and return a new one; the store saves what differs from what it loaded.
+    """
+
+    job: Job
+    tasks: tuple[Task, ...]
+    attempts: tuple[Attempt, ...] = ()
+    events: tuple[NewEvent, ...] = ()
+    files: tuple[StagedRow, ...] = ()
+    lost_files_of: tuple[str, ...] = ()
+
+    def task(self, task_id: str) -> Task:
+        return next(task for task in self.tasks if task.task_id == task_id)
+
+    def attempt(self, token: int) -> Attempt:
+        return next(attempt for attempt in self.attempts if attempt.token == token)

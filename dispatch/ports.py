@@ -1,0 +1,140 @@
+"""What the services need from the outside world. Adapters satisfy these; nobody inherits them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from dispatch.core.records import (
+    ApiKey,
+    Attempt,
+    Engine,
+    Event,
+    Graph,
+    IdempotencyRow,
+    Job,
+    NewEvent,
+    StagedRow,
+    Task,
+    Tenant,
+)
+from protocol.leases import Grant
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """`now` is wall time (Unix seconds) for records; `monotonic` judges spans and leases."""
+
+    def now(self) -> float: ...
+    def monotonic(self) -> float: ...
+
+
+class Ids(Protocol):
+    """Fresh sortable ids: `new("job", now)` gives `job_...`. `secret()` gives 256 random bits in text."""
+
+    def new(self, prefix: str, now: float) -> str: ...
+    def secret(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """What `list` may ask for; None means any. `after` is the cursor: (sort value, job_id) of the last row seen."""
+
+    tenant: str | None = None
+    states: tuple[str, ...] = ()
+    created_after: float | None = None
+    created_before: float | None = None
+    sort: str = "created_at"
+    descending: bool = True
+    limit: int = 50
+    offset: int = 0
+    after: tuple[float, str] | None = None
+
+
+class Transaction(Protocol):
+    """One transaction, synchronous. Functions of it have no side effect but rows and may run several times."""
+
+    # jobs, tasks, attempts
+    def graphs(self, job_ids: Iterable[str], *, attempts: Iterable[int] = ()) -> dict[str, Graph]: ...
+    def live_attempts(self, engine_id: str | None = None) -> list[Attempt]: ...
+    def attempts_of(self, tokens: Iterable[int]) -> dict[int, Attempt]: ...
+    def job_attempts(self, job_id: str) -> list[Attempt]: ...
+    def save(self, before: Iterable[Graph], after: Iterable[Graph]) -> None:
+        """Write every row that differs, guarded by state and version, and append the events. Raises StaleRow."""
+        ...
+
+    def insert(self, graphs: Iterable[Graph]) -> None: ...
+    def next_tokens(self, count: int) -> range: ...
+    def staged(self, job_id: str) -> list[StagedRow]: ...
+    def ready_tasks(self) -> list[Task]: ...
+    def jobs_in(self, states: Iterable[str]) -> list[str]: ...
+    def expired_jobs(self, now: float, limit: int) -> list[str]: ...
+    def list_jobs(self, wanted: JobFilter) -> tuple[list[Graph], int]: ...
+
+    # events
+    def append(self, events: Iterable[NewEvent]) -> None: ...
+    def events_after(self, seq: int, *, job_id: str | None, tenant: str | None, limit: int) -> list[Event]: ...
+    def last_seq(self) -> int: ...
+
+    # engines, keys, tenants, idempotency
+    def engine(self, engine_id: str) -> Engine | None: ...
+    def engines(self) -> list[Engine]: ...
+    def put_engine(self, engine: Engine) -> None: ...
+    def delete_engine(self, engine_id: str) -> None: ...
+    def key_by_digest(self, sha256: str) -> ApiKey | None: ...
+    def key(self, key_id: str) -> ApiKey | None: ...
+    def keys(self) -> list[ApiKey]: ...
+    def put_key(self, key: ApiKey) -> None: ...
+    def tenants(self) -> list[Tenant]: ...
+    def put_tenant(self, tenant: Tenant) -> None: ...
+    def idempotency(self, tenant: str, route: str, key: str) -> IdempotencyRow | None: ...
+    def put_idempotency(self, row: IdempotencyRow) -> None: ...
+    def delete_idempotency_before(self, moment: float) -> int: ...
+
+
+class StaleRow(Exception):
+    """A guarded update met another state or version than was loaded; the function is run again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one committed transaction changed, told in order and never before it is on stable storage."""
+
+    events: tuple[Event, ...]
+    jobs: tuple[Job, ...]
+    tasks: tuple[Task, ...]
+    attempts: tuple[Attempt, ...]
+    engines: tuple[Engine, ...] = ()
+    tenants: tuple[Tenant, ...] = ()
+    gone_engines: tuple[str, ...] = ()
+
+
+class Store(Protocol):
+    """`transact` runs a function durably; `read` runs one on a snapshot and must not write."""
+
+    async def transact(self, function: Callable[[Transaction], T]) -> T: ...
+    async def read(self, function: Callable[[Transaction], T]) -> T: ...
+
+
+class CommitListener(Protocol):
+    """Called on the event loop, after each commit, in commit order, before the caller of `transact` goes on."""
+
+    def __call__(self, commit: Commit) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The scheduler's wish: these tasks to this engine, for this request."""
+
+    engine_id: str
+    boot_id: str
+    request_id: str
+    task_ids: tuple[str, ...]
+
+
+class Granting(Protocol):
+    """Turns wishes into grants, in one transaction; a task whose guard misses is simply not in the answer."""
+
+    async def grant(self, choices: Sequence[Choice]) -> list[tuple[Grant, ...]]: ...
