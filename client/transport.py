@@ -1,0 +1,195 @@
+"""One HTTP call to a server: where it goes, how often it is tried, and what its answer means."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import stamina
+from pydantic import BaseModel, ValidationError
+from yarl import URL
+
+from client.errors import Unreachable, Unreadable, one_line
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.jobs import ErrorEnvelope
+from protocol.operations import BY_NAME, Operation
+
+_AGAIN = frozenset({502, 503})
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+MakeBody = Callable[[], aiohttp.payload.Payload]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long a call that may be repeated is repeated; `longest_wait_s` also caps what `Retry-After` asks for."""
+
+    attempts: int = 6
+    within_s: float = 45.0
+    longest_wait_s: float = 10.0
+
+
+DEFAULT_RETRY = RetryPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the operations table. `make_body` makes the body anew for every attempt."""
+
+    operation: str
+    ids: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    make_body: MakeBody | None = None
+
+    @property
+    def row(self) -> Operation:
+        return BY_NAME[self.operation]
+
+    @property
+    def is_repeatable(self) -> bool:
+        """A second sending does no more than the first: a read, or a POST that carries an Idempotency-Key."""
+        return self.row.method == "GET" or "Idempotency-Key" in self.headers
+
+
+def json_body(message: BaseModel) -> MakeBody:
+    """The message as a JSON body; fields that were not set are left to the server's defaults."""
+    text = message.model_dump_json(exclude_unset=True).encode()
+    return lambda: aiohttp.payload.BytesPayload(text, content_type="application/json")
+
+
+def base_url(server: str) -> str:
+    """The server's address without its last slash; `host:port` alone means http. Raises Unreachable if it is none."""
+    text = server.strip() if "://" in server else f"http://{server.strip()}"
+    try:
+        url = URL(text)
+    except ValueError as error:
+        raise Unreachable(f"{server!r} is not the address of a server: {error}", is_unsent=True) from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Unreachable(f"{server!r} is not the address of a server; it looks like http://host:8080", is_unsent=True)
+    return str(url.with_query(None).with_fragment(None)).rstrip("/")
+
+
+def idempotency_key() -> str:
+    return secrets.token_hex(16)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    text = headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() else None
+
+
+async def refusal(response: aiohttp.ClientResponse) -> ReelyardError | Unreadable:
+    """The error an answer tells, or that it tells none we know."""
+    text, retry_after = await response.read(), _retry_after(response.headers)
+    try:
+        told = ErrorEnvelope.model_validate_json(text, extra="ignore").error
+    except ValidationError:
+        head = one_line(text[:200].decode("utf-8", "replace"))
+        sentence = f"{response.url.origin()} answered {response.status} in words this client does not know: {head or 'nothing'}"
+        return Unreadable(response.status, sentence, retry_after=retry_after)
+    return ReelyardError(told.code, told.message, details=dict(told.details), retry_after=retry_after)
+
+
+class Transport:
+    """Sends calls with the key and tries again what may be tried again. Close it after use."""
+
+    def __init__(self, server: str, key: str, *, retry: RetryPolicy, answer_timeout_s: float) -> None:
+        self.server = base_url(server)
+        self._key, self._retry, self._timeout_s = key, retry, answer_timeout_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def ask(self, call: Call, reply: type[M]) -> M:
+        """The parsed answer. Raises ReelyardError as the server told it, Unreachable or Unreadable."""
+
+        async def once() -> bytes:
+            async with self.open(call) as response:
+                return await response.read()
+
+        return parse(reply, await self.repeat(once, is_repeatable=call.is_repeatable))
+
+    async def repeat(self, once: Callable[[], Awaitable[T]], *, is_repeatable: bool) -> T:
+        """The result of `once`, tried again after faults that pass. The last fault is let through."""
+
+        def again(error: Exception) -> bool | float:
+            return wait_before_repeat(error, is_repeatable=is_repeatable, policy=self._retry)
+
+        policy = self._retry
+        async for attempt in stamina.retry_context(on=again, attempts=policy.attempts, timeout=policy.within_s, wait_jitter=0.2):
+            with attempt:
+                return await once()
+        raise AssertionError("stamina ends with a result or an exception")
+
+    @asynccontextmanager
+    async def open(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One attempt: the answer with its body still to be read. Raises what `ask` raises."""
+        path = call.row.path.format(**{name: quote(value, safe="") for name, value in call.ids.items()})
+        headers = {**call.headers, "X-API-Key": self._key} if self._key else dict(call.headers)
+        url = URL(self.server + path, encoded=True).with_query(call.query or None)
+        body = call.make_body() if call.make_body else None
+        async with self.send(call.row.method, url, headers, body) as response:
+            if not 200 <= response.status < 300:
+                raise await refusal(response)
+            yield response
+
+    @asynccontextmanager
+    async def send(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        body: aiohttp.payload.Payload | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The bare request, without a key of its own; redirects are not followed, so that no key goes astray."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=self._timeout_s)
+        try:
+            session = self._session = self._session or aiohttp.ClientSession()
+            async with session.request(
+                method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
+            ) as response:
+                yield response
+        except _NEVER_SENT as error:
+            raise Unreachable(f"cannot reach {self.server}: {_why(error)}. Is the server running?", is_unsent=True) from error
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise Unreachable(f"{self.server} gave no whole answer: {_why(error)}") from error
+
+
+def _why(error: BaseException) -> str:
+    inner = getattr(error, "os_error", None)
+    text = (inner.strerror if isinstance(inner, OSError) else None) or str(error) or type(error).__name__
+    return one_line(text).rstrip(".")
+
+
+def parse(reply: type[M], text: bytes) -> M:
+    """Fields that a newer server adds are passed over. Raises Unreadable when a known one does not fit."""
+    try:
+        return reply.model_validate_json(text, extra="ignore")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Unreadable(200, f"the answer is no {reply.__name__}: {where or 'it'}: {first['msg']}") from error
+
+
+def wait_before_repeat(error: Exception, *, is_repeatable: bool, policy: RetryPolicy) -> bool | float:
+    """False: give up. True: again after the usual backoff. A number: again after so many seconds, as the server asked."""
+    match error:
+        case Unreachable(is_unsent=True):
+            return True
+        case Unreachable():
+            return is_repeatable
+        case ReelyardError(code=ErrorCode.IDEMPOTENCY_IN_PROGRESS):
+            return is_repeatable
+        case ReelyardError() | Unreadable() if is_repeatable and error.status in _AGAIN:
+            return True if error.retry_after is None else min(error.retry_after, policy.longest_wait_s)
+        case _:
+            return False
