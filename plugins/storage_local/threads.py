@@ -1,0 +1,65 @@
+"""Blocking calls in threads. A cancelled caller leaves only when its thread has ended, so nobody cleans up under it."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import TypeVar
+
+T = TypeVar("T")
+
+BATCH = 1 << 20
+"""Bytes handed to a thread at once: a hop costs about 0.1 ms, so smaller ones would be felt."""
+
+
+def start(call: Callable[[], T]) -> Future[T]:
+    return asyncio.get_running_loop().run_in_executor(None, call)
+
+
+async def _ended(running: Future[T]) -> asyncio.CancelledError | None:
+    """Wait for the end, whatever it is. A cancellation that comes meanwhile is kept and given back."""
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    running.exception()  # seen, so that asyncio does not complain of it where the cancellation goes first
+    return cancelled
+
+
+async def finish(running: Future[T]) -> T:
+    """What the thread returned or raised; a cancellation is raised only when the thread is done."""
+    if cancelled := await _ended(running):
+        raise cancelled
+    return running.result()
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    return await finish(start(call))
+
+
+async def pump(blocks: AsyncIterator[bytes], take: Callable[[list[bytes]], None]) -> None:
+    """Hand `blocks` to `take` in batches, in a thread, while the next batch arrives. Two batches are held at most."""
+    running: Future[None] | None = None
+    batch: list[bytes] = []
+    size = 0
+    try:
+        async for block in blocks:
+            batch.append(block)
+            size += len(block)
+            if size >= BATCH:
+                if running is not None:
+                    await finish(running)
+                running = start(partial(take, batch))
+                batch, size = [], 0
+        if running is not None:
+            await finish(running)
+        if batch:
+            await in_thread(partial(take, batch))
+    except BaseException:
+        if running is not None:
+            await _ended(running)
+        raise
