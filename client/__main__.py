@@ -1,0 +1,5 @@
+"""`python -m client` is `reelyard`."""
+
+from client.main import main
+
+main()

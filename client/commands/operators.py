@@ -1,0 +1,99 @@
+"""Commands about engines, keys, tenants, profiles and versions."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed_version
+
+from pydantic import ValidationError
+
+from client import options as o
+from client import rows
+from client.errors import ClientError, ExitCode
+from client.shell import Shell
+from client.sources import first_problem
+from protocol.admin import EngineView, KeyRequest, Scope, TenantRequest
+from protocol.errors import ErrorCode, ReelyardError
+
+DEFAULT_SCOPES = (Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.FILES_READ)
+
+
+async def engines(shell: Shell, options: o.EnginesOptions) -> int:
+    page = await shell.client.engines()
+    shell.screen.document(page)
+    shell.screen.table(rows.engine_table(page))
+    return ExitCode.DONE
+
+
+async def engine_info(shell: Shell, options: o.EngineInfoOptions) -> int:
+    return _show(shell, await shell.client.engine(options.engine_id))
+
+
+async def drain(shell: Shell, options: o.DrainOptions) -> int:
+    return _show(shell, await shell.client.drain(options.engine_id))
+
+
+async def undrain(shell: Shell, options: o.UndrainOptions) -> int:
+    return _show(shell, await shell.client.undrain(options.engine_id))
+
+
+def _show(shell: Shell, engine: EngineView) -> int:
+    shell.screen.document(engine)
+    shell.screen.table(rows.engine_facts(engine))
+    return ExitCode.DONE
+
+
+async def create_key(shell: Shell, options: o.KeyCreateOptions) -> int:
+    told = {"name": options.name, "tenant": options.tenant, "expires_at": options.expires_at}
+    try:
+        scopes = frozenset(Scope(scope) for scope in options.scope or DEFAULT_SCOPES)
+        request = KeyRequest(scopes=scopes, **{name: value for name, value in told.items() if value is not None})
+    except ValidationError as error:
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, first_problem(error)) from error
+    except ValueError as error:
+        known = ", ".join(scope for scope in Scope)
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"{error}; scopes are {known}") from error
+    made = await shell.client.create_key(request)
+    shell.screen.document(made)
+    shell.screen.line(made.api_key)
+    if not shell.screen.is_json:
+        shell.screen.note(f"{made.key_id}: {made.warning}")
+    return ExitCode.DONE
+
+
+async def keys(shell: Shell, options: o.KeyListOptions) -> int:
+    page = await shell.client.keys()
+    shell.screen.document(page)
+    shell.screen.table(rows.key_table(page))
+    return ExitCode.DONE
+
+
+async def revoke_key(shell: Shell, options: o.KeyRevokeOptions) -> int:
+    revoked = await shell.client.revoke_key(options.key_id)
+    shell.screen.document(revoked)
+    shell.screen.line(f"{revoked.key_id} ({revoked.name}) is revoked")
+    return ExitCode.DONE
+
+
+async def create_tenant(shell: Shell, options: o.TenantCreateOptions) -> int:
+    try:
+        request = TenantRequest(name=options.name, weight=options.weight)
+    except ValidationError as error:
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, first_problem(error)) from error
+    made = await shell.client.create_tenant(request)
+    shell.screen.document(made)
+    shell.screen.line(f"tenant {made.name}, weight {made.weight:g}")
+    return ExitCode.DONE
+
+
+async def tenants(shell: Shell, options: o.TenantListOptions) -> int:
+    page = await shell.client.tenants()
+    shell.screen.document(page)
+    shell.screen.table(rows.tenant_table(page))
+    return ExitCode.DONE
+
+
+async def profiles(shell: Shell, options: o.ProfilesOptions) -> int:
+    page = await shell.client.profiles()
+    shell.screen.document(page)
+    shell.screen.table(rows.profile_table(page))
+    return ExitCode.DONE

@@ -1,0 +1,75 @@
+"""What the user sees: results on stdout, everything else on stderr. With `--json`, one document on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from client.errors import ClientError, one_line
+from client.rows import Table, lines
+from protocol.errors import ReelyardError
+
+
+def as_json(value: BaseModel | Sequence[BaseModel] | dict[str, object]) -> str:
+    """JSON as the API writes it: by the names of the wire."""
+    return to_json(value, by_alias=True).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """`is_json`: people's words are left out of stdout. `is_live`: stdout is a terminal that can redraw lines."""
+
+    is_json: bool
+    is_live: bool
+
+    def document(self, value: BaseModel | dict[str, object]) -> None:
+        """The one document of `--json`; nothing without it."""
+        if self.is_json:
+            print(as_json(value), flush=True)  # noqa: T201 - a command line prints
+
+    def line(self, text: str) -> None:
+        """A line for people."""
+        if not self.is_json:
+            print(one_line(text), flush=True)  # noqa: T201 - a command line prints
+
+    def table(self, table: Table) -> None:
+        if self.is_json:
+            return
+        for number, line in enumerate(lines(table)):
+            print(f"\033[1m{line}\033[0m" if self.is_live and number == 0 else line)  # noqa: T201 - a command line prints
+        sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """A remark beside the result."""
+        print(one_line(text), file=sys.stderr, flush=True)  # noqa: T201 - a command line prints
+
+    def progress(self, text: str) -> None:
+        """Where the work stands: among the lines of a pipe, but beside the document of `--json`."""
+        if self.is_json:
+            self.note(text)
+        else:
+            self.line(text)
+
+    def error(self, error: ReelyardError | ClientError) -> None:
+        """One line with the stable code on stderr; with `--json` the same as a document on stdout."""
+        self.note(f"error: {error.code}: {error.message}{_problems(error)}")
+        details = error.details if isinstance(error, ReelyardError) else {}
+        self.document({"error": {"code": str(error.code), "message": error.message, "details": details}})
+
+
+def _problems(error: ReelyardError | ClientError) -> str:
+    """The fields the server refused and the names it knows, where it tells them."""
+    details = error.details if isinstance(error, ReelyardError) else {}
+    told = [name for key in ("problems", "known") if isinstance(name := details.get(key), list) and name]
+    texts = ["; ".join(_problem(item) for item in items[:5]) for items in told]
+    return "".join(f" ({text})" for text in texts)
+
+
+def _problem(item: object) -> str:
+    if isinstance(item, dict):
+        return ": ".join(str(value) for value in item.values())
+    return str(item)

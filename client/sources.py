@@ -1,0 +1,103 @@
+"""What a user names on the command line, turned into submissions. Pure but for what the file system says elsewhere."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from client.errors import ClientCode, ClientError
+from client.options import SubmitOptions
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.jobs import JobInput, JobSubmission
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file on this box, to be uploaded."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteInput:
+    """What the server reads by itself."""
+
+    told: JobInput
+
+
+Source = LocalFile | RemoteInput
+
+
+def read_source(text: str) -> Source:
+    """`server:/path`, `http(s)://`, `s3://bucket/key`, else a file here. Raises ClientError for any other scheme."""
+    scheme = _SCHEME.match(text)
+    if text.startswith("server:"):
+        return RemoteInput(_checked_input(text, path=text.removeprefix("server:")))
+    if scheme is None:
+        return LocalFile(Path(text))
+    match scheme.group().lower():
+        case "http://" | "https://":
+            return RemoteInput(_checked_input(text, url=text))
+        case "s3://":
+            return RemoteInput(_checked_input(text, s3=_bucket_and_key(text)))
+        case other:
+            raise ClientError(ClientCode.USAGE, f"{text!r}: {other} is not read; give a file, server:/path, http(s):// or s3://")
+
+
+def _bucket_and_key(text: str) -> dict[str, str]:
+    bucket, _, key = text[len("s3://") :].partition("/")
+    if not bucket or not key:
+        raise ClientError(ClientCode.USAGE, f"{text!r} names no S3 object; it looks like s3://bucket/key")
+    return {"bucket": bucket, "key": key}
+
+
+def _checked_input(text: str, **told: object) -> JobInput:
+    try:
+        return JobInput.model_validate(told)
+    except ValidationError as error:
+        raise ClientError(ClientCode.USAGE, f"{text!r} is no input: {first_problem(error)}") from error
+
+
+def read_metadata(pairs: list[str]) -> dict[str, str]:
+    """`k=v` words as an object of strings. Raises ClientError for a word without `=`."""
+    split = [pair.partition("=") for pair in pairs]
+    for name, equals, value in split:
+        if not equals or not name:
+            raise ClientError(ClientCode.USAGE, f"--meta {name}{equals}{value}: it looks like --meta title=Sintel")
+    return {name: value for name, _, value in split}
+
+
+def read_submission(source: Source, options: SubmitOptions) -> JobSubmission:
+    """The submission, with only what the user set. Raises ReelyardError VALIDATION_FAILED as the server would."""
+    wanted: dict[str, object] = {
+        "input": source.told if isinstance(source, RemoteInput) else None,
+        "profile": options.profile,
+        "priority": options.priority,
+        "metadata": read_metadata(options.meta) or None,
+        "ttl_s": options.ttl,
+        "required_capabilities": frozenset(options.requires) or None,
+        "tags": frozenset(options.tag) or None,
+    }
+    try:
+        return JobSubmission.model_validate({name: value for name, value in wanted.items() if value is not None})
+    except ValidationError as error:
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, first_problem(error)) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that does not fit, as `field: reason`."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
+def key_for(options: SubmitOptions, number: int | None) -> str | None:
+    """The user's Idempotency-Key for one call of a submit; several calls must not share one."""
+    if options.idempotency_key is None or number is None:
+        return options.idempotency_key
+    return f"{options.idempotency_key}.{number}"
