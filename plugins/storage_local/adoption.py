@@ -34,6 +34,7 @@ def _copy(incoming: Incoming, descriptor: int) -> None:
     incoming.open()
     for block in blocks_of(descriptor):
         incoming.append([block])
+        incoming.count([block])
 
 
 @contextmanager

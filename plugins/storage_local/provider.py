@@ -42,7 +42,7 @@ class LocalStorage:
         incoming = Incoming(self._tree, path, unique=self._unique())
         try:
             await in_thread(incoming.open_new if create_only else incoming.open)
-            await pump(blocks, incoming.append)
+            await pump(blocks, incoming.append, incoming.count)
             written = await in_thread(incoming.seal)
             await in_thread(incoming.commit_new if create_only else incoming.commit_over)
         except BaseException:

@@ -41,9 +41,9 @@ async def in_thread(call: Callable[[], T]) -> T:
     return await finish(start(call))
 
 
-async def pump(blocks: AsyncIterator[bytes], take: Callable[[list[bytes]], None]) -> None:
-    """Hand `blocks` to `take` in batches, in a thread, while the next batch arrives. Two batches are held at most."""
-    running: Future[None] | None = None
+async def pump(blocks: AsyncIterator[bytes], *takers: Callable[[list[bytes]], None]) -> None:
+    """Hand `blocks` in batches to every taker, each in a thread, while the next batch arrives. Two are held at most."""
+    running: list[Future[None]] = []
     batch: list[bytes] = []
     size = 0
     try:
@@ -51,15 +51,18 @@ async def pump(blocks: AsyncIterator[bytes], take: Callable[[list[bytes]], None]
             batch.append(block)
             size += len(block)
             if size >= BATCH:
-                if running is not None:
-                    await finish(running)
-                running = start(partial(take, batch))
+                await _finish_all(running)
+                running = [start(partial(take, batch)) for take in takers]
                 batch, size = [], 0
-        if running is not None:
-            await finish(running)
-        if batch:
-            await in_thread(partial(take, batch))
+        await _finish_all(running)
+        running = [start(partial(take, batch)) for take in takers]
+        await _finish_all(running)
     except BaseException:
-        if running is not None:
-            await _ended(running)
+        for taking in running:
+            await _ended(taking)
         raise
+
+
+async def _finish_all(running: list[Future[None]]) -> None:
+    for taking in running:
+        await finish(taking)

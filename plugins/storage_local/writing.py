@@ -19,7 +19,7 @@ CANNOT_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUP
 
 
 class Incoming:
-    """Call `open`, `append` as often as needed, `seal`, `commit`; after any failure `discard`. One call at a time."""
+    """Call `open`, `append` and `count` for each block, `seal`, a `commit`; after any failure `discard`."""
 
     def __init__(self, tree: Tree, path: str, *, unique: str) -> None:
         self._tree, self._path = tree, path
@@ -47,8 +47,13 @@ class Incoming:
         descriptor = self._opened()
         with told_as(self._path):
             for block in blocks:
-                self._count(block)
                 write_all(descriptor, block)
+
+    def count(self, blocks: list[bytes]) -> None:
+        """Every block goes through here as well as through `append`, in another thread: hashing is half of the work."""
+        for block in blocks:
+            self._digest.update(block)
+            self._size += len(block)
 
     def link(self, source: str, descriptor: int) -> bool:
         """`open` and `append` in one, by a hard link to `source`, open as `descriptor`. False where links fail."""
@@ -60,7 +65,7 @@ class Incoming:
             if not os.path.samestat(os.fstat(descriptor), os.lstat(self._temporary, dir_fd=parent)):
                 raise StorageUnavailable(self._path, "the file to take in was replaced meanwhile")
             for block in blocks_of(descriptor):
-                self._count(block)
+                self.count([block])
         return True
 
     def seal(self) -> Written:
@@ -96,10 +101,6 @@ class Incoming:
                 yield parent
         except NotFound as error:
             raise StorageUnavailable(self._path, "its directory was removed meanwhile") from error
-
-    def _count(self, block: bytes) -> None:
-        self._digest.update(block)
-        self._size += len(block)
 
     def _opened(self) -> int:
         if self._descriptor is None:

@@ -1,0 +1,406 @@
+"""What every storage must do, asked of each adapter with real files and real faults."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from plugins.storage_local.provider import LocalStorage
+from protocol.storage import (
+    AlreadyExists,
+    InvalidPath,
+    NotFound,
+    Promoted,
+    StagedFileLost,
+    StorageProvider,
+    TargetDiffers,
+    Written,
+)
+
+ADAPTERS: dict[str, Callable[[Path], StorageProvider]] = {"local": lambda root: LocalStorage(str(root))}
+
+TARGET, WORK = "acme/processed/job_1", "staging/job_1/publish-7"
+METADATA = {"metadata.json": b'{"job": 1}'}
+
+
+@pytest.fixture(params=sorted(ADAPTERS))
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> StorageProvider:
+    root = tmp_path / "storage"
+    root.mkdir()
+    return ADAPTERS[request.param](root)
+
+
+async def blocks(*given: bytes) -> AsyncIterator[bytes]:
+    for block in given:
+        yield block
+
+
+async def content(storage: StorageProvider, path: str, start: int = 0, length: int | None = None) -> bytes:
+    return b"".join([block async for block in await storage.read(path, start, length)])
+
+
+async def names(storage: StorageProvider, prefix: str = "") -> list[str]:
+    return [file.path for file in await storage.list(prefix)]
+
+
+def digest(value: bytes) -> str:
+    return hashlib.sha256(value).hexdigest()
+
+
+async def staged(storage: StorageProvider, *paths: str) -> list[Promoted]:
+    """Files as an attempt stages them; the content tells the path."""
+    files = []
+    for path in paths:
+        written = await storage.write(f"staging/job_1/tsk_1/4/{path}", blocks(path.encode()))
+        files.append(Promoted(f"staging/job_1/tsk_1/4/{path}", path, written.size, written.sha256))
+    return files
+
+
+async def test_what_was_written_is_read_back(storage: StorageProvider) -> None:
+    assert await storage.write("a/b/c.bin", blocks(b"one ", b"", b"two")) == Written(7, digest(b"one two"))
+
+    assert await content(storage, "a/b/c.bin") == b"one two"
+    assert (await storage.stat("a/b/c.bin")).size == 7
+
+
+async def test_an_empty_file_is_a_file(storage: StorageProvider) -> None:
+    assert await storage.write("empty", blocks()) == Written(0, digest(b""))
+
+    assert await content(storage, "empty") == b""
+
+
+async def test_a_large_file_comes_in_blocks_of_at_most_one_mebibyte(storage: StorageProvider) -> None:
+    part = bytes(range(256)) * 2731
+    whole = part * 12
+    await storage.write("large", blocks(*[part] * 12))
+    read = [block async for block in await storage.read("large")]
+
+    assert b"".join(read) == whole
+    assert max(len(block) for block in read) <= 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "expected"),
+    [(0, 3, b"012"), (4, 2, b"45"), (7, None, b"789"), (8, 100, b"89"), (3, 0, b""), (10, None, b""), (99, 5, b"")],
+)
+async def test_a_range_is_read(storage: StorageProvider, start: int, length: int | None, expected: bytes) -> None:
+    await storage.write("digits", blocks(b"0123456789"))
+
+    assert await content(storage, "digits", start, length) == expected
+
+
+async def test_a_reader_may_leave_in_the_middle(storage: StorageProvider) -> None:
+    await storage.write("large", blocks(bytes(3 << 20)))
+    async for block in await storage.read("large"):
+        assert block
+        break
+
+    await storage.delete("large")
+    assert await names(storage) == []
+
+
+async def test_a_missing_file_is_told_before_the_first_block(storage: StorageProvider) -> None:
+    with pytest.raises(NotFound):
+        await storage.read("a/missing")
+    with pytest.raises(NotFound):
+        await storage.stat("a/missing")
+
+
+async def test_a_directory_is_not_a_file(storage: StorageProvider) -> None:
+    await storage.write("a/b", blocks(b"x"))
+
+    with pytest.raises(NotFound):
+        await storage.read("a")
+    with pytest.raises(NotFound):
+        await storage.stat("a")
+    with pytest.raises(NotFound):
+        await storage.stat("a/b/c")
+
+
+async def test_create_only_never_overwrites(storage: StorageProvider) -> None:
+    await storage.write("a", blocks(b"first"))
+
+    with pytest.raises(AlreadyExists):
+        await storage.write("a", blocks(b"second"))
+    assert await content(storage, "a") == b"first"
+
+
+async def test_an_asked_overwrite_replaces_the_whole_file(storage: StorageProvider) -> None:
+    await storage.write("a", blocks(b"a long first content"))
+
+    await storage.write("a", blocks(b"second"), create_only=False)
+    assert await content(storage, "a") == b"second"
+
+
+async def test_of_many_create_only_writers_exactly_one_wins(storage: StorageProvider) -> None:
+    everybody_writes = asyncio.Barrier(12)
+
+    async def slow(value: bytes) -> AsyncIterator[bytes]:
+        yield value
+        await everybody_writes.wait()
+        yield value
+
+    async def attempt(value: bytes) -> bytes | None:
+        try:
+            await storage.write("prize", slow(value))
+        except AlreadyExists:
+            return None
+        return value
+
+    results = await asyncio.gather(*(attempt(bytes([n]) * 5000) for n in range(12)))
+    winners = [value for value in results if value is not None]
+
+    assert len(winners) == 1
+    assert await content(storage, "prize") == winners[0] * 2
+    assert await names(storage) == ["prize"]
+
+
+class ClientGone(Exception):
+    """The body broke off."""
+
+
+async def test_a_body_that_breaks_off_leaves_nothing(storage: StorageProvider) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield bytes(3 << 20)
+        raise ClientGone
+
+    with pytest.raises(ClientGone):
+        await storage.write("a/b", broken())
+    assert await names(storage) == []
+    assert await storage.write("a/b", blocks(b"again")) == Written(5, digest(b"again"))
+
+
+async def test_a_cancelled_write_leaves_nothing(storage: StorageProvider) -> None:
+    reached = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(6):
+            yield bytes(1 << 20)
+        reached.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        writing = group.create_task(storage.write("a/b", endless()))
+        await reached.wait()
+        writing.cancel()
+
+    assert writing.cancelled()
+    assert await names(storage) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/", "/etc/passwd", "a/", "a//b", "..", "a/../b", ".", "./a", "a/.", ".hidden", "a/.tmp-0"),
+        *("a\0b", "a/b\n", "é" * 128, "/".join(["a" * 200] * 6), "a\udc80"),
+    ],
+)
+async def test_a_bad_path_is_refused_everywhere(storage: StorageProvider, path: str) -> None:
+    async def promote() -> None:
+        await storage.promote(TARGET, WORK, [Promoted("s", path, 0, digest(b""))], {})
+
+    calls: list[Callable[[], object]] = [
+        lambda: storage.read(path),
+        lambda: storage.write(path, blocks(b"x")),
+        lambda: storage.adopt(path, "/nowhere"),
+        lambda: storage.stat(path),
+        lambda: storage.delete(path),
+        lambda: storage.promote(path, WORK, [], METADATA),
+        lambda: storage.promote(TARGET, path, [], METADATA),
+        promote,
+    ]
+    for call in calls:
+        with pytest.raises(InvalidPath):
+            await call()  # type: ignore[misc]  # each gives a coroutine of another type
+    with pytest.raises(InvalidPath):
+        storage.local_path(path)
+
+
+async def test_the_longest_component_is_accepted(storage: StorageProvider) -> None:
+    await storage.write("é" * 127 + "x", blocks(b"x"))
+
+    assert await names(storage) == ["é" * 127 + "x"]
+
+
+async def test_list_goes_by_whole_names_and_is_sorted(storage: StorageProvider) -> None:
+    for path in ("b", "a/z", "a/b/c", "ab/x"):
+        await storage.write(path, blocks(path.encode()))
+
+    assert await names(storage) == ["a/b/c", "a/z", "ab/x", "b"]
+    assert await names(storage, "a") == ["a/b/c", "a/z"]
+    assert await names(storage, "a/z") == ["a/z"]
+    assert await names(storage, "missing/x") == []
+    assert [file.size for file in await storage.list("a/b")] == [5]
+
+
+async def test_delete_takes_a_file_a_directory_or_nothing(storage: StorageProvider) -> None:
+    for path in ("a/b/c", "a/b/d", "a/e", "f"):
+        await storage.write(path, blocks(b"x"))
+    await storage.delete("a/b")
+    await storage.delete("f")
+    await storage.delete("f")
+    await storage.delete("no/such/thing")
+
+    assert await names(storage) == ["a/e"]
+
+
+async def test_a_finished_file_is_adopted(storage: StorageProvider, tmp_path: Path) -> None:
+    source = tmp_path / "upload.part"
+    source.write_bytes(b"film")
+
+    assert await storage.adopt("raw/job_1_original.mp4", str(source)) == Written(4, digest(b"film"))
+    assert await content(storage, "raw/job_1_original.mp4") == b"film"
+    assert not source.exists()
+    assert await names(storage) == ["raw/job_1_original.mp4"]
+
+
+async def test_adopting_never_overwrites_and_keeps_the_source(storage: StorageProvider, tmp_path: Path) -> None:
+    source = tmp_path / "upload.part"
+    source.write_bytes(b"second")
+    await storage.write("raw/a", blocks(b"first"))
+
+    with pytest.raises(AlreadyExists):
+        await storage.adopt("raw/a", str(source))
+    assert source.read_bytes() == b"second"
+    assert await content(storage, "raw/a") == b"first"
+
+
+async def test_adopting_a_missing_file_is_told(storage: StorageProvider, tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        await storage.adopt("raw/a", str(tmp_path / "missing"))
+    with pytest.raises(NotFound):
+        await storage.adopt("raw/a", str(tmp_path))
+
+
+async def test_space_and_probe(storage: StorageProvider) -> None:
+    await storage.probe()
+    space = await storage.space()
+
+    assert 0 < space.free <= space.total
+    assert await names(storage) == []
+
+
+async def test_promotion_publishes_all_and_keeps_what_was_staged(storage: StorageProvider) -> None:
+    files = await staged(storage, "web.mp4", "hls/360p/seg_0.m4s", "hls/360p/seg_1.m4s", "hls/master.m3u8")
+    await storage.promote(TARGET, WORK, files, METADATA)
+
+    published = ["hls/360p/seg_0.m4s", "hls/360p/seg_1.m4s", "hls/master.m3u8", "metadata.json", "web.mp4"]
+    assert await names(storage, TARGET) == [f"{TARGET}/{path}" for path in published]
+    assert await content(storage, f"{TARGET}/hls/master.m3u8") == b"hls/master.m3u8"
+    assert await content(storage, f"{TARGET}/metadata.json") == METADATA["metadata.json"]
+    assert await names(storage, "staging") == sorted(file.staged for file in files)
+
+
+async def test_promotion_again_is_a_success_even_without_what_was_staged(storage: StorageProvider) -> None:
+    files = await staged(storage, "web.mp4", "a/b")
+    await storage.promote(TARGET, WORK, files, METADATA)
+    before = await storage.list(TARGET)
+    await storage.delete("staging")
+
+    await storage.promote(TARGET, WORK, files, METADATA)
+    assert await storage.list(TARGET) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("web.mp4", b"WEB.MP4"), ("web.mp4", b"longer than it"), ("extra", b"x"), ("metadata.json", b'{"job": 2}')],
+)
+async def test_a_target_that_differs_is_never_touched(storage: StorageProvider, path: str, value: bytes) -> None:
+    files = await staged(storage, "web.mp4")
+    await storage.promote(TARGET, WORK, files, METADATA)
+    await storage.write(f"{TARGET}/{path}", blocks(value), create_only=False)
+    before = await storage.list(TARGET)
+
+    with pytest.raises(TargetDiffers):
+        await storage.promote(TARGET, WORK, files, METADATA)
+    assert await storage.list(TARGET) == before
+    assert await content(storage, f"{TARGET}/{path}") == value
+
+
+async def test_a_target_that_lacks_a_file_differs(storage: StorageProvider) -> None:
+    files = await staged(storage, "web.mp4", "web.mp3")
+    await storage.promote(TARGET, WORK, files[:1], METADATA)
+
+    with pytest.raises(TargetDiffers):
+        await storage.promote(TARGET, WORK, files, METADATA)
+
+
+async def test_a_file_in_the_place_of_the_target_differs(storage: StorageProvider) -> None:
+    await storage.write(TARGET, blocks(b"not a directory"))
+
+    with pytest.raises(TargetDiffers):
+        await storage.promote(TARGET, WORK, await staged(storage, "a"), {})
+    assert await content(storage, TARGET) == b"not a directory"
+
+
+@pytest.mark.parametrize("damage", ["missing", "other size", "other content"])
+async def test_a_lost_staged_file_publishes_nothing(storage: StorageProvider, damage: str) -> None:
+    files = await staged(storage, "one", "two", "three")
+    if damage == "missing":
+        await storage.delete(files[1].staged)
+    else:
+        await storage.write(files[1].staged, blocks(b"2w0" if damage == "other content" else b"t"), create_only=False)
+    before = await storage.list("")
+
+    with pytest.raises(StagedFileLost) as lost:
+        await storage.promote(TARGET, WORK, files, METADATA)
+    assert lost.value.path == files[1].staged
+    assert await storage.list("") == before
+
+
+async def test_what_an_earlier_try_left_in_work_is_not_published(storage: StorageProvider) -> None:
+    files = await staged(storage, "web.mp4")
+    await storage.write(f"{WORK}/leftover", blocks(b"of a crash between assembling and renaming"))
+    await storage.write(f"{WORK}/web.mp4", blocks(b"half"))
+
+    await storage.promote(TARGET, WORK, files, METADATA)
+    assert await names(storage, TARGET) == [f"{TARGET}/metadata.json", f"{TARGET}/web.mp4"]
+    assert await content(storage, f"{TARGET}/web.mp4") == b"web.mp4"
+    assert await names(storage, WORK) == []
+
+
+async def test_a_cancelled_promotion_publishes_nothing_and_can_be_redone(storage: StorageProvider) -> None:
+    files = await staged(storage, *(f"seg_{n}" for n in range(30)))
+    async with asyncio.TaskGroup() as group:
+        promoting = group.create_task(storage.promote(TARGET, WORK, files, METADATA))
+        while not await names(storage, WORK):
+            assert not promoting.done()
+        promoting.cancel()
+
+    assert promoting.cancelled()
+    assert await names(storage, TARGET) == []
+    assert await names(storage, WORK) == []
+    await storage.promote(TARGET, WORK, files, METADATA)
+    assert len(await names(storage, TARGET)) == 31
+
+
+async def test_two_promotions_at_once_publish_one_set(storage: StorageProvider) -> None:
+    files = await staged(storage, "a", "b/c")
+    results = await asyncio.gather(
+        *(storage.promote(TARGET, f"staging/job_1/publish-{n}", files, METADATA) for n in range(6)), return_exceptions=True
+    )
+
+    assert results == [None] * 6
+    assert await names(storage, TARGET) == [f"{TARGET}/a", f"{TARGET}/b/c", f"{TARGET}/metadata.json"]
+    assert await names(storage, "staging") == [file.staged for file in files]
+
+
+async def test_two_files_of_one_name_are_refused(storage: StorageProvider) -> None:
+    files = await staged(storage, "metadata.json")
+
+    with pytest.raises(InvalidPath):
+        await storage.promote(TARGET, WORK, files, METADATA)
+    with pytest.raises(InvalidPath):
+        await storage.promote(TARGET, WORK, [*files, *files], {})
+
+
+async def test_work_that_would_wipe_what_is_staged_is_refused(storage: StorageProvider) -> None:
+    files = await staged(storage, "a")
+
+    with pytest.raises(InvalidPath):
+        await storage.promote(TARGET, "staging/job_1", files, METADATA)
+    assert await names(storage) == [files[0].staged]
