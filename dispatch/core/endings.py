@@ -1,0 +1,120 @@
+"""What clients, operators, timers and promotion do to a whole job: cancel, retry, expire, publish. Pure, over a Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from dispatch.core.lifecycle import failure_json, settle_job, with_job_state, with_task
+from dispatch.core.machine import InvalidTransition
+from dispatch.core.records import Graph, Job, NewEvent, Task
+from dispatch.core.task_machine import advance
+from protocol.errors import ErrorCode, FailureClass
+from protocol.events import EventType
+from protocol.results import Failure
+from protocol.states import HELD_TASK_STATES, AttemptState, JobState, TaskState
+
+PROMOTION_RETRY_S = 1.0
+
+
+def created(job: Job, tasks: tuple[Task, ...]) -> Graph:
+    event = NewEvent(EventType.JOB_CREATED, job.created_at, job.tenant, job.job_id, None, None, job.state.value)
+    return Graph(job, tasks, (), (event,))
+
+
+def cancel(graph: Graph, *, now: float) -> Graph:
+    """Every task not done or skipped becomes cancelled. Raises InvalidTransition while completing, failed or completed."""
+    if graph.job.state is JobState.CANCELLED:
+        return graph
+    cancelled = with_job_state(graph, JobState.CANCELLED, now=now)
+    ended = tuple(
+        replace(a, state=AttemptState.CANCELLED, ended_at=now) if _holds(graph, a.task_id, a.token) else a
+        for a in cancelled.attempts
+    )
+    cancelled = replace(cancelled, attempts=ended)
+    for task in graph.tasks:
+        if task.state not in (TaskState.DONE, TaskState.SKIPPED):
+            cancelled = with_task(cancelled, replace(advance(task, "cancel"), engine_id=None), now=now)
+    return cancelled
+
+
+def _holds(graph: Graph, task_id: str, token: int) -> bool:
+    task = graph.task(task_id)
+    return task.token == token and task.state in HELD_TASK_STATES
+
+
+def retry(graph: Graph, *, priority: int, now: float) -> Graph:
+    """A failed job again: its failed tasks are pending from now on, with a fresh count; finished siblings are kept."""
+    if graph.job.state is not JobState.FAILED:
+        raise InvalidTransition(f"job {graph.job.job_id}", graph.job.state, "retry")
+    job = replace(graph.job, priority=priority, retries=graph.job.retries + 1, error_json=None, ttl_from=now, completed_at=None)
+    graph = with_job_state(graph, JobState.RETRYING, now=now, job=job)
+    for task in graph.tasks:
+        fresh = replace(task, priority=priority)
+        if task.state is TaskState.FAILED:
+            fresh = replace(
+                advance(fresh, "retry"),
+                not_before=now,
+                charged=0,
+                infra_failures=0,
+                avoid=(),
+                deaths=(),
+                steps_json=task.steps_json,
+            )
+        elif task.state is TaskState.PENDING:
+            fresh = replace(fresh, not_before=now)
+        graph = with_task(graph, fresh, now=now)
+    only_promotion_left = all(task.state in (TaskState.DONE, TaskState.SKIPPED) for task in graph.tasks)
+    return settle_job(graph, now=now) if only_promotion_left else graph
+
+
+def pass_backoff(graph: Graph, *, now: float) -> Graph:
+    """A `not_before` has passed: it is cleared, so that a wall clock set back cannot bring it again."""
+    if graph.job.state is not JobState.RETRYING:
+        return graph
+    tasks = tuple(replace(t, not_before=0.0) if 0.0 < t.not_before <= now else t for t in graph.tasks)
+    if tasks == graph.tasks:
+        return graph
+    return settle_job(replace(graph, tasks=tasks), now=now)
+
+
+def is_overdue(graph: Graph, *, now: float) -> bool:
+    """The job was never started within its span, and nobody holds a task of it."""
+    waits = graph.job.state in (JobState.PENDING, JobState.ASSIGNED, JobState.RETRYING)
+    held = any(task.state in HELD_TASK_STATES for task in graph.tasks)
+    return waits and not held and graph.job.started_at is None and now >= graph.job.ttl_from + graph.job.ttl_s
+
+
+def expire_job(graph: Graph, *, now: float) -> Graph:
+    """The span `ttl_s` is over: the first waiting task fails for good, and the job with it."""
+    task = next(task for task in graph.tasks if task.state is TaskState.PENDING)
+    message = f"Expired: not started within {graph.job.ttl_s:g} s"
+    failure = Failure(
+        failure_class=FailureClass.POLICY, code=ErrorCode.JOB_EXPIRED, message=message, evidence={"reason": "Expired"}
+    )
+    error_json = failure_json(failure)
+    graph = replace(graph, job=replace(graph.job, error_json=error_json))
+    return settle_job(with_task(graph, advance(task, "fail"), now=now, data_json=error_json), now=now)
+
+
+def promote(graph: Graph, *, outputs_json: str | None, now: float) -> Graph:
+    """The outputs are published: the job is complete."""
+    job = replace(graph.job, outputs_json=outputs_json, progress=1.0, eta_seconds=0.0)
+    return with_job_state(graph, JobState.COMPLETED, now=now, job=job)
+
+
+def redo_lost(graph: Graph, task_ids: Iterable[str], *, now: float) -> Graph:
+    """Staged files are lost: the tasks that made them are done again; what the others made is kept."""
+    lost = tuple(sorted(set(task_ids)))
+    graph = with_job_state(graph, JobState.RETRYING, now=now, job=replace(graph.job, completed_at=None))
+    for task_id in lost:
+        again = replace(advance(graph.task(task_id), "lose_staged_file"), engine_id=None, not_before=now + PROMOTION_RETRY_S)
+        graph = with_task(graph, again, now=now)
+    return replace(graph, lost_files_of=lost)
+
+
+def refuse_promotion(graph: Graph, failure: Failure, *, now: float) -> Graph:
+    """Promotion failed for good: the job fails, its tasks stay done."""
+    error_json = failure_json(failure)
+    job = replace(graph.job, error_json=error_json)
+    return with_job_state(graph, JobState.FAILED, now=now, job=job, data_json=error_json)

@@ -1,0 +1,229 @@
+"""What one attempt's life does to its job: grant, ack, start, complete, fail, release, expire. Pure, over a Graph.
+
+Every function takes a graph and returns a new one with the events of what changed; callers check liveness first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dispatch.core import retry_policy
+from dispatch.core.job_machine import EVENT_OF_STATE, JOB_TABLE, state_of_tasks
+from dispatch.core.records import Attempt, Graph, Job, NewEvent, StagedRow, Task
+from dispatch.core.task_machine import advance
+from protocol.errors import ErrorCode, FailureClass
+from protocol.events import EventType
+from protocol.leases import Complete
+from protocol.results import Failure
+from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, AttemptState, JobState, TaskKind
+
+
+@dataclass(frozen=True, slots=True)
+class GrantTo:
+    """Who gets the task, under which token, for which request."""
+
+    token: int
+    engine_id: str
+    boot_id: str
+    request_id: str
+
+
+def is_live(graph: Graph, attempt: Attempt) -> bool:
+    """The fence: the attempt is live, and its token is still the task's."""
+    task = graph.task(attempt.task_id)
+    return attempt.state in LIVE_ATTEMPT_STATES and task.token == attempt.token and task.state in HELD_TASK_STATES
+
+
+def with_task(graph: Graph, task: Task, *, now: float, data_json: str = "{}") -> Graph:
+    """Put the task in; a change of its state is an event."""
+    old = graph.task(task.task_id)
+    tasks = tuple(task if t.task_id == task.task_id else t for t in graph.tasks)
+    if old.state is task.state:
+        return replace(graph, tasks=tasks)
+    event = NewEvent(
+        EventType.TASK_CHANGED, now, task.tenant, task.job_id, task.task_id, old.state.value, task.state.value, data_json
+    )
+    return replace(graph, tasks=tasks, events=(*graph.events, event))
+
+
+def with_attempt(graph: Graph, attempt: Attempt) -> Graph:
+    return replace(graph, attempts=tuple(attempt if a.token == attempt.token else a for a in graph.attempts))
+
+
+def with_job_state(graph: Graph, state: JobState, *, now: float, job: Job | None = None, data_json: str = "{}") -> Graph:
+    """Move the job by the table, with its event; a job already there only takes the new fields. Raises InvalidTransition."""
+    job = job or graph.job
+    if graph.job.state is state:
+        return replace(graph, job=replace(job, updated_at=now))
+    JOB_TABLE.check(job.job_id, graph.job.state, state)
+    moved = replace(job, state=state, updated_at=now)
+    event = NewEvent(EVENT_OF_STATE[state], now, job.tenant, job.job_id, None, graph.job.state.value, state.value, data_json)
+    return replace(graph, job=moved, events=(*graph.events, event))
+
+
+def settle_job(graph: Graph, *, now: float) -> Graph:
+    """Derive the job's state from its tasks; entering completing fixes `completed_at`, a failed job frees its siblings."""
+    state = state_of_tasks(graph.job.state, graph.tasks, now=now)
+    job = graph.job
+    if state is JobState.COMPLETING and job.state is not JobState.COMPLETING:
+        job = replace(job, completed_at=now, progress=1.0, eta_seconds=0.0)
+    graph = with_job_state(graph, state, now=now, job=job, data_json=job.error_json or "{}" if state is JobState.FAILED else "{}")
+    return free_siblings(graph, now=now) if state is JobState.FAILED else graph
+
+
+def free_siblings(graph: Graph, *, now: float) -> Graph:
+    """Held tasks of a failed job go back to pending; their engines learn it by an order to drop."""
+    for task in graph.tasks:
+        if task.state in HELD_TASK_STATES:
+            graph = _end_attempt(graph, task.token, AttemptState.RELEASED, now=now)
+            graph = with_task(graph, replace(advance(task, "give_back"), engine_id=None), now=now)
+    return graph
+
+
+def _end_attempt(graph: Graph, token: int, state: AttemptState, *, now: float, digest: str | None = None) -> Graph:
+    return with_attempt(graph, replace(graph.attempt(token), state=state, ended_at=now, digest=digest))
+
+
+def grant(graph: Graph, task_id: str, to: GrantTo, *, now: float) -> Graph:
+    """Hand the task out. The token comes from one global sequence, so a late report can be told apart."""
+    task = graph.task(task_id)
+    assigned = replace(advance(task, "grant"), token=to.token, engine_id=to.engine_id, not_before=0.0)
+    attempt = Attempt(
+        token=to.token,
+        task_id=task_id,
+        job_id=task.job_id,
+        engine_id=to.engine_id,
+        boot_id=to.boot_id,
+        request_id=to.request_id,
+        kind=task.kind,
+        state=AttemptState.GRANTED,
+        granted_at=now,
+    )
+    graph = replace(graph, attempts=(*graph.attempts, attempt))
+    held_by = f'{{"engine_id":"{to.engine_id}","token":{to.token}}}'
+    return settle_job(with_task(graph, assigned, now=now, data_json=held_by), now=now)
+
+
+def ack(graph: Graph, token: int, *, now: float) -> Graph:
+    attempt = graph.attempt(token)
+    if attempt.state is not AttemptState.GRANTED:
+        return graph
+    return with_attempt(graph, replace(attempt, state=AttemptState.ACKED, acked_at=now))
+
+
+def start(graph: Graph, token: int, *, now: float) -> Graph:
+    """The tool is about to run. The first start of anything but analyze starts the job for its `ttl_s`."""
+    attempt = graph.attempt(token)
+    if attempt.state is AttemptState.RUNNING:
+        return graph
+    acked_at = now if attempt.acked_at is None else attempt.acked_at
+    graph = with_attempt(graph, replace(attempt, state=AttemptState.RUNNING, acked_at=acked_at, started_at=now))
+    graph = with_task(graph, advance(graph.task(attempt.task_id), "start"), now=now)
+    return settle_job(_mark_started(graph, attempt, now=now), now=now)
+
+
+def _mark_started(graph: Graph, attempt: Attempt, *, now: float) -> Graph:
+    if attempt.kind is TaskKind.ANALYZE or graph.job.started_at is not None:
+        return graph
+    return replace(graph, job=replace(graph.job, started_at=now))
+
+
+def complete(graph: Graph, report: Complete, *, digest: str, steps_json: str, now: float) -> Graph:
+    """The attempt's result is taken: its files are the task's. The caller readies or skips what follows, then settles."""
+    attempt = graph.attempt(report.token)
+    graph = _mark_started(graph, attempt, now=now)
+    tools_json = f"[{','.join(t.model_dump_json() for t in report.result.tools)}]" if report.result.tools else "[]"
+    ended = replace(
+        attempt,
+        state=AttemptState.DONE,
+        acked_at=now if attempt.acked_at is None else attempt.acked_at,
+        started_at=now if attempt.started_at is None else attempt.started_at,
+        ended_at=now,
+        digest=digest,
+        tools_json=tools_json,
+        log_tail=report.result.log_tail,
+    )
+    task = graph.task(attempt.task_id)
+    done = replace(advance(task, "finish"), steps_json=steps_json, infra_failures=0)
+    files = tuple(
+        StagedRow(task.job_id, f.path, task.task_id, report.token, f.size, f.sha256, f.facts.model_dump_json())
+        for f in report.result.files
+    )
+    graph = replace(graph, files=(*graph.files, *files)) if files else graph
+    return with_task(with_attempt(graph, ended), done, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRule:
+    """What the policy needs from outside: jitter in [0, 1), and how many engines fit the task."""
+
+    chance: float
+    fitting_engines: int
+
+
+def fail(graph: Graph, token: int, failure: Failure, rule: FailureRule, *, digest: str, now: float) -> Graph:
+    """An attempt failed by its engine's word: the task is tried again after a backoff, or the job fails."""
+    attempt = graph.attempt(token)
+    error_json = failure_json(failure)
+    ended = replace(
+        attempt, state=AttemptState.FAILED, ended_at=now, digest=digest, error_json=error_json, log_tail=failure.log_tail
+    )
+    graph = with_attempt(graph, ended)
+    task = graph.task(attempt.task_id)
+    verdict = retry_policy.after_failure(
+        task, failure.failure_class, max_attempts=graph.job.max_attempts, now=now, chance=rule.chance
+    )
+    task = replace(
+        task,
+        charged=verdict.charged,
+        infra_failures=verdict.infra_failures,
+        avoid=tuple(sorted({*task.avoid, attempt.engine_id})),
+        deaths=(*task.deaths, attempt.engine_id) if failure.is_engine_death else task.deaths,
+    )
+    if retry_policy.is_poisonous(task.deaths, fitting_engines=rule.fitting_engines):
+        poisoned = _poisoned(task, failure)
+        return give_up(graph, task, failure_json(poisoned), now=now)
+    if verdict.not_before is None:
+        return give_up(graph, task, error_json, now=now)
+    pending = replace(advance(task, "give_back"), engine_id=None, not_before=verdict.not_before)
+    return settle_job(with_task(graph, pending, now=now, data_json=error_json), now=now)
+
+
+def _poisoned(task: Task, failure: Failure) -> Failure:
+    evidence = {**failure.evidence, "engines": ", ".join(task.deaths), "last_error": failure.message}
+    message = f"the task killed {len(task.deaths)} engine processes and is quarantined"
+    return Failure(
+        failure_class=FailureClass.POLICY,
+        code=ErrorCode.TASK_POISONOUS,
+        message=message,
+        step=failure.step,
+        evidence=evidence,
+    )
+
+
+def failure_json(failure: Failure) -> str:
+    return failure.model_dump_json(exclude={"log_tail", "is_engine_death"})
+
+
+def give_up(graph: Graph, task: Task, error_json: str, *, now: float) -> Graph:
+    """The task has failed for good, and so has its job, with this error."""
+    failed = replace(advance(task, "fail"), engine_id=None)
+    graph = replace(graph, job=replace(graph.job, error_json=error_json))
+    return settle_job(with_task(graph, failed, now=now, data_json=error_json), now=now)
+
+
+def release(graph: Graph, token: int, *, digest: str, now: float) -> Graph:
+    """Handed back unharmed, never charged; grantable at once."""
+    return _give_back(graph, token, AttemptState.RELEASED, digest=digest, now=now)
+
+
+def expire(graph: Graph, token: int, *, now: float) -> Graph:
+    """The lease ran out, or the grant was never acked, or its engine came back without it. Not charged, no backoff."""
+    return _give_back(graph, token, AttemptState.EXPIRED, digest=None, now=now)
+
+
+def _give_back(graph: Graph, token: int, state: AttemptState, *, digest: str | None, now: float) -> Graph:
+    graph = _end_attempt(graph, token, state, now=now, digest=digest)
+    task = graph.task(graph.attempt(token).task_id)
+    pending = replace(advance(task, "give_back"), engine_id=None, not_before=0.0)
+    return settle_job(with_task(graph, pending, now=now), now=now)

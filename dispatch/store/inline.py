@@ -1,0 +1,37 @@
+"""The store run in line on one connection: every await ends at once. The simulation and unit tests use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from dispatch.ports import CommitListener, Transaction
+from dispatch.store.running import run_batch
+
+T = TypeVar("T")
+
+
+class InlineStore:
+    """Satisfies `dispatch.ports.Store` with the same functions, statements and savepoints as the writer thread."""
+
+    def __init__(self, connection: Connection, listeners: Sequence[CommitListener] = ()) -> None:
+        self._connection = connection
+        self._listeners = tuple(listeners)
+
+    async def transact(self, function: Callable[[Transaction], T]) -> T:
+        return self._run(function)
+
+    async def read(self, function: Callable[[Transaction], T]) -> T:
+        return self._run(function)
+
+    def _run(self, function: Callable[[Transaction], T]) -> T:
+        answer = run_batch(self._connection, [function])[0]
+        if answer.error is not None:
+            raise answer.error
+        if answer.commit is not None:
+            for listener in self._listeners:
+                listener(answer.commit)
+        result: Any = answer.result  # the batch erases the type, the caller's function gives it back
+        return result  # type: ignore[no-any-return]  # see above

@@ -1,0 +1,65 @@
+"""The part of a transaction that searches jobs: pages for clients, and the sets that background duties look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, func, or_, select
+
+from dispatch.core.records import Graph
+from dispatch.ports import JobFilter
+from dispatch.store import rows, schema
+from protocol.states import JobState
+
+WAITING = tuple(s.value for s in (JobState.PENDING, JobState.ASSIGNED, JobState.RETRYING))
+SORTS = {"created_at": schema.jobs.c.created_at, "completed_at": schema.jobs.c.completed_at, "priority": schema.jobs.c.priority}
+
+
+class ListingQueries:
+    """Mixed into SqlTransaction."""
+
+    _connection: Connection
+
+    def jobs_in(self, states: Iterable[str]) -> list[str]:
+        """Ids of the jobs in these states, oldest first."""
+        table = schema.jobs
+        statement = select(table.c.job_id).where(table.c.state.in_(list(states))).order_by(table.c.created_at)
+        return [row[0] for row in self._connection.execute(statement)]
+
+    def expired_jobs(self, now: float, limit: int) -> list[str]:
+        """Ids of jobs never started within their span, oldest first."""
+        table = schema.jobs
+        overdue = and_(table.c.state.in_(WAITING), table.c.started_at.is_(None), table.c.ttl_from + table.c.ttl_s <= now)
+        return [row[0] for row in self._connection.execute(select(table.c.job_id).where(overdue).limit(limit))]
+
+    def list_jobs(self, wanted: JobFilter) -> tuple[list[Graph], int]:
+        """One page of jobs with their tasks, and how many there are in all. Stable under inserts with a cursor."""
+        table = schema.jobs
+        total = self._connection.execute(_filtered(select(func.count()).select_from(table), wanted)).scalar_one()
+        by = SORTS[wanted.sort]
+        order = (by.desc(), table.c.job_id.desc()) if wanted.descending else (by.asc(), table.c.job_id.asc())
+        page = _filtered(select(table), wanted).order_by(*order).limit(wanted.limit).offset(wanted.offset)
+        if wanted.after is not None:
+            value, job_id = wanted.after
+            beyond = by < value if wanted.descending else by > value
+            tie = table.c.job_id < job_id if wanted.descending else table.c.job_id > job_id
+            page = page.where(or_(beyond, and_(by == value, tie)))
+        jobs = [rows.load_job(row) for row in self._connection.execute(page)]
+        tasks = schema.tasks
+        of_page = select(tasks).where(tasks.c.job_id.in_([job.job_id for job in jobs])).order_by(tasks.c.ordinal)
+        loaded = [rows.TASKS.load(row) for row in self._connection.execute(of_page)]
+        return [Graph(job, tuple(t for t in loaded if t.job_id == job.job_id)) for job in jobs], int(total)
+
+
+def _filtered(statement: Select[Any], wanted: JobFilter) -> Select[Any]:  # the row type differs between count and page
+    table = schema.jobs
+    if wanted.tenant is not None:
+        statement = statement.where(table.c.tenant == wanted.tenant)
+    if wanted.states:
+        statement = statement.where(table.c.state.in_(wanted.states))
+    if wanted.created_after is not None:
+        statement = statement.where(table.c.created_at > wanted.created_after)
+    if wanted.created_before is not None:
+        statement = statement.where(table.c.created_at < wanted.created_before)
+    return statement

@@ -1,0 +1,86 @@
+"""The part of a transaction about engines, keys, tenants and idempotency: few rows, plain statements."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from dispatch.core.records import ApiKey, Engine, IdempotencyRow, Tenant
+from dispatch.store import rows, schema
+
+
+class RegistryQueries:
+    """Mixed into SqlTransaction; remembers the engines and tenants it changed for the listeners of the commit."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._engines: list[Engine] = []
+        self._tenants: list[Tenant] = []
+        self._gone_engines: list[str] = []
+
+    def engine(self, engine_id: str) -> Engine | None:
+        found = self._connection.execute(select(schema.engines).where(schema.engines.c.engine_id == engine_id)).first()
+        return None if found is None else rows.ENGINES.load(found)
+
+    def engines(self) -> list[Engine]:
+        statement = select(schema.engines).order_by(schema.engines.c.engine_id)
+        return [rows.ENGINES.load(row) for row in self._connection.execute(statement)]
+
+    def put_engine(self, engine: Engine) -> None:
+        params = rows.ENGINES.params(engine)
+        table = schema.engines
+        changed = self._connection.execute(update(table).where(table.c.engine_id == engine.engine_id).values(params))
+        if changed.rowcount == 0:
+            self._connection.execute(insert(table), params)
+        self._engines.append(engine)
+
+    def delete_engine(self, engine_id: str) -> None:
+        self._connection.execute(delete(schema.engines).where(schema.engines.c.engine_id == engine_id))
+        self._gone_engines.append(engine_id)
+
+    def key_by_digest(self, sha256: str) -> ApiKey | None:
+        found = self._connection.execute(select(schema.api_keys).where(schema.api_keys.c.sha256 == sha256)).first()
+        return None if found is None else rows.KEYS.load(found)
+
+    def key(self, key_id: str) -> ApiKey | None:
+        found = self._connection.execute(select(schema.api_keys).where(schema.api_keys.c.key_id == key_id)).first()
+        return None if found is None else rows.KEYS.load(found)
+
+    def keys(self) -> list[ApiKey]:
+        statement = select(schema.api_keys).order_by(schema.api_keys.c.key_id)
+        return [rows.KEYS.load(row) for row in self._connection.execute(statement)]
+
+    def put_key(self, key: ApiKey) -> None:
+        params = rows.KEYS.params(key)
+        table = schema.api_keys
+        changed = self._connection.execute(update(table).where(table.c.key_id == key.key_id).values(params))
+        if changed.rowcount == 0:
+            self._connection.execute(insert(table), params)
+
+    def tenants(self) -> list[Tenant]:
+        return [
+            rows.TENANTS.load(row) for row in self._connection.execute(select(schema.tenants).order_by(schema.tenants.c.name))
+        ]
+
+    def put_tenant(self, tenant: Tenant) -> None:
+        params = rows.TENANTS.params(tenant)
+        table = schema.tenants
+        changed = self._connection.execute(update(table).where(table.c.name == tenant.name).values(params))
+        if changed.rowcount == 0:
+            self._connection.execute(insert(table), params)
+        self._tenants.append(tenant)
+
+    def idempotency(self, tenant: str, route: str, key: str) -> IdempotencyRow | None:
+        table = schema.idempotency
+        wanted = select(table).where(table.c.tenant == tenant, table.c.route == route, table.c.key == key)
+        found = self._connection.execute(wanted).first()
+        return None if found is None else rows.IDEMPOTENCY.load(found)
+
+    def put_idempotency(self, row: IdempotencyRow) -> None:
+        table = schema.idempotency
+        same = (table.c.tenant == row.tenant, table.c.route == row.route, table.c.key == row.key)
+        self._connection.execute(delete(table).where(*same))
+        self._connection.execute(insert(table), rows.IDEMPOTENCY.params(row))
+
+    def delete_idempotency_before(self, moment: float) -> int:
+        table = schema.idempotency
+        return int(self._connection.execute(delete(table).where(table.c.created_at < moment)).rowcount)

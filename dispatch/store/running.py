@@ -1,0 +1,103 @@
+"""Runs the functions of a batch inside one SQLite transaction, a savepoint each. Knows no threads and no loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import StaticPool
+
+from dispatch.ports import Commit, StaleRow, Transaction
+from dispatch.store.transaction import SqlTransaction
+
+MOST_RERUNS = 5
+Function = Callable[[Transaction], Any]  # every caller has its own result type
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "temp_store=MEMORY")
+
+
+class Answer:
+    """What became of one function of a batch: a result or an error, and what it changed."""
+
+    __slots__ = ("commit", "error", "result")
+
+    def __init__(self) -> None:
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.commit: Commit | None = None
+
+
+def connect(url: str, *, pragmas: Sequence[str] = PRAGMAS) -> Connection:
+    """One connection in autocommit mode: BEGIN IMMEDIATE, savepoints and COMMIT are ours."""
+    arguments = {"isolation_level": None, "check_same_thread": False, "cached_statements": 512}
+    engine = create_engine(url, connect_args=arguments, poolclass=StaticPool)
+
+    @event.listens_for(engine, "connect")
+    def prepare(raw: Any, _: Any) -> None:  # DB-API objects have no common type
+        for pragma in pragmas:
+            raw.execute(f"PRAGMA {pragma}")
+
+    return engine.connect()
+
+
+def run_batch(connection: Connection, functions: Sequence[Function]) -> list[Answer]:
+    """Run all in one durable transaction. Raises OperationalError when the whole batch died; nothing was kept then."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    try:
+        answers = [_run_one(connection, function) for function in functions]
+        connection.exec_driver_sql("COMMIT")
+    except BaseException:
+        if _in_transaction(connection):
+            connection.exec_driver_sql("ROLLBACK")
+        raise
+    return answers
+
+
+def _run_one(connection: Connection, function: Function) -> Answer:
+    answer = Answer()
+    for left in reversed(range(MOST_RERUNS)):
+        transaction = SqlTransaction(connection)
+        connection.exec_driver_sql("SAVEPOINT one")
+        try:
+            answer.result = function(transaction)
+            transaction.flush_events()
+        except StaleRow as stale:
+            _undo(connection)
+            answer.error = stale
+            if left:
+                continue
+        except DBAPIError:
+            if not _in_transaction(connection):  # SQLITE_FULL and friends roll back everything, savepoints included
+                raise
+            _undo(connection)
+            raise
+        except Exception as error:  # noqa: BLE001  # belongs to the caller of the function, who gets it raised
+            _undo(connection)
+            answer.error = error
+            return answer
+        else:
+            connection.exec_driver_sql("RELEASE one")
+            answer.error = None
+            answer.commit = transaction.changes()
+            return answer
+    return answer
+
+
+def _undo(connection: Connection) -> None:
+    connection.exec_driver_sql("ROLLBACK TO one")
+    connection.exec_driver_sql("RELEASE one")
+
+
+def _in_transaction(connection: Connection) -> bool:
+    raw: Any = connection.connection.dbapi_connection  # sqlite3.Connection behind SQLAlchemy's proxy
+    return bool(raw.in_transaction)
+
+
+def is_fatal(error: OperationalError) -> bool:
+    """A failed fsync leaves the file in an unknown state: the process has to go and recover at its next start."""
+    return "disk I/O error" in str(error.orig)
+
+
+def is_full(error: OperationalError) -> bool:
+    return "disk is full" in str(error.orig)

@@ -1,0 +1,199 @@
+"""The tables. Moments are Unix seconds as floats, `*_json` columns hold JSON text; every constraint has a name."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("profile_json", Text, nullable=False),
+    Column("source_kind", String, nullable=False),
+    Column("source_path", Text, nullable=False),
+    Column("source_filename", Text, nullable=False),
+    Column("source_size", Integer, nullable=False),
+    Column("input_json", Text),
+    Column("user_metadata_json", Text, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("ttl_s", Float, nullable=False),
+    Column("ttl_from", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("retries", Integer, nullable=False),
+    Column("progress", Float, nullable=False),
+    Column("eta_seconds", Float),
+    Column("started_at", Float),
+    Column("completed_at", Float),
+    Column("media_json", Text),
+    Column("error_json", Text),
+    Column("outputs_json", Text),
+    Column("warnings_json", Text, nullable=False),
+    Index("ix_jobs_tenant_created", "tenant", "created_at", "job_id"),
+    Index("ix_jobs_state", "state", "created_at"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("task_id", String, primary_key=True),
+    Column("job_id", String, ForeignKey("jobs.job_id"), nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("needs", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("cost_s", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("recipe_json", Text),
+    Column("steps_json", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("engine_id", String),
+    Column("not_before", Float, nullable=False),
+    Column("charged", Integer, nullable=False),
+    Column("infra_failures", Integer, nullable=False),
+    Column("avoid", Text, nullable=False),
+    Column("deaths", Text, nullable=False),
+    Index("ix_tasks_job", "job_id"),
+)
+Index(
+    "ix_tasks_pending", tasks.c.created_at, sqlite_where=tasks.c.state == "pending", postgresql_where=tasks.c.state == "pending"
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("token", Integer, primary_key=True, autoincrement=False),
+    Column("task_id", String, ForeignKey("tasks.task_id"), nullable=False),
+    Column("job_id", String, nullable=False),
+    Column("engine_id", String, nullable=False),
+    Column("boot_id", String, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("granted_at", Float, nullable=False),
+    Column("acked_at", Float),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("digest", String),
+    Column("error_json", Text),
+    Column("tools_json", Text, nullable=False),
+    Column("log_tail", Text, nullable=False),
+    Index("ix_attempts_job", "job_id"),
+)
+LIVE = ("granted", "acked", "running")
+Index(
+    "ix_attempts_live",
+    attempts.c.engine_id,
+    sqlite_where=attempts.c.state.in_(LIVE),
+    postgresql_where=attempts.c.state.in_(LIVE),
+)
+
+staged_files = Table(
+    "staged_files",
+    metadata,
+    Column("job_id", String, ForeignKey("jobs.job_id"), primary_key=True),
+    Column("path", String, primary_key=True),
+    Column("task_id", String, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("facts_json", Text, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("type", String, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("job_id", String),
+    Column("task_id", String),
+    Column("from_state", String),
+    Column("to_state", String),
+    Column("data_json", Text, nullable=False),
+    Index("ix_events_job", "job_id", "seq"),
+)
+
+engines = Table(
+    "engines",
+    metadata,
+    Column("engine_id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("hostname", String, nullable=False),
+    Column("boot_id", String, nullable=False),
+    Column("software_version", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("credential_sha256", String, nullable=False),
+    Column("capabilities_json", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("slots_json", Text, nullable=False),
+    Column("load_json", Text, nullable=False),
+    Column("registered_at", Float, nullable=False),
+    Column("last_heartbeat_at", Float),
+    Column("wanted", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("ix_engines_credential", "credential_sha256"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("prefix", String, nullable=False),
+    Column("sha256", String, nullable=False, unique=True),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+    Column("last_used_at", Float),
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("weight", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("route", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("fingerprint", String, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("boot_id", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index("ix_idempotency_created", "created_at"),
+)
+
+sequences = Table(
+    "sequences",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", Integer, nullable=False),
+)
+"""`token` and `event`: counter rows, taken inside the transaction that uses them, so they rise in commit order."""

@@ -1,0 +1,153 @@
+"""The store on SQLite: one writer thread with group commit, and readers on WAL connections of their own.
+
+All functions that wait are run in one `BEGIN IMMEDIATE ... COMMIT` and answered after the commit. The listeners hear of
+each commit on the event loop, in order, before any of those callers goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from dispatch.ports import CommitListener, Transaction
+from dispatch.store.running import PRAGMAS, Answer, Function, connect, is_fatal, is_full, run_batch
+from dispatch.store.transaction import SqlTransaction
+from protocol.errors import ErrorCode, ReelyardError
+
+T = TypeVar("T")
+MOST_IN_A_BATCH = 256
+Waiting = tuple[Function, "asyncio.Future[Any]"]
+
+
+class SqliteStore:
+    """Satisfies `dispatch.ports.Store`. `fatal` is called, from the writer thread, when the file can no longer be trusted."""
+
+    def __init__(self, path: str, listeners: Sequence[CommitListener], fatal: Callable[[str], None]) -> None:
+        self._url = f"sqlite:///{path}"
+        self._listeners = tuple(listeners)
+        self._fatal = fatal
+        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
+        self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="store-reader")
+        self._local = threading.local()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.is_broken = False
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def transact(self, function: Callable[[Transaction], T]) -> T:
+        """Run it durably. Raises what it raises, or DATABASE_UNAVAILABLE / STORAGE_FULL when nothing could be written."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._queue.put((function, future))
+        result: T = await future
+        return result
+
+    async def read(self, function: Callable[[Transaction], T]) -> T:
+        """Run it on a snapshot; writes are refused by the connection."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
+
+    async def close(self) -> None:
+        """Finish what is queued, then stop. Harmless when called twice or before the start."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join)
+        self._readers.shutdown(wait=True)
+
+    # --- the reader threads
+
+    def _read(self, function: Callable[[Transaction], T]) -> T:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect(self._url, pragmas=("query_only=ON", "wal_autocheckpoint=0"))
+        connection.exec_driver_sql("BEGIN")
+        try:
+            return function(SqlTransaction(connection))
+        except OperationalError as error:
+            raise unavailable(error) from error
+        finally:
+            connection.exec_driver_sql("ROLLBACK")
+
+    # --- the writer thread
+
+    def _write(self) -> None:
+        connection = connect(self._url, pragmas=PRAGMAS)
+        while (batch := self._take()) is not None:
+            self._run(connection, batch)
+        connection.close()
+
+    def _take(self) -> list[Waiting] | None:
+        first = self._queue.get()
+        if first is None:
+            return None
+        batch = [first]
+        while len(batch) < MOST_IN_A_BATCH:
+            try:
+                following = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if following is None:
+                self._queue.put(None)
+                break
+            batch.append(following)
+        return batch
+
+    def _run(self, connection: Connection, batch: list[Waiting]) -> None:
+        try:
+            answers = run_batch(connection, [function for function, _ in batch])
+        except OperationalError as error:
+            self._batch_died(connection, batch, error)
+        except BaseException as error:
+            self._fatal(f"the writer thread met {error!r}")
+            raise
+        else:
+            self.is_broken = False
+            self._deliver(batch, answers)
+
+    def _batch_died(self, connection: Connection, batch: list[Waiting], error: OperationalError) -> None:
+        """Everything was rolled back: each function runs again alone, and the one that cannot gets the reason."""
+        if is_fatal(error):
+            self._fatal(str(error.orig))
+            return
+        if len(batch) > 1:
+            for waiting in batch:
+                self._run(connection, [waiting])
+            return
+        self.is_broken = True
+        answer = Answer()
+        answer.error = unavailable(error)
+        self._deliver(batch, [answer])
+
+    def _deliver(self, batch: list[Waiting], answers: list[Answer]) -> None:
+        if self._loop is None or self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._tell, batch, answers)
+
+    # --- back on the event loop
+
+    def _tell(self, batch: list[Waiting], answers: list[Answer]) -> None:
+        for answer in answers:
+            if answer.commit is not None:
+                for listener in self._listeners:
+                    listener(answer.commit)
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if future.done():
+                continue
+            if answer.error is not None:
+                future.set_exception(answer.error)
+            else:
+                future.set_result(answer.result)
+
+
+def unavailable(error: OperationalError) -> ReelyardError:
+    code = ErrorCode.STORAGE_FULL if is_full(error) else ErrorCode.DATABASE_UNAVAILABLE
+    return ReelyardError(code, retry_after=5.0)

@@ -1,0 +1,244 @@
+"""One transaction over a Core connection: load graphs, save what differs, append events. Synchronous, no commit here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, func, insert, select, update
+
+from dispatch.core.records import Attempt, Event, Graph, Job, NewEvent, StagedRow, Task
+from dispatch.ports import Commit, StaleRow
+from dispatch.store import rows, schema
+from dispatch.store.listing import ListingQueries
+from dispatch.store.registry import RegistryQueries
+from protocol.states import TERMINAL_JOB_STATES
+
+R = TypeVar("R")
+
+
+def _guarded(
+    table: Table, key: str, guards: tuple[str, ...], keep: frozenset[str]
+) -> Any:  # SQLAlchemy's Update is generic over nothing useful
+    """An update of every column but `keep`, naming the row's key and the values its guards had when it was loaded."""
+    statement = update(table).where(table.c[key] == bindparam("was_key"))
+    for guard in guards:
+        statement = statement.where(table.c[guard] == bindparam(f"was_{guard}"))
+    return statement.values({c.name: bindparam(c.name) for c in table.columns if c.name not in keep | {key}})
+
+
+JOB_KEEPS = frozenset({"tenant", "profile_json", "input_json", "user_metadata_json", "created_at", "max_attempts", "ttl_s"})
+TASK_KEEPS = frozenset({"job_id", "tenant", "kind", "ordinal", "created_at"})
+ATTEMPT_KEEPS = frozenset({"task_id", "job_id", "engine_id", "boot_id", "request_id", "kind", "granted_at"})
+UPDATE_JOB = _guarded(schema.jobs, "job_id", ("state", "version"), JOB_KEEPS)
+UPDATE_TASK = _guarded(schema.tasks, "task_id", ("state", "token", "version"), TASK_KEEPS)
+UPDATE_ATTEMPT = _guarded(schema.attempts, "token", ("state",), ATTEMPT_KEEPS)
+
+IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+SELECT_JOBS = select(schema.jobs).where(schema.jobs.c.job_id.in_(IDS))
+SELECT_TASKS = select(schema.tasks).where(schema.tasks.c.job_id.in_(IDS)).order_by(schema.tasks.c.job_id, schema.tasks.c.ordinal)
+SELECT_ATTEMPTS = select(schema.attempts).where(schema.attempts.c.token.in_(IDS))
+SELECT_LIVE = select(schema.attempts).where(schema.attempts.c.state.in_(schema.LIVE))
+SELECT_JOB_ATTEMPTS = (
+    select(schema.attempts).where(schema.attempts.c.job_id == bindparam("job_id")).order_by(schema.attempts.c.token)
+)
+SELECT_STAGED = (
+    select(schema.staged_files).where(schema.staged_files.c.job_id == bindparam("job_id")).order_by(schema.staged_files.c.path)
+)
+SELECT_READY = (
+    select(schema.tasks)
+    .join(schema.jobs, schema.jobs.c.job_id == schema.tasks.c.job_id)
+    .where(schema.tasks.c.state == "pending", schema.jobs.c.state.not_in([s.value for s in TERMINAL_JOB_STATES]))
+)
+SELECT_EVENTS = select(schema.events).where(schema.events.c.seq > bindparam("after")).order_by(schema.events.c.seq)
+BUMP = (
+    update(schema.sequences)
+    .where(schema.sequences.c.name == bindparam("which"))
+    .values(value=schema.sequences.c.value + bindparam("count"))
+    .returning(schema.sequences.c.value)
+)
+
+
+class SqlTransaction(RegistryQueries, ListingQueries):
+    """Satisfies `dispatch.ports.Transaction`. Remembers what it changed, for the listeners of the commit."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._pending_events: list[NewEvent] = []
+        self._events: list[Event] = []
+        self._jobs: list[Job] = []
+        self._tasks: list[Task] = []
+        self._attempts: list[Attempt] = []
+
+    # --- jobs, tasks, attempts
+
+    def graphs(self, job_ids: Iterable[str], *, attempts: Iterable[int] = ()) -> dict[str, Graph]:
+        """The jobs that exist, each with all its tasks and those of `attempts` that are its own."""
+        ids = list(dict.fromkeys(job_ids))
+        if not ids:
+            return {}
+        by_job: dict[str, list[Task]] = {}
+        for row in self._connection.execute(SELECT_TASKS, {"ids": ids}):
+            task = rows.TASKS.load(row)
+            by_job.setdefault(task.job_id, []).append(task)
+        held: dict[str, list[Attempt]] = {}
+        for attempt in self.attempts_of(attempts).values():
+            held.setdefault(attempt.job_id, []).append(attempt)
+        found = (rows.load_job(row) for row in self._connection.execute(SELECT_JOBS, {"ids": ids}))
+        return {j.job_id: Graph(j, tuple(by_job.get(j.job_id, ())), tuple(held.get(j.job_id, ()))) for j in found}
+
+    def attempts_of(self, tokens: Iterable[int]) -> dict[int, Attempt]:
+        wanted = list(tokens)
+        if not wanted:
+            return {}
+        loaded = (rows.ATTEMPTS.load(row) for row in self._connection.execute(SELECT_ATTEMPTS, {"ids": wanted}))
+        return {attempt.token: attempt for attempt in loaded}
+
+    def live_attempts(self, engine_id: str | None = None) -> list[Attempt]:
+        statement = SELECT_LIVE if engine_id is None else SELECT_LIVE.where(schema.attempts.c.engine_id == engine_id)
+        return [rows.ATTEMPTS.load(row) for row in self._connection.execute(statement)]
+
+    def job_attempts(self, job_id: str) -> list[Attempt]:
+        return [rows.ATTEMPTS.load(row) for row in self._connection.execute(SELECT_JOB_ATTEMPTS, {"job_id": job_id})]
+
+    def staged(self, job_id: str) -> list[StagedRow]:
+        return [rows.STAGED.load(row) for row in self._connection.execute(SELECT_STAGED, {"job_id": job_id})]
+
+    def ready_tasks(self) -> list[Task]:
+        return [rows.TASKS.load(row) for row in self._connection.execute(SELECT_READY)]
+
+    # --- saving
+
+    def insert(self, graphs: Iterable[Graph]) -> None:
+        """New jobs with their tasks and events."""
+        new = list(graphs)
+        self._insert(schema.jobs, [rows.job_params(graph.job) for graph in new])
+        tasks = [task for graph in new for task in graph.tasks]
+        self._insert(schema.tasks, [rows.TASKS.params(task) for task in tasks])
+        self._jobs.extend(graph.job for graph in new)
+        self._tasks.extend(tasks)
+        self.append(event for graph in new for event in graph.events)
+
+    def save(self, before: Iterable[Graph], after: Iterable[Graph]) -> None:
+        """Write each row that differs, guarded by what was loaded, a statement per table. Raises StaleRow."""
+        jobs: list[rows.Params] = []
+        tasks: list[rows.Params] = []
+        attempts: list[rows.Params] = []
+        new_attempts: list[rows.Params] = []
+        files: list[rows.Params] = []
+        for old, new in zip(before, after, strict=True):
+            if old is new:
+                continue
+            self._save_job(old, new, jobs)
+            self._save_tasks(old, new, tasks)
+            self._save_attempts(old, new, attempts, new_attempts)
+            files.extend(rows.STAGED.params(row) for row in new.files)
+            self._forget_files(new)
+            self.append(new.events)
+        self._update(UPDATE_TASK, tasks)
+        self._insert(schema.attempts, new_attempts)
+        self._update(UPDATE_ATTEMPT, attempts)
+        self._update(UPDATE_JOB, jobs)
+        self._insert(schema.staged_files, files)
+
+    def _save_job(self, old: Graph, new: Graph, out: list[rows.Params]) -> None:
+        """Any change of a task, an attempt or an output raises the job's version: its ETag follows from it."""
+        self.touch(job := _raised(new.job, old.job.version))
+        params = rows.job_params(job)
+        params["was_key"], params["was_state"], params["was_version"] = job.job_id, old.job.state.value, old.job.version
+        out.append(params)
+
+    def touch(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def _save_tasks(self, old: Graph, new: Graph, out: list[rows.Params]) -> None:
+        for was, task in zip(old.tasks, new.tasks, strict=True):
+            if was is task:
+                continue
+            raised = _raised(task, was.version)
+            params = rows.TASKS.params(raised)
+            params["was_key"], params["was_version"] = was.task_id, was.version
+            params["was_state"], params["was_token"] = was.state.value, was.token
+            out.append(params)
+            self._tasks.append(raised)
+
+    def _save_attempts(self, old: Graph, new: Graph, changed: list[rows.Params], made: list[rows.Params]) -> None:
+        known = {attempt.token: attempt for attempt in old.attempts}
+        for attempt in new.attempts:
+            was = known.get(attempt.token)
+            if was is attempt:
+                continue
+            params = rows.ATTEMPTS.params(attempt)
+            if was is None:
+                made.append(params)
+            else:
+                params["was_key"], params["was_state"] = was.token, was.state.value
+                changed.append(params)
+            self._attempts.append(attempt)
+
+    def _forget_files(self, new: Graph) -> None:
+        for task_id in new.lost_files_of:
+            files = schema.staged_files
+            self._connection.execute(delete(files).where(files.c.job_id == new.job.job_id, files.c.task_id == task_id))
+
+    def _update(self, statement: Any, params: list[rows.Params]) -> None:  # see _guarded
+        if not params:
+            return
+        result = self._connection.execute(statement, params)
+        if result.rowcount != len(params):
+            raise StaleRow(f"{len(params) - result.rowcount} of {len(params)} rows had moved on")
+
+    # --- events and sequences
+
+    def append(self, events: Iterable[NewEvent]) -> None:
+        self._pending_events.extend(events)
+
+    def flush_events(self) -> None:
+        """Number the events and write them: the counter row is locked last. Called once, just before the commit."""
+        if not self._pending_events:
+            return
+        numbers = self._take("event", len(self._pending_events))
+        made = [Event(seq, new) for seq, new in zip(numbers, self._pending_events, strict=True)]
+        self._insert(schema.events, [rows.event_params(event) for event in made])
+        self._events.extend(made)
+        self._pending_events.clear()
+
+    def next_tokens(self, count: int) -> range:
+        return self._take("token", count)
+
+    def _take(self, which: str, count: int) -> range:
+        last = self._connection.execute(BUMP, {"which": which, "count": count}).scalar_one()
+        return range(last - count + 1, last + 1)
+
+    def events_after(self, seq: int, *, job_id: str | None, tenant: str | None, limit: int) -> list[Event]:
+        statement = SELECT_EVENTS.limit(limit)
+        if job_id is not None:
+            statement = statement.where(schema.events.c.job_id == job_id)
+        if tenant is not None:
+            statement = statement.where(schema.events.c.tenant == tenant)
+        return [rows.load_event(row) for row in self._connection.execute(statement, {"after": seq})]
+
+    def last_seq(self) -> int:
+        return int(self._connection.execute(select(func.max(schema.events.c.seq))).scalar() or 0)
+
+    # --- the commit
+
+    def changes(self) -> Commit:
+        return Commit(
+            tuple(self._events),
+            tuple(self._jobs),
+            tuple(self._tasks),
+            tuple(self._attempts),
+            tuple(self._engines),
+            tuple(self._tenants),
+            tuple(self._gone_engines),
+        )
+
+    def _insert(self, table: Table, params: Sequence[rows.Params]) -> None:
+        if params:
+            self._connection.execute(insert(table), params)
+
+
+def _raised(record: R, version: int) -> R:
+    return replace(record, version=version + 1)  # type: ignore[type-var]  # jobs and tasks both have a version
