@@ -34,7 +34,10 @@ def changes(before: JobView | None, after: JobView) -> list[str]:
     old = {step.name: step for step in before.tasks} if before else {}
     told = [line for step in after.tasks if (line := _step_line(old.get(step.name), step))]
     if after.state in TERMINAL_JOB_STATES:
-        return [*(f"{after.job_id} {line}" for line in told), *([ending(after)] if before is None or before.state != after.state else [])]
+        return [
+            *(f"{after.job_id} {line}" for line in told),
+            *([ending(after)] if before is None or before.state != after.state else []),
+        ]
     if before is None or before.status != after.status:
         told.insert(0, str(after.status))
     return [f"{after.job_id} {line}" for line in told]

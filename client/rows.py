@@ -42,7 +42,9 @@ def span(seconds: float | None) -> str:
 def lines(table: Table) -> list[str]:
     """Aligned columns, two blanks apart, nothing cut."""
     widths = [max(map(len, column)) for column in zip(table.headers, *table.rows, strict=True)]
-    return ["  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip() for row in (table.headers, *table.rows)]
+    return [
+        "  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip() for row in (table.headers, *table.rows)
+    ]
 
 
 def _table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

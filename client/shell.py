@@ -11,7 +11,7 @@ from typing import TypeVar
 import stamina.instrumentation
 
 from client.api import ReelyardClient
-from client.errors import ClientCode, ClientError, ExitCode, exit_code
+from client.errors import ClientCode, ClientError, exit_code
 from client.location import locate
 from client.options import Common, Remote
 from client.screen import Screen
@@ -26,47 +26,65 @@ INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 + SIGINT, 128 + SIGPIPE, as shells ha
 
 
 class Shell:
-    """What a command acts through."""
+    """What a command acts through. The server is looked for when a command first speaks to it."""
 
-    def __init__(self, screen: Screen, client: ReelyardClient | None) -> None:
+    def __init__(self, screen: Screen, options: Common) -> None:
         self.screen = screen
-        self._client = client
+        self._options = options
+        self._client: ReelyardClient | None = None
 
     @property
     def client(self) -> ReelyardClient:
+        """Raises ClientError when nobody tells where a server is."""
         if self._client is None:
-            raise ClientError(ClientCode.SERVER_UNKNOWN, "this command speaks to no server")
+            if not isinstance(self._options, Remote):
+                raise ClientError(ClientCode.SERVER_UNKNOWN, "this command speaks to no server")
+            place = locate(self._options)
+            self._client = ReelyardClient(place.server, place.key, retry=PATIENCE)
         return self._client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
 
 
 Handler = Callable[[Shell, O], Awaitable[int]]
 
 
 def run(handler: Handler[O], options: O) -> int:
-    """The exit code of a command. No exception leaves, but for one that would be a fault of this program's start."""
+    """The exit code of a command. What goes wrong becomes one line; nothing is raised."""
     stamina.instrumentation.set_on_retry_hooks([])  # the default ones log to stdout, where the document goes
     screen = Screen(is_json=options.json, is_live=sys.stdout.isatty())
     try:
         return asyncio.run(_run(handler, options, screen))
-    except (ReelyardError, ClientError) as error:
-        screen.error(error)
-        return exit_code(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; the last flush must not fail too
         return PIPE_CLOSED
-    except Exception as error:  # noqa: BLE001 - this function owns the command: a user gets one line, never a traceback
+    except Exception as error:
         if os.environ.get("REELYARD_TRACEBACK"):
             raise
-        fault = f"{type(error).__name__}: {error}. REELYARD_TRACEBACK=1 shows where"
-        screen.error(ReelyardError(ErrorCode.INTERNAL_ERROR, f"a fault of this program: {fault}"))
-        return ExitCode.UNREACHABLE
+        told = tellable(error)
+        screen.error(told)
+        return exit_code(told)
+
+
+def tellable(error: Exception) -> ReelyardError | ClientError:
+    """The error to show: the first of a group, since tasks of one command fail for one reason; ours when it is no other."""
+    match error:
+        case ReelyardError() | ClientError():
+            return error
+        case ExceptionGroup(exceptions=(first, *_)):
+            return tellable(first)
+        case _:
+            fault = f"a fault of this program: {type(error).__name__}: {error}. REELYARD_TRACEBACK=1 shows where"
+            return ReelyardError(ErrorCode.INTERNAL_ERROR, fault)
 
 
 async def _run(handler: Handler[O], options: O, screen: Screen) -> int:
-    if not isinstance(options, Remote):
-        return await handler(Shell(screen, None), options)
-    place = locate(options)
-    async with ReelyardClient(place.server, place.key, retry=PATIENCE) as client:
-        return await handler(Shell(screen, client), options)
+    shell = Shell(screen, options)
+    try:
+        return await handler(shell, options)
+    finally:
+        await shell.close()

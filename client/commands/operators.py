@@ -8,9 +8,12 @@ from pydantic import ValidationError
 
 from client import options as o
 from client import rows
+from client.api import ReelyardClient
 from client.errors import ClientError, ExitCode
+from client.location import locate
 from client.shell import Shell
 from client.sources import first_problem
+from client.transport import RetryPolicy
 from protocol.admin import EngineView, KeyRequest, Scope, TenantRequest
 from protocol.errors import ErrorCode, ReelyardError
 
@@ -97,3 +100,22 @@ async def profiles(shell: Shell, options: o.ProfilesOptions) -> int:
     shell.screen.document(page)
     shell.screen.table(rows.profile_table(page))
     return ExitCode.DONE
+
+
+async def version(shell: Shell, options: o.VersionOptions) -> int:
+    """The server's part is left out where none answers: the question is about this program first."""
+    here = installed_version("reelyard")
+    told, why = await _server_version(options)
+    shell.screen.document({"client": here, "server": told, "server_problem": why})
+    shell.screen.line(f"reelyard {here}")
+    shell.screen.line(f"server {told}" if told else f"no server told its version: {why}")
+    return ExitCode.DONE
+
+
+async def _server_version(options: o.VersionOptions) -> tuple[str | None, str | None]:
+    try:
+        place = locate(options)
+        async with ReelyardClient(place.server, place.key, retry=RetryPolicy(attempts=1)) as client:
+            return (await client.version()).version, None
+    except (ReelyardError, ClientError) as error:
+        return None, error.message
