@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -203,7 +203,7 @@ async def test_a_bad_path_is_refused_everywhere(storage: StorageProvider, path: 
     async def promote() -> None:
         await storage.promote(TARGET, WORK, [Promoted("s", path, 0, digest(b""))], {})
 
-    calls: list[Callable[[], object]] = [
+    calls: list[Callable[[], Awaitable[object]]] = [
         lambda: storage.read(path),
         lambda: storage.write(path, blocks(b"x")),
         lambda: storage.adopt(path, "/nowhere"),
@@ -215,7 +215,7 @@ async def test_a_bad_path_is_refused_everywhere(storage: StorageProvider, path: 
     ]
     for call in calls:
         with pytest.raises(InvalidPath):
-            await call()  # type: ignore[misc]  # each gives a coroutine of another type
+            await call()
     with pytest.raises(InvalidPath):
         storage.local_path(path)
 
