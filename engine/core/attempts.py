@@ -1,0 +1,140 @@
+"""The attempts an engine holds, each in one phase, and what they leave free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+from engine.core.slots import Room, SlotPlan
+from protocol.capabilities import HeldTask, Kept
+from protocol.leases import Ack, Complete, Fail, Grant, Release, RunningTask, Start
+from protocol.results import StepReport
+from protocol.states import LIGHT_TASK_KINDS
+
+Report = Ack | Start | Complete | Fail | Release
+Final = Complete | Fail | Release
+"""A report that ends an attempt; it is on disk before it is sent."""
+
+
+class Key(NamedTuple):
+    """An attempt's name: the task and the fencing number of the lease."""
+
+    task_id: str
+    token: int
+
+
+def key_of(named: Report | Grant | Kept) -> Key:
+    return Key(named.task_id, named.token)
+
+
+class Phase(Enum):
+    NEW = auto()  # on its way to the disk, to wait there
+    WAITING = auto()  # on disk, waits for a slot
+    STARTING = auto()  # has a slot; "started" is on its way to the disk
+    RUNNING = auto()
+    STOPPING = auto()  # the tool is being stopped
+    ENDING = auto()  # the final report is on its way to the disk
+    FINISHED = auto()  # the final report is on disk and not settled
+
+
+_TAKES_SLOT = frozenset({Phase.STARTING, Phase.RUNNING, Phase.STOPPING, Phase.ENDING})
+_TAKES_ROOM = _TAKES_SLOT | {Phase.NEW, Phase.WAITING}
+_LOSABLE = frozenset({Phase.WAITING, Phase.STARTING, Phase.RUNNING})
+_TOLD = frozenset({Phase.WAITING, Phase.STARTING, Phase.RUNNING, Phase.ENDING, Phase.FINISHED})
+
+
+@dataclass(slots=True)
+class Attempt:
+    """`is_dropped`: nothing about it is told any more. `handed_back` is the reason of a release on its way."""
+
+    grant: Grant
+    phase: Phase
+    order: int
+    steps: tuple[StepReport, ...] = ()
+    final: Final | None = None
+    is_ack_told: bool = False
+    is_acked: bool = False
+    is_dropped: bool = False
+    had_slot: bool = True
+    handed_back: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return Key(self.grant.task_id, self.grant.token)
+
+    @property
+    def is_losable(self) -> bool:
+        """Whether dispatch's silence about it in a heartbeat's answer means that its lease is gone."""
+        return self.is_acked and self.phase in _LOSABLE
+
+
+class Attempts:
+    """All attempts of one engine, by key."""
+
+    def __init__(self, slots: SlotPlan) -> None:
+        self._slots = slots
+        self._held: dict[Key, Attempt] = {}
+        self._next_order = 1
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[Attempt]:
+        return iter(tuple(self._held.values()))
+
+    def get(self, key: Key) -> Attempt | None:
+        return self._held.get(key)
+
+    def add(self, attempt: Attempt) -> Attempt:
+        self._held[attempt.key] = attempt
+        self._next_order = max(self._next_order, attempt.order + 1)
+        return attempt
+
+    def remove(self, key: Key) -> None:
+        self._held.pop(key, None)
+
+    @property
+    def next_order(self) -> int:
+        return self._next_order
+
+    def of_task(self, task_id: str) -> list[Attempt]:
+        return [attempt for key, attempt in self._held.items() if key.task_id == task_id]
+
+    def waiting(self) -> list[Attempt]:
+        """Those ready for a slot, first come first."""
+        return sorted((a for a in self._held.values() if a.phase is Phase.WAITING), key=lambda a: a.order)
+
+    def free_slots(self) -> Room:
+        """Slots nothing runs in: one of these may be started now."""
+        return self._left(a for a in self._held.values() if a.phase in _TAKES_SLOT and a.had_slot)
+
+    def free_room(self) -> Room:
+        """Slots nothing runs in or waits for: what is offered to dispatch."""
+        return self._left(a for a in self._held.values() if a.phase in _TAKES_ROOM)
+
+    def _left(self, taken: Iterable[Attempt]) -> Room:
+        light = encoding = 0
+        for attempt in taken:
+            if attempt.grant.kind in LIGHT_TASK_KINDS:
+                light += 1
+            else:
+                encoding += 1
+        return Room(max(0, self._slots.encoding - encoding), max(0, self._slots.light - light))
+
+    def as_held(self) -> tuple[HeldTask, ...]:
+        """For a registration."""
+        return tuple(HeldTask(task_id=key.task_id, token=key.token) for key, a in self._held.items() if _is_told(a))
+
+    def as_running(self) -> tuple[RunningTask, ...]:
+        """For a heartbeat. A finished attempt is named until it is settled, so that its lease lives on."""
+        return tuple(
+            RunningTask(task_id=key.task_id, token=key.token, started=a.phase is not Phase.WAITING, steps=a.steps)
+            for key, a in self._held.items()
+            if _is_told(a)
+        )
+
+
+def _is_told(attempt: Attempt) -> bool:
+    return attempt.phase in _TOLD and not attempt.is_dropped and not isinstance(attempt.final, Release)

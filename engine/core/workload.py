@@ -1,0 +1,226 @@
+"""The life of each attempt on this engine: taken, saved, started, ended, reported, settled, forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+
+from engine.core import messages as m
+from engine.core.attempts import Attempt, Attempts, Final, Key, Phase, Report, key_of
+from engine.core.outbox import Outbox
+from engine.core.slots import Room, SlotPlan
+from protocol.errors import ErrorCode, FailureClass
+from protocol.leases import Ack, Complete, Fail, Grant, Release, Start
+from protocol.results import Failure
+from protocol.states import LIGHT_TASK_KINDS
+
+Instructions = Iterator[m.Instruction]
+
+
+class Workload:
+    """Decides what happens to attempts. `may_start` is off while dispatch has not said which of them are kept."""
+
+    def __init__(self, slots: SlotPlan, outbox: Outbox) -> None:
+        self.attempts = Attempts(slots)
+        self._outbox = outbox
+        self.is_draining = False
+        self.may_start = False
+
+    def take(self, grants: Iterable[Grant]) -> Instructions:
+        """New grants go to disk first. One that has a slot at once goes there as started, in the same write."""
+        rows: list[m.SavedAttempt] = []
+        room = self.attempts.free_slots()
+        for grant in grants:
+            key = key_of(grant)
+            if self.attempts.get(key) is not None or (yield from self._is_outdated(key)):
+                continue
+            starts = room.fits(grant) and self.may_start and not self.is_draining
+            if starts:
+                room = _less(room, grant)
+            order = self.attempts.next_order
+            self.attempts.add(Attempt(grant, Phase.STARTING if starts else Phase.NEW, order, had_slot=starts))
+            rows.append(m.SavedAttempt(grant, order, is_started=starts))
+        if rows:
+            yield m.Save(m.Changes(granted=tuple(rows)))
+
+    def _is_outdated(self, key: Key) -> Generator[m.Instruction, None, bool]:
+        """Whether a younger grant of the task is held. Work on an older one ends: its lease cannot live any more."""
+        others = self.attempts.of_task(key.task_id)
+        for other in others:
+            if other.key.token < key.token and other.phase not in (Phase.ENDING, Phase.FINISHED):
+                yield from self.drop(other.key, "granted anew")
+        return any(other.key.token > key.token for other in others)
+
+    def saved(self, changes: m.Changes) -> Instructions:
+        """The disk has them: now they may be told, started, sent."""
+        for row in changes.granted:
+            yield from self._saved(key_of(row.grant))
+        for key in changes.started:
+            yield from self._saved(key)
+        for final in changes.finals:
+            yield from self._saved(key_of(final))
+        yield from self.fill()
+
+    def _saved(self, key: Key) -> Instructions:
+        attempt = self.attempts.get(key)
+        if attempt is None:
+            return
+        if attempt.is_dropped:
+            yield from self.forget(key, "dropped")
+            return
+        match attempt.phase:
+            case Phase.NEW:
+                attempt.phase = Phase.WAITING
+                yield from self._acknowledge_or_hand_back(attempt)
+            case Phase.STARTING:
+                yield from self._launch(attempt)
+            case Phase.ENDING if attempt.final is not None:
+                attempt.phase = Phase.FINISHED
+                self._outbox.add(attempt.final)
+            case _:
+                return
+
+    def _acknowledge_or_hand_back(self, attempt: Attempt) -> Instructions:
+        if self.is_draining:
+            yield from self.release(attempt, "the engine is draining")
+            return
+        self._acknowledge(attempt)
+
+    def _acknowledge(self, attempt: Attempt) -> None:
+        if not attempt.is_ack_told:
+            attempt.is_ack_told = True
+            self._outbox.add(Ack(task_id=attempt.key.task_id, token=attempt.key.token))
+
+    def _launch(self, attempt: Attempt) -> Instructions:
+        if self.is_draining:
+            yield from self._end(attempt, _release(attempt, "the engine is draining"))
+            return
+        attempt.phase = Phase.RUNNING
+        self._acknowledge(attempt)
+        self._outbox.add(Start(task_id=attempt.key.task_id, token=attempt.key.token))
+        yield m.Run(attempt.grant)
+
+    def fill(self) -> Instructions:
+        """Give free slots to waiting attempts, first come first."""
+        if not self.may_start or self.is_draining:
+            return
+        waiting = self.attempts.waiting()
+        if not waiting:
+            return
+        room = self.attempts.free_slots()
+        started: list[Key] = []
+        for attempt in waiting:
+            if room.fits(attempt.grant):
+                room = _less(room, attempt.grant)
+                attempt.phase, attempt.had_slot = Phase.STARTING, True
+                started.append(attempt.key)
+        if started:
+            yield m.Save(m.Changes(started=tuple(started)))
+
+    def ended(self, report: Complete | Fail) -> Instructions:
+        """The work is over: its result goes to disk, unless nobody wants it any more."""
+        attempt = self.attempts.get(key_of(report))
+        if attempt is None or attempt.phase not in (Phase.RUNNING, Phase.STOPPING):
+            return
+        if attempt.is_dropped:
+            yield from self.forget(attempt.key, "dropped")
+            return
+        yield from self._end(attempt, report)
+
+    def stopped(self, key: Key) -> Instructions:
+        """The tool that was to be stopped is gone."""
+        attempt = self.attempts.get(key)
+        if attempt is None or attempt.phase is not Phase.STOPPING:
+            return
+        if attempt.is_dropped:
+            yield from self.forget(key, "dropped")
+            return
+        yield from self._end(attempt, _release(attempt, attempt.handed_back or "stopped"))
+
+    def _end(self, attempt: Attempt, final: Final) -> Instructions:
+        """The final report says all: an ack or start that was not sent yet is not needed any more."""
+        attempt.phase, attempt.final = Phase.ENDING, final
+        self._outbox.discard(attempt.key)
+        yield m.Save(m.Changes(finals=(final,)))
+
+    def drop(self, key: Key, reason: str) -> Instructions:
+        """The attempt is worth nothing any more: stop its tool, tell nothing, forget it."""
+        attempt = self.attempts.get(key)
+        if attempt is None:
+            return
+        attempt.is_dropped = True
+        self._outbox.discard(key)
+        match attempt.phase:
+            case Phase.WAITING | Phase.FINISHED:
+                yield from self.forget(key, reason)
+            case Phase.RUNNING:
+                attempt.phase = Phase.STOPPING
+                yield m.Stop(key, reason)
+            case _:
+                return  # it ends when the disk or the tool has answered
+
+    def release(self, attempt: Attempt, reason: str) -> Instructions:
+        """Hand an attempt back unharmed. One on its way to the disk is handed back when it is there."""
+        match attempt.phase:
+            case Phase.WAITING:
+                yield from self._end(attempt, _release(attempt, reason))
+            case Phase.RUNNING:
+                attempt.phase, attempt.handed_back = Phase.STOPPING, reason
+                yield m.Stop(attempt.key, reason)
+            case _:
+                return
+
+    def settle(self, report: Report, error: ErrorCode | None) -> Instructions:
+        """Dispatch answered a report for good."""
+        attempt = self.attempts.get(key_of(report))
+        if attempt is None:
+            return
+        if isinstance(report, Complete | Fail | Release):
+            yield from self.forget(attempt.key, error or "settled")
+        elif error is None:
+            attempt.is_acked = True
+        elif attempt.phase not in (Phase.ENDING, Phase.FINISHED):
+            yield from self.drop(attempt.key, error)
+        # else: the final report is under way and its own answer decides
+
+    def refused(self, report: Report, why: str) -> Instructions:
+        """Dispatch cannot even read this report. A result becomes a failure; anything else is given up."""
+        attempt = self.attempts.get(key_of(report))
+        if attempt is None:
+            return
+        if not isinstance(report, Complete):
+            yield from self.drop(attempt.key, f"report refused: {why}")
+            return
+        failure = Failure(
+            failure_class=FailureClass.INTERNAL,
+            code=ErrorCode.INTERNAL_ERROR,
+            message="The result could not be reported: dispatch refused its form.",
+            evidence={"refusal": why[:500]},
+        )
+        yield from self._end(attempt, Fail(task_id=report.task_id, token=report.token, failure=failure))
+
+    def wants(self, report: Report) -> bool:
+        """Whether the attempt of a report that was not settled is still held."""
+        attempt = self.attempts.get(key_of(report))
+        return attempt is not None and not attempt.is_dropped
+
+    def keep(self, key: Key) -> None:
+        """Dispatch confirmed a held attempt at registration. One that waits is acknowledged again."""
+        attempt = self.attempts.get(key)
+        if attempt is not None and attempt.phase is Phase.WAITING:
+            self._acknowledge(attempt)
+
+    def forget(self, key: Key, reason: str) -> Instructions:
+        self._outbox.discard(key)
+        self.attempts.remove(key)
+        yield m.Save(m.Changes(forgotten=(key,)))
+        yield m.Forget(key, reason)
+
+
+def _release(attempt: Attempt, reason: str) -> Release:
+    return Release(task_id=attempt.key.task_id, token=attempt.key.token, reason=reason)
+
+
+def _less(room: Room, grant: Grant) -> Room:
+    if grant.kind in LIGHT_TASK_KINDS:
+        return Room(room.encoding, room.light - 1)
+    return Room(room.encoding - 1, room.light)
