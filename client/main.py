@@ -134,8 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = build()(args=arguments, prog_name="reelyard", standalone_mode=False)
     except typer.TyperException as error:
-        sentence = one_line(error.format_message()) or "a command is missing"
-        print(f"error: {ClientError(ClientCode.USAGE, sentence)} See `reelyard --help`.", file=sys.stderr)  # noqa: T201 - a command line prints
+        if sentence := one_line(error.format_message()).rstrip("."):  # empty when the help has just been shown
+            print(f"error: {ClientError(ClientCode.USAGE, sentence)}. See --help.", file=sys.stderr)  # noqa: T201 - a command line prints
         code = ExitCode.USAGE
     except typer.Abort:
         code = 130

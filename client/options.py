@@ -49,7 +49,7 @@ class UpOptions(Common):
 class SubmitOptions(Remote):
     """Submit files, server paths (server:/path), links (http, https) or S3 objects (s3://bucket/key)."""
 
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="What to transcode.", show_default=False)]
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="What to transcode.", show_default=False)]
     profile: Annotated[str | None, typer.Option("--profile", help="The recipe; see `reelyard profiles`.")] = None
     priority: Annotated[int | None, typer.Option("--priority", help="1 (background) to 10 (critical).")] = None
     meta: Annotated[list[str], typer.Option("--meta", metavar="K=V", help="Metadata kept with the job.")] = field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -165,9 +166,9 @@ class Transport:
 
 
 def _why(error: BaseException) -> str:
-    inner = getattr(error, "os_error", None)
-    text = (inner.strerror if isinstance(inner, OSError) else None) or str(error) or type(error).__name__
-    return one_line(text).rstrip(".")
+    inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    known = os.strerror(inner.errno) if isinstance(inner, OSError) and inner.errno and inner.errno > 0 else ""
+    return one_line(known or str(error) or type(error).__name__).rstrip(".")
 
 
 def parse(reply: type[M], text: bytes) -> M:

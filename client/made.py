@@ -1,0 +1,61 @@
+"""The table of what a job made, from the `outputs` of the job as the API tells them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import JsonValue
+
+from client.errors import one_line
+from client.rows import NONE, Table, size
+
+HEADERS = ("NAME", "RESOLUTION", "CODEC", "BITRATE", "SIZE", "PATH")
+Object = Mapping[str, JsonValue]
+
+
+def made_table(outputs: Object) -> Table:
+    """One line per rendition, playlist, audio file and picture."""
+    rows = [row for name, entry in outputs.items() if isinstance(entry, dict) for row in _rows(name, entry)]
+    return Table(HEADERS, tuple(tuple(one_line(cell) for cell in row) for row in rows))
+
+
+def _rows(name: str, entry: Object) -> Iterator[tuple[str, ...]]:
+    """An entry is a file itself, or holds files and lists of files under names of their own."""
+    if isinstance(entry.get("path"), str):
+        yield _row(name, entry)
+        return
+    for part, inner in entry.items():
+        label = name if part == "video" else f"{name} {part}"
+        if isinstance(inner, dict):
+            yield from _rows(label, inner)
+        elif isinstance(inner, list):
+            for item in inner:
+                if isinstance(item, dict):
+                    yield from _rows(_label(label, item), item)
+
+
+def _label(label: str, item: Object) -> str:
+    percent = item.get("position_percent")
+    return f"{label} {percent} %" if percent is not None else label
+
+
+def _row(name: str, entry: Object) -> tuple[str, ...]:
+    count = entry.get("size_bytes")
+    return (
+        name,
+        _text(entry, "resolution"),
+        _text(entry, "codec"),
+        _bitrate(entry.get("bitrate")),
+        size(count if isinstance(count, int) else None),
+        _text(entry, "path"),
+    )
+
+
+def _text(entry: Object, name: str) -> str:
+    value = entry.get(name)
+    return NONE if value is None else str(value)
+
+
+def _bitrate(value: JsonValue) -> str:
+    """Bits per second for people, by thousands."""
+    return f"{value / 1000:.0f} kb/s" if isinstance(value, int | float) and value else NONE
