@@ -1,0 +1,70 @@
+# Works from a fresh clone with Python >= 3.11, git and make. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := protocol config plugins dispatch engine client tests bench tools
+# `make setup PYTHON=/opt/python3.12/bin/python3` takes that one; else the first of these that is new enough.
+PYTHON ?=
+PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+
+.PHONY: help setup fmt lint test sim integration bench clips demo
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: $(STAMP)  ## make .venv with the package, FFmpeg and the tools, where it is missing or older than pyproject.toml
+
+# A Python without ensurepip (Debian without python3-venv) may still have a pip that can fill another environment.
+$(STAMP): pyproject.toml
+	@set -e; found=; \
+	for python in $(PYTHONS); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "setup: no Python >= 3.11 among: $(PYTHONS). Install one, or name it: make setup PYTHON=/path/to/python3" >&2; exit 1; \
+	fi; \
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  rm -rf $(VENV); \
+	  if "$$found" -c 'import ensurepip, venv' 2>/dev/null; then "$$found" -m venv $(VENV); \
+	  elif "$$found" -m pip --version >/dev/null 2>&1; then \
+	    "$$found" -m venv --without-pip $(VENV); "$$found" -m pip --python $(BIN)/python install --quiet pip; \
+	  else \
+	    echo "setup: $$found can make no environment: it has neither ensurepip nor pip. On Debian or Ubuntu:" \
+	      "apt install python3-venv; or name another: make setup PYTHON=/path/to/python3" >&2; exit 1; \
+	  fi; \
+	fi; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ffmpeg,dev]'; \
+	touch $@
+
+fmt: setup  ## format, and repair what ruff can repair
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: setup  ## style, format, types, contracts between packages, size of modules and functions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/shape.py $(PACKAGES)
+
+test: setup lint  ## lint, then every test; real processes come last and have the machine to themselves
+	$(BIN)/pytest -q -n 2 --dist worksteal --ignore=tests/integration tests
+	$(BIN)/pytest -q tests/integration
+
+sim: setup  ## the simulation alone
+	$(BIN)/pytest tests/sim -q
+
+integration: setup  ## real servers, real FFmpeg, real files, alone
+	$(BIN)/pytest -q tests/integration
+
+bench: setup  ## measure; prints a table, writes JSON to bench/results/
+	$(BIN)/python -m bench
+
+clips: setup  ## fetch real footage for the benches into a cache outside the tree
+	$(BIN)/python -m bench.clips
+
+demo: setup  ## transcode a clip, or VIDEO=path, with a dispatch and an engine of its own
+	@$(BIN)/python -m client.demo $${VIDEO:+--video "$$VIDEO"}
