@@ -21,6 +21,7 @@ class PluginDescription(Message):
     version: str
     operations: tuple[str, ...] = ()
     capabilities: tuple[Capability, ...] = ()
+    supported_codecs: tuple[str, ...] = ()
     problem: str | None = None
 
 

@@ -87,10 +87,14 @@ class MadeFile:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """A success: what each file to be staged is, and the result but for `files`, which the engine fills in."""
+    """A success: what each file to be staged is, and the result but for `files`, which the engine fills in.
+
+    `extra` are small files by path below the work directory, each with its facts, that the engine writes and stages too.
+    """
 
     facts: Mapping[str, OutputFacts]
     result: AttemptResult
+    extra: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class TranscoderPlugin(Protocol):
