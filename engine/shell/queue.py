@@ -1,0 +1,138 @@
+"""The engine's local queue in SQLite: who it is, what it holds, and which results dispatch has not taken yet."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import aiosqlite
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from engine.core.attempts import Final, Key, key_of
+from engine.core.messages import Changes, Identity, Saved, SavedAttempt
+from engine.ports import QueueFull
+from protocol.leases import Complete, Fail, Grant, Release
+
+log = structlog.get_logger()
+
+SCHEMA_VERSION = 1
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), engine_id TEXT NOT NULL, credential TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS held (task_id TEXT NOT NULL, token INTEGER NOT NULL, grant_json TEXT NOT NULL,"
+    " queue_order INTEGER NOT NULL, retry_count INTEGER NOT NULL, started_at REAL, PRIMARY KEY (task_id, token)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS outbox (task_id TEXT NOT NULL, token INTEGER NOT NULL, report_json TEXT NOT NULL,"
+    " digest TEXT NOT NULL, PRIMARY KEY (task_id, token)) WITHOUT ROWID",
+)
+LOAD_IDENTITY = "SELECT engine_id, credential FROM identity"
+LOAD_HELD = (
+    "SELECT h.task_id, h.token, h.grant_json, h.queue_order, h.retry_count, h.started_at, o.report_json, o.digest"
+    " FROM held h LEFT JOIN outbox o USING (task_id, token) ORDER BY h.queue_order"
+)
+SAVE_IDENTITY = "INSERT OR REPLACE INTO identity (one, engine_id, credential) VALUES (1, ?, ?)"
+SAVE_HELD = "INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?)"
+SAVE_STARTED = "UPDATE held SET started_at = ? WHERE task_id = ? AND token = ?"
+SAVE_FINAL = "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?)"
+FORGET_HELD = "DELETE FROM held WHERE task_id = ? AND token = ?"
+FORGET_FINAL = "DELETE FROM outbox WHERE task_id = ? AND token = ?"
+
+_FINAL: TypeAdapter[Final] = TypeAdapter(Complete | Fail | Release)
+Row = tuple[object, ...]
+Statement = tuple[str, list[Row]]
+
+
+class SqliteQueue:
+    """The LocalQueue port. `wall` gives the Unix time that stands in `started_at`, for people to read."""
+
+    def __init__(self, db: aiosqlite.Connection, *, wall: Callable[[], float]) -> None:
+        self._db, self._wall = db, wall
+
+    async def load(self) -> Saved:
+        identities = list(await self._db.execute_fetchall(LOAD_IDENTITY))
+        attempts: list[SavedAttempt] = []
+        unreadable: list[Key] = []
+        for row in await self._db.execute_fetchall(LOAD_HELD):
+            saved = _attempt(row)
+            if saved is None:
+                unreadable.append(Key(row[0], row[1]))
+            else:
+                attempts.append(saved)
+        if unreadable:
+            await self.save(Changes(forgotten=tuple(unreadable)))
+        return Saved(Identity(*identities[0]) if identities else None, tuple(attempts))
+
+    async def save(self, changes: Changes) -> None:
+        try:
+            await self._apply(_statements(changes, self._wall()))
+        except sqlite3.OperationalError as fault:
+            if self._db.in_transaction:
+                await self._db.execute("ROLLBACK")
+            if fault.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                raise QueueFull(f"the local queue cannot be written: {fault}") from fault
+            raise
+
+    async def _apply(self, statements: Iterable[Statement]) -> None:
+        await self._db.execute("BEGIN IMMEDIATE")
+        for sql, rows in statements:
+            await self._db.executemany(sql, rows)
+        await self._db.execute("COMMIT")
+
+
+@asynccontextmanager
+async def open_queue(path: str, *, wall: Callable[[], float]) -> AsyncIterator[SqliteQueue]:
+    """The queue in the file `path`, made if missing; closed at the end, since an open connection hangs the exit."""
+    async with aiosqlite.connect(path, isolation_level=None) as db:
+        await db.execute("PRAGMA journal_mode=WAL")
+        await db.execute("PRAGMA synchronous=FULL")
+        (version,) = next(iter(await db.execute_fetchall("PRAGMA user_version")))
+        if version > SCHEMA_VERSION:
+            raise RuntimeError(
+                f"{path} was written by a newer engine (version {version}); use that one, or another data directory"
+            )
+        for statement in SCHEMA:
+            await db.execute(statement)
+        await db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        yield SqliteQueue(db, wall=wall)
+
+
+def _statements(changes: Changes, now: float) -> Iterable[Statement]:
+    if changes.identity is not None:
+        yield SAVE_IDENTITY, [(changes.identity.engine_id, changes.identity.credential)]
+    if changes.forgotten:
+        keys: list[Row] = list(changes.forgotten)
+        yield FORGET_HELD, keys
+        yield FORGET_FINAL, keys
+    if changes.granted:
+        yield SAVE_HELD, [_held_row(saved, now) for saved in changes.granted]
+    if changes.started:
+        yield SAVE_STARTED, [(now, *key) for key in changes.started]
+    finals = [*changes.finals, *(saved.final for saved in changes.granted if saved.final is not None)]
+    if finals:
+        yield SAVE_FINAL, [_final_row(final) for final in finals]
+
+
+def _held_row(saved: SavedAttempt, now: float) -> Row:
+    started_at = now if saved.is_started else None
+    return (*key_of(saved.grant), saved.grant.model_dump_json(), saved.order, saved.retry_count, started_at)
+
+
+def _final_row(final: Final) -> Row:
+    text = final.model_dump_json()
+    return (*key_of(final), text, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _attempt(row: sqlite3.Row) -> SavedAttempt | None:
+    """The attempt of a row; None if it cannot be read: dispatch gives the task to somebody when the lease runs out."""
+    task_id, token, grant_json, order, retry_count, started_at, report_json, digest = row
+    try:
+        grant = Grant.model_validate_json(grant_json)
+        final = _FINAL.validate_json(report_json) if report_json is not None else None
+    except ValidationError as fault:
+        log.error("saved_attempt_unreadable", task=task_id, token=token, problem=str(fault))
+        return None
+    if final is not None and hashlib.sha256(report_json.encode()).hexdigest() != digest:
+        log.error("saved_report_damaged", task=task_id, token=token)
+        final = None
+    return SavedAttempt(grant, order, started_at is not None or report_json is not None, retry_count, final)
