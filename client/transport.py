@@ -166,9 +166,11 @@ class Transport:
 
 
 def _why(error: BaseException) -> str:
+    """The system's own words where there are any: "Connection refused"."""
     inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    known = os.strerror(inner.errno) if isinstance(inner, OSError) and inner.errno and inner.errno > 0 else ""
-    return one_line(known or str(error) or type(error).__name__).rstrip(".")
+    if not isinstance(inner, OSError) or not inner.errno:
+        return one_line(str(error) or type(error).__name__).rstrip(".")
+    return os.strerror(inner.errno) if inner.errno > 0 else str(inner.strerror)  # those of name look-up are negative
 
 
 def parse(reply: type[M], text: bytes) -> M:

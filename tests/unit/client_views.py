@@ -1,0 +1,53 @@
+"""Jobs as a server would tell them, for the tests of the client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from protocol.jobs import JobView, StepView
+from protocol.states import JobState, JobStatus, StepState
+
+JOB_ID = "job_01"
+_STATUS = {
+    JobState.PENDING: JobStatus.PENDING,
+    JobState.RETRYING: JobStatus.PENDING,
+    JobState.COMPLETED: JobStatus.COMPLETED,
+    JobState.FAILED: JobStatus.FAILED,
+    JobState.CANCELLED: JobStatus.CANCELLED,
+}
+
+
+def step(name: str, status: StepState = StepState.PENDING, percent: float = 0.0, **more: Any) -> StepView:  # Any: any field
+    return StepView(name=name, status=status, progress_percent=percent, **more)
+
+
+def job(state: JobState = JobState.PENDING, *steps: StepView, **more: Any) -> JobView:  # Any: any field of the view
+    fields: dict[str, Any] = {  # Any: as above
+        "job_id": JOB_ID,
+        "tenant": "default",
+        "state": state,
+        "status": _STATUS.get(state, JobStatus.PROCESSING),
+        "version": 1,
+        "profile": "web",
+        "progress_percent": 0.0,
+        "current_task": None,
+        "priority": 5,
+        "attempt": 1,
+        "created_at": "2026-11-20T06:00:00Z",
+        "updated_at": "2026-11-20T06:00:00Z",
+        "started_at": None,
+        "completed_at": None,
+        "processing_time_seconds": None,
+        "eta_seconds": None,
+        "input": {"path": "/media/sintel.mkv"},
+        "video_info": None,
+        "tasks": steps,
+        "attempts": (),
+        "outputs": None,
+        "compression": None,
+        "quality_metrics": None,
+        "user_metadata": {},
+        "error": None,
+        "links": {},
+    }
+    return JobView(**(fields | more))

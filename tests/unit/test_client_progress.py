@@ -1,0 +1,111 @@
+"""Watched jobs as lines: what is new is told once, and nothing else."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client.progress import Lines, bar_percent, changes, step_note
+from client.stream import LiveProgress, with_progress
+from protocol.errors import ErrorCode, FailureClass
+from protocol.jobs import JobErrorView, JobView
+from protocol.states import JobState, StepState
+from tests.unit.client_views import JOB_ID, job, step
+
+S = StepState
+
+
+def told(*views: JobView) -> list[str]:
+    out: list[str] = []
+    with Lines(out.append) as lines:
+        for view in views:
+            lines.show(view)
+    return out
+
+
+def test_a_job_is_told_from_its_first_view_to_its_end() -> None:
+    video, audio = "transcode_720p", "extract_audio_mp3"
+
+    assert told(
+        job(JobState.PENDING, step(video), step(audio)),
+        job(JobState.TRANSCODING, step(video, S.RUNNING, 3), step(audio)),
+        job(JobState.TRANSCODING, step(video, S.RUNNING, 9), step(audio)),
+        job(JobState.TRANSCODING, step(video, S.RUNNING, 41), step(audio)),
+        job(
+            JobState.COMPLETING,
+            step(video, S.COMPLETED, 100, duration_seconds=4.25, output_size_bytes=1_500_000),
+            step(audio, S.SKIPPED, error="the input has no sound"),
+        ),
+        job(JobState.COMPLETED, step(video, S.COMPLETED, 100), step(audio, S.SKIPPED), processing_time_seconds=65.0),
+    ) == [
+        f"{JOB_ID} pending",
+        f"{JOB_ID} processing",
+        f"{JOB_ID} transcode_720p 0 %",
+        f"{JOB_ID} transcode_720p 40 %",
+        f"{JOB_ID} transcode_720p completed (4.2 s, 1.5 MB)",
+        f"{JOB_ID} extract_audio_mp3 skipped: the input has no sound",
+        f"{JOB_ID} completed in 1 min 05 s",
+    ]
+
+
+def test_a_failed_job_ends_with_its_code_and_reason_on_one_line() -> None:
+    error = JobErrorView.model_validate_json(
+        f'{{"code": "{ErrorCode.INPUT_CORRUPT}", "message": "cut\\noff\\u001b[2J", "class": "{FailureClass.INPUT}"}}'
+    )
+
+    assert told(job(JobState.FAILED, error=error)) == [f"{JOB_ID} failed: INPUT_CORRUPT: cut off [2J"]
+
+
+def test_a_cancelled_job_says_so() -> None:
+    assert told(job(JobState.PENDING), job(JobState.CANCELLED)) == [f"{JOB_ID} pending", f"{JOB_ID} was cancelled"]
+
+
+@given(st.sampled_from(JobState), st.sampled_from(S), st.floats(0, 100))
+def test_the_same_view_again_tells_nothing(state: JobState, status: StepState, percent: float) -> None:
+    view = job(state, step("noop", status, percent))
+
+    assert changes(view, view) == []
+
+
+def test_an_upload_is_told_in_tenths() -> None:
+    out: list[str] = []
+    lines = Lines(out.append)
+
+    for count in (1, 50, 99, 100, 555, 1000):
+        lines.sent("my.mp4", count, 1000)
+
+    assert out == [f"upload my.mp4 {n} % of 1.0 kB" for n in (0, 10, 50, 100)]
+
+
+def test_an_empty_file_is_uploaded_at_once() -> None:
+    out: list[str] = []
+
+    Lines(out.append).sent("empty", 0, 0)
+
+    assert out == ["upload empty 100 % of 0 B"]
+
+
+def test_live_progress_replaces_the_steps_it_names_and_never_falls() -> None:
+    stored = job(JobState.TRANSCODING, step("a", S.COMPLETED, 100), step("b", S.RUNNING, 10), progress_percent=55.0)
+    live = LiveProgress(job_id=JOB_ID, steps=(step("b", S.RUNNING, 60), step("unknown", S.RUNNING, 1)), progress_percent=50.0)
+
+    shown = with_progress(stored, live)
+
+    assert (shown.tasks, shown.progress_percent, shown.current_task) == (
+        (step("a", S.COMPLETED, 100), step("b", S.RUNNING, 60)),
+        55.0,
+        "b",
+    )
+
+
+def test_a_step_that_needs_no_more_work_is_a_full_bar() -> None:
+    assert [bar_percent(step("a", status, 20)) for status in S] == [20, 20, 100, 20, 100]
+
+
+def test_what_stands_behind_a_bar() -> None:
+    assert [
+        step_note(step("a", S.RUNNING, 20, eta_seconds=61.0)),
+        step_note(step("a", S.COMPLETED, 100, duration_seconds=2.0)),
+        step_note(step("a", S.FAILED, 20, error="no space")),
+        step_note(step("a")),
+    ] == ["1 min 01 s left", "2.0 s", "failed: no space", ""]

@@ -1,0 +1,81 @@
+"""Tables made of what the server answers."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import JsonValue
+
+from client.made import made_table
+from client.rows import Table, job_table, lines, size, span
+from protocol.jobs import JobPage
+from protocol.states import JobState
+from tests.unit.client_views import job
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (None, "-"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_999, "1.0 MB"),
+        (2 * 10**15, "2000.0 TB"),
+    ],
+)
+def test_sizes_for_people(count: int | None, text: str) -> None:
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (0.0, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min 00 s"), (185.0, "3 min 05 s"), (7_290.0, "2 h 01 min")],
+)
+def test_spans_for_people(seconds: float | None, text: str) -> None:
+    assert span(seconds) == text
+
+
+def test_columns_are_aligned_and_nothing_is_cut() -> None:
+    assert lines(Table(("A", "LONG HEADER"), (("a long cell", "1"), ("b", "-")))) == [
+        "A            LONG HEADER",
+        "a long cell  1",
+        "b            -",
+    ]
+
+
+def test_an_empty_table_is_its_headers() -> None:
+    assert lines(Table(("A", "B"), ())) == ["A  B"]
+
+
+def test_jobs_as_a_table_with_nothing_a_terminal_would_obey() -> None:
+    view = job(JobState.TRANSCODING, progress_percent=41.6, input={"path": "/x/\x1b]0;owned\x07\n.mp4"})
+    page = JobPage(jobs=(view,), total_count=1, total=1, limit=50, offset=0, next_cursor=None, next_page_url=None)
+
+    assert job_table(page).rows == (("job_01", "processing", "42 %", "web", "5", "2026-11-20T06:00:00Z", "/x/ ]0;owned .mp4"),)
+
+
+def test_what_a_job_made_is_found_wherever_it_stands() -> None:
+    video: dict[str, JsonValue] = {
+        "path": "360p/video_360p.mp4",
+        "size_bytes": 1500,
+        "resolution": "640x360",
+        "codec": "h264",
+        "bitrate": 600_400,
+    }
+
+    assert made_table(
+        {
+            "360p": {"video": video, "streaming": {"hls_url": "/x", "segment_count": 2}},
+            "audio": {"path": "audio/audio.mp3", "size_bytes": 10, "bitrate": 192_000},
+            "thumbnails": {
+                "custom": None,
+                "auto_generated": [{"position_percent": 0, "path": "thumbnails/thumb_00.jpg", "size_bytes": 9}],
+            },
+            "transcription": None,
+        }
+    ).rows == (
+        ("360p", "640x360", "h264", "600 kb/s", "1.5 kB", "360p/video_360p.mp4"),
+        ("audio", "-", "-", "192 kb/s", "10 B", "audio/audio.mp3"),
+        ("thumbnails auto_generated 0 %", "-", "-", "-", "9 B", "thumbnails/thumb_00.jpg"),
+    )
