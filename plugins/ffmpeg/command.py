@@ -1,0 +1,147 @@
+"""Argument lists for the tools: analysis, and the one process that decodes once and writes every output."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from plugins.ffmpeg.encoders import audio_file_arguments, picture_arguments, sound_arguments
+from plugins.ffmpeg.filters import Graph, build, output_rate
+from protocol.profiles import HlsPackaging, SegmentFormat
+from protocol.recipes import AnalyzeRecipe, InputLimits, PlannedRendition, TranscodeRecipe
+
+FORMATS = ("mov", "matroska", "webm", "avi", "flv", "asf", "mpegts", "mpeg", "mxf", "ogg", "wav", "mp3", "aac", "flac")
+"""Demuxers an input may use. None of them opens another file when the only protocol is `fd`."""
+
+DECODERS = (
+    *("h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp8", "vp9", "libvpx", "libvpx-vp9", "mpeg4", "mpeg2video", "mpegvideo"),
+    *("mpeg1video", "h263", "flv", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2", "wmv3", "vc1", "theora", "vp6", "vp6f"),
+    *("mjpeg", "prores", "dnxhd", "dvvideo", "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "png", "cfhd", "svq3"),
+    *("aac", "aac_latm", "mp3", "mp3float", "mp2", "mp2float", "mp1", "mp1float", "ac3", "eac3", "dca", "truehd", "flac", "alac"),
+    *("opus", "libopus", "vorbis", "libvorbis", "wmav1", "wmav2", "wmapro", "wmalossless", "amrnb", "amrwb", "nellymoser"),
+    *("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_u8", "pcm_f32le", "pcm_f32be"),
+    *("pcm_f64le", "pcm_alaw", "pcm_mulaw", "pcm_bluray", "pcm_dvd", "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt", "adpcm_swf"),
+)
+"""Decoders an input may use; what is left out is rare, and each one is surface for hostile files."""
+
+MAX_PIXELS, MAX_STREAMS, MAX_ALLOC = 8192 * 4352, 64, 256 << 20
+LENGTH_MARGIN = Fraction(11, 10)
+"""The cap on an output's length, over what is expected: far enough that a cut cannot look like the right length."""
+
+FIRST_FRAMES = 10
+DEFAULT_GROUP_SECONDS = 10
+PROBED_ENTRIES = "format:stream:stream_side_data_list:stream_tags:stream_disposition:format_tags"
+
+
+def _untrusted(limits: InputLimits | None = None) -> tuple[str, ...]:
+    """What stands before every input that a client made."""
+    pixels = MAX_PIXELS if limits is None else limits.max_width * limits.max_height
+    streams = MAX_STREAMS if limits is None else limits.max_streams
+    return (
+        *("-protocol_whitelist", "fd", "-format_whitelist", ",".join(FORMATS), "-codec_whitelist", ",".join(DECODERS)),
+        *("-max_pixels", str(pixels), "-max_streams", str(streams)),
+    )
+
+
+def _quiet() -> tuple[str, ...]:
+    return ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error", "-max_alloc", str(MAX_ALLOC))
+
+
+def probe(ffprobe: str, recipe: AnalyzeRecipe) -> tuple[str, ...]:
+    """ffprobe's view of the input as JSON."""
+    return (
+        *(ffprobe, "-hide_banner", "-loglevel", "level+error", "-max_alloc", str(MAX_ALLOC), *_untrusted(recipe.limits)),
+        *("-show_entries", PROBED_ENTRIES, "-of", "json=compact=1", "-fd", "{fd0}", "-i", "fd:"),
+    )
+
+
+def first_frames(ffmpeg: str, recipe: AnalyzeRecipe, threads: int) -> tuple[str, ...]:
+    """Decode the first frames of the picture, unless only sound is needed, and of the first audio track if there is one."""
+    picture = ("-map", "0:V:0", "-frames:v", str(FIRST_FRAMES)) if recipe.limits.needs_video else ()
+    sound = "0:a:0" if recipe.limits.needs_audio else "0:a:0?"
+    return (
+        *(ffmpeg, *_quiet(), *_untrusted(recipe.limits), "-threads", str(threads), "-t", "30", "-fd", "{fd0}", "-i", "fd:"),
+        *(*picture, "-map", sound, "-frames:a", str(FIRST_FRAMES), "-sn", "-dn", "-t", "30", "-f", "null", "-"),
+    )
+
+
+def transcode(ffmpeg: str, recipe: TranscodeRecipe, threads: int) -> tuple[str, ...]:
+    """One process: the source is decoded once, and every rendition, its segments, the audio and the thumbnails are written.
+
+    MP4 and HLS of a rendition share one encode through the `tee` muxer.
+    """
+    sounds = _sound_users(recipe)
+    graph = build(recipe, sounds)
+    cap = f"{float(Fraction(recipe.source.duration) * LENGTH_MARGIN + 10):.3f}"
+    head = (
+        *(ffmpeg, "-y", *_quiet(), "-progress", "pipe:1", "-stats_period", "0.5"),
+        *(*_untrusted(), "-threads", str(threads), "-t", cap, "-fd", "{fd0}", "-i", "fd:"),
+        *("-filter_complex_threads", str(threads), "-filter_complex", graph.text),
+    )
+    common = ("-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1", "-t", cap)
+    return (*head, *(argument for output in _outputs(recipe, graph, threads) for argument in _with(output, common)))
+
+
+def _with(output: tuple[str, ...], common: tuple[str, ...]) -> tuple[str, ...]:
+    """The options every output has, before the muxer and the path that end it."""
+    cut = len(output) - 1 - output[::-1].index("-f")
+    return (*output[:cut], *common, *output[cut:])
+
+
+def _sound_users(recipe: TranscodeRecipe) -> int:
+    if not recipe.source.audio:
+        return 0
+    return len(recipe.renditions) + (recipe.audio is not None)
+
+
+def _outputs(recipe: TranscodeRecipe, graph: Graph, threads: int) -> list[tuple[str, ...]]:
+    sounds = iter(graph.sounds)
+    made = [
+        _rendition(recipe, planned, (picture, next(sounds, None)), threads)
+        for planned, picture in zip(recipe.renditions, graph.pictures, strict=False)  # sound alone has no picture
+    ]
+    audio = next(sounds, None)
+    if recipe.audio is not None and audio is not None:
+        arguments = audio_file_arguments(recipe.audio.audio, recipe.source.audio[0].channels)
+        made.append(("-map", f"[{audio}]", *arguments, "-f", "mp3", f"file:{recipe.audio.path}"))
+    made.extend(
+        ("-map", f"[{label}]", "-c:v", "mjpeg", "-q:v", "3", "-fps_mode", "passthrough", "-f", "image2", "-update", "1", target)
+        for label, target in zip(graph.shots, (f"file:{shot.path}" for shot in recipe.thumbnails), strict=False)
+    )
+    return made
+
+
+def _rendition(
+    recipe: TranscodeRecipe, planned: PlannedRendition, labels: tuple[str, str | None], threads: int
+) -> tuple[str, ...]:
+    video = recipe.source.video
+    picture, sound = labels
+    rate = output_rate(video) if video else Fraction(25)
+    seconds = recipe.hls.segment_seconds if recipe.hls else DEFAULT_GROUP_SECONDS
+    encode = picture_arguments(planned.encoder, planned.rendition, rate=rate, segment_seconds=seconds, threads=threads)
+    arguments = ("-map", f"[{picture}]", *encode, "-fps_mode", "passthrough")
+    if sound is not None:
+        arguments += ("-map", f"[{sound}]", *sound_arguments(planned.rendition.audio, recipe.source.audio[0].channels))
+    if recipe.hls is None or planned.playlist is None or planned.segments is None:
+        return (*arguments, "-movflags", "+faststart", "-f", "mp4", f"file:{planned.path}")
+    targets = f"[f=mp4:movflags=+faststart]file:{planned.path}|{_hls(recipe.hls, planned.playlist, planned.segments)}"
+    return (*arguments, "-f", "tee", targets)
+
+
+def _hls(hls: HlsPackaging, playlist: str, segments: str) -> str:
+    """The HLS branch of a `tee`. Names need no escaping: paths of a recipe hold only letters, digits and `._-/%`."""
+    options = [f"hls_time={hls.segment_seconds}", "hls_list_size=0", "hls_playlist_type=vod", "hls_flags=independent_segments"]
+    if hls.format is SegmentFormat.FMP4:
+        options += ["hls_segment_type=fmp4", f"hls_fmp4_init_filename={INIT_SEGMENT}"]
+    return f"[f=hls:{':'.join(options)}:hls_segment_filename={segments}]file:{playlist}"
+
+
+INIT_SEGMENT = "init.mp4"
+
+
+def directories(recipe: TranscodeRecipe) -> tuple[str, ...]:
+    """The directories the outputs go to, below the work directory."""
+    paths = [planned.path for planned in recipe.renditions]
+    paths += [path for planned in recipe.renditions for path in (planned.playlist, planned.segments) if path]
+    paths += [recipe.audio.path] if recipe.audio else []
+    paths += [shot.path for shot in recipe.thumbnails]
+    return tuple(sorted({parent for path in paths if (parent := path.rpartition("/")[0])}))

@@ -1,0 +1,95 @@
+"""HLS as text: reads a media playlist that FFmpeg wrote, and writes the master playlist that names them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from protocol.profiles import Rendition
+
+_SEGMENT = re.compile(r"^#EXTINF:(\d+(?:\.\d+)?),[^\n]*\n(?!#)(\S+)$", re.MULTILINE)
+_MAP = re.compile(r'^#EXT-X-MAP:URI="([^"]+)"', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Playlist:
+    """A finished media playlist: its segments in order with their lengths in seconds, and the init segment of fMP4."""
+
+    segments: tuple[tuple[str, Fraction], ...]
+    init: str | None
+
+    @property
+    def duration(self) -> Fraction:
+        return sum((length for _, length in self.segments), Fraction(0))
+
+    @property
+    def starts(self) -> tuple[Fraction, ...]:
+        """When each segment begins."""
+        moments, moment = [], Fraction(0)
+        for _, length in self.segments:
+            moments.append(moment)
+            moment += length
+        return tuple(moments)
+
+
+def parse(text: str) -> Playlist | None:
+    """The playlist, or None when it is not one or not finished."""
+    if not text.startswith("#EXTM3U") or not text.rstrip().endswith("#EXT-X-ENDLIST"):
+        return None
+    segments = tuple((name, Fraction(length)) for length, name in _SEGMENT.findall(text))
+    init = _MAP.search(text)
+    return Playlist(segments, init[1] if init else None) if segments else None
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One line of a master playlist. Bandwidths are bits a second: of the largest segment, and over all of them."""
+
+    uri: str
+    width: int
+    height: int
+    rate: Fraction
+    codecs: str
+    peak: int
+    average: int
+
+
+def master(variants: Sequence[Variant]) -> bytes:
+    """The master playlist, smallest bandwidth first: a player begins with the first, and so shows a picture soon."""
+    lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-INDEPENDENT-SEGMENTS"]
+    for variant in sorted(variants, key=lambda one: one.peak):
+        lines.append(
+            f"#EXT-X-STREAM-INF:BANDWIDTH={variant.peak},AVERAGE-BANDWIDTH={variant.average},"
+            f"RESOLUTION={variant.width}x{variant.height},FRAME-RATE={float(variant.rate):.3f},"
+            f'CODECS="{variant.codecs}"'
+        )
+        lines.append(variant.uri)
+    return ("\n".join(lines) + "\n").encode()
+
+
+def bandwidths(playlist: Playlist, sizes: Sequence[int]) -> tuple[int, int]:
+    """Peak and average in bits a second, from the measured size of each segment."""
+    rates = [size * 8 / length for size, (_, length) in zip(sizes, playlist.segments, strict=True) if length > 0]
+    return -(-max(rates) // 1), -(-sum(sizes) * 8 // playlist.duration)
+
+
+_AVC_PROFILES = {"baseline": "42C0", "main": "4D40", "high": "6400"}
+"""profile_idc and the constraint flags x264 sets, in hexadecimal (RFC 6381, ISO/IEC 14496-10 7.4.2.1)."""
+
+
+def codecs(rendition: Rendition, *, has_sound: bool) -> str:
+    """The CODECS attribute (RFC 6381) of H.264 with or without AAC-LC."""
+    level = round(float(rendition.level) * 10)
+    picture = f"avc1.{_AVC_PROFILES[rendition.profile]}{level:02X}"
+    return f"{picture},mp4a.40.2" if has_sound else picture
+
+
+def relative(target: str, start: str) -> str:
+    """`target` as seen from the file `start`; both are relative paths below one root."""
+    there, here = target.split("/"), start.split("/")[:-1]
+    shared = 0
+    while shared < min(len(there) - 1, len(here)) and there[shared] == here[shared]:
+        shared += 1
+    return "/".join([".."] * (len(here) - shared) + there[shared:])

@@ -1,0 +1,87 @@
+"""Holds what an input is against what a recipe allows: one row per rule, the first that fails is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from protocol.errors import ErrorCode
+from protocol.media import MediaFacts, VideoStream
+from protocol.recipes import InputLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with an input, for a client."""
+
+    code: ErrorCode
+    message: str
+
+
+def problem_of(facts: MediaFacts, limits: InputLimits) -> Problem | None:
+    """The first limit that the input exceeds, or None."""
+    for rule in RULES:
+        if (problem := rule(facts, limits)) is not None:
+            return problem
+    return None
+
+
+def _bytes(facts: MediaFacts, limits: InputLimits) -> Problem | None:
+    if facts.size_bytes <= limits.max_bytes:
+        return None
+    return Problem(ErrorCode.INPUT_TOO_LARGE, f"The file has {facts.size_bytes} bytes; at most {limits.max_bytes} are taken.")
+
+
+def _streams(facts: MediaFacts, limits: InputLimits) -> Problem | None:
+    if facts.streams <= limits.max_streams:
+        return None
+    return Problem(ErrorCode.INPUT_LIMITS, f"The file has {facts.streams} streams; at most {limits.max_streams} are taken.")
+
+
+def _kinds(facts: MediaFacts, limits: InputLimits) -> Problem | None:
+    if limits.needs_video and facts.video is None:
+        return Problem(ErrorCode.INPUT_NO_VIDEO, "The file has no picture; this profile makes video.")
+    if limits.needs_audio and not facts.audio:
+        return Problem(ErrorCode.INPUT_FORMAT, "The file has no sound; this profile makes audio.")
+    return None
+
+
+def _duration(facts: MediaFacts, limits: InputLimits) -> Problem | None:
+    duration = Fraction(facts.duration)
+    if duration < Fraction(limits.min_duration_s):
+        message = f"The input lasts {float(duration):.2f} s; it needs at least {limits.min_duration_s:g} s."
+        return Problem(ErrorCode.INPUT_TOO_SHORT, message)
+    if duration > Fraction(limits.max_duration_s):
+        message = f"The input lasts {float(duration):.0f} s; at most {limits.max_duration_s:g} s are taken."
+        return Problem(ErrorCode.INPUT_TOO_LONG, message)
+    return None
+
+
+def _picture(facts: MediaFacts, limits: InputLimits) -> Problem | None:
+    if facts.video is None or not limits.needs_video:
+        return None
+    return _too_small(facts.video, limits) or _too_big(facts.video, limits)
+
+
+def _too_small(video: VideoStream, limits: InputLimits) -> Problem | None:
+    if video.width >= limits.min_width and video.height >= limits.min_height:
+        return None
+    size, least = f"{video.width}x{video.height}", f"{limits.min_width}x{limits.min_height}"
+    return Problem(ErrorCode.INPUT_TOO_SMALL, f"The picture is {size}; this profile needs at least {least}.")
+
+
+def _too_big(video: VideoStream, limits: InputLimits) -> Problem | None:
+    """The decoder is capped by pixels, so an upright picture may use the same room."""
+    long, short = max(video.coded_width, video.coded_height), min(video.coded_width, video.coded_height)
+    if long > max(limits.max_width, limits.max_height) or short > min(limits.max_width, limits.max_height):
+        size = f"{video.coded_width}x{video.coded_height}"
+        message = f"The picture is {size}; at most {limits.max_width}x{limits.max_height} is taken."
+        return Problem(ErrorCode.INPUT_LIMITS, message)
+    if Fraction(video.frame_rate) > limits.max_fps:
+        rate = float(Fraction(video.frame_rate))
+        return Problem(ErrorCode.INPUT_LIMITS, f"The input has {rate:.3g} frames a second; at most {limits.max_fps} are taken.")
+    return None
+
+
+RULES: tuple[Callable[[MediaFacts, InputLimits], Problem | None], ...] = (_bytes, _streams, _kinds, _duration, _picture)

@@ -1,0 +1,158 @@
+"""FFmpeg as a transcoder plugin: finds the tools, and hands every question to the pure module that answers it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from plugins.ffmpeg import analysis, checks, command, inventory, progress, report, verdict, verify
+from plugins.ffmpeg.locate import Tools, locate
+from plugins.ffmpeg.rejected import Rejected
+from protocol.capabilities import PluginDescription
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.media import MediaFacts
+from protocol.plugins import Conclusion, Invocation, Limits, MadeFile, Outcome, Work
+from protocol.recipes import AnalyzeRecipe, TranscodeRecipe
+from protocol.results import AttemptResult, Failure, StepReport
+from protocol.states import StepState, TaskKind
+from protocol.steps import VALIDATE_VIDEO
+
+PROBE, FIRST_FRAMES, ENCODE = "probe", "first_frames", "encode"
+READS_INPUT = frozenset({PROBE, FIRST_FRAMES, ENCODE})
+
+ANALYZE_LIMITS = Limits(wall_s=180.0, cpu_s=300, memory_bytes=4 << 30, file_bytes=1 << 20)
+LEAST_WALL_S, WALL_PER_SECOND = 4 * 3600.0, 20.0
+"""An encode may run 4 h, or 20 times the length of its source where that is longer."""
+
+
+class FFmpegPlugin:
+    """Keeps nothing but where the tools are, and how far each running encode is (for a progress that never falls)."""
+
+    name = "ffmpeg"
+    operations: tuple[str, ...] = (TaskKind.ANALYZE, TaskKind.TRANSCODE)
+
+    def __init__(self) -> None:
+        self._found: Tools | None = None
+        self._progress: dict[str, progress.Progress] = {}
+
+    def _tools(self) -> Tools:
+        if self._found is None:
+            self._found = locate(os.environ)
+        return self._found
+
+    def probes(self, directory: str) -> Sequence[Invocation]:
+        """Looks for the tools anew. Raises ReelyardError(TOOL_MISSING)."""
+        self._found = None
+        tools = self._tools()
+        return inventory.probes(tools.ffmpeg.path, tools.ffprobe.path)
+
+    def describe(self, outcomes: Sequence[Outcome]) -> PluginDescription:
+        tools = self._tools()
+        return PluginDescription(
+            name=self.name,
+            version=f"ffmpeg {tools.ffmpeg.version}, ffprobe {tools.ffprobe.version}",
+            operations=inventory.operations(outcomes),
+            capabilities=inventory.capabilities(outcomes),
+            supported_codecs=inventory.supported_codecs(outcomes),
+            problem=inventory.missing(outcomes),
+        )
+
+    def plan(self, work: Work) -> Sequence[Invocation]:
+        tools, reads = self._tools(), (_input_of(work),)
+        match work.recipe:
+            case AnalyzeRecipe() as recipe:
+                probe = command.probe(tools.ffprobe.path, recipe)
+                first = command.first_frames(tools.ffmpeg.path, recipe, work.threads)
+                return (
+                    Invocation(name=PROBE, argv=probe, reads=reads, limits=ANALYZE_LIMITS),
+                    Invocation(name=FIRST_FRAMES, argv=first, reads=reads, limits=ANALYZE_LIMITS),
+                )
+            case TranscodeRecipe() as recipe:
+                self._progress[work.directory] = progress.Progress()
+                argv = command.transcode(tools.ffmpeg.path, recipe, work.threads)
+                makes = command.directories(recipe)
+                limits = _encode_limits(recipe, work.threads)
+                return (Invocation(name=ENCODE, argv=argv, reads=reads, makes=makes, streams=True, limits=limits),)
+            case _:
+                raise _unfit(work)
+
+    def read(self, work: Work, invocation: Invocation, line: str) -> tuple[StepReport, ...]:
+        if invocation.name != ENCODE or not isinstance(work.recipe, TranscodeRecipe):
+            return ()
+        goal = progress.goal_of(work.recipe)
+        now = progress.advance(self._progress.get(work.directory, progress.Progress()), line, goal)
+        self._progress[work.directory] = now
+        served = report.served(work.recipe)
+        return progress.reports(now, tuple(step for step in work.steps if step in served), goal)
+
+    def judge(self, work: Work, outcome: Outcome) -> Failure | None:
+        if outcome.invocation.name == ENCODE:
+            self._progress.pop(work.directory, None)
+        step = VALIDATE_VIDEO if isinstance(work.recipe, AnalyzeRecipe) else None
+        failure = verdict.judge(outcome, reads_input=outcome.invocation.name in READS_INPUT, step=step)
+        if failure is None and outcome.invocation.name == PROBE and isinstance(work.recipe, AnalyzeRecipe):
+            facts = analysis.facts_or_failure(work.recipe, outcome, work.input_size)
+            return facts if isinstance(facts, Failure) else None
+        return failure
+
+    def checks(self, work: Work, files: Sequence[MadeFile]) -> Sequence[Invocation] | Failure:
+        if not isinstance(work.recipe, TranscodeRecipe):
+            return ()
+        try:
+            verify.presence(work.recipe, files)
+        except Rejected as rejected:
+            return _failure(rejected)
+        tools = self._tools()
+        return checks.build(tools.ffmpeg.path, tools.ffprobe.path, work.recipe, work.threads)
+
+    def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure:
+        tools = report.tool_uses(outcomes, self._versions())
+        by_name = {outcome.invocation.name: outcome for outcome in outcomes}
+        match work.recipe:
+            case AnalyzeRecipe() as recipe:
+                facts = analysis.facts_or_failure(recipe, by_name[PROBE], work.input_size)
+                if isinstance(facts, Failure):
+                    return facts
+                return Conclusion(facts={}, result=_analyzed(work, facts, outcomes).model_copy(update={"tools": tools}))
+            case TranscodeRecipe() as recipe:
+                try:
+                    proof = verify.verify(recipe, by_name, files)
+                except Rejected as rejected:
+                    return _failure(rejected, by_name[ENCODE])
+                return report.conclusion(recipe, proof, work.steps, by_name[ENCODE], tools)
+            case _:
+                raise _unfit(work)
+
+    def _versions(self) -> Mapping[str, str]:
+        tools = self._tools()
+        return {tool.path: tool.version for tool in (tools.ffmpeg, tools.ffprobe)}
+
+
+def _analyzed(work: Work, facts: MediaFacts, outcomes: Sequence[Outcome]) -> AttemptResult:
+    seconds = round(sum(outcome.wall_seconds for outcome in outcomes), 3)
+    steps = tuple(StepReport(name=step, state=StepState.COMPLETED, progress=1.0, duration_seconds=seconds) for step in work.steps)
+    return AttemptResult(analysis=facts, steps=steps)
+
+
+def _input_of(work: Work) -> str:
+    if work.input_path is None:
+        raise ReelyardError(ErrorCode.PLUGIN_FAILED, "The FFmpeg plugin was given a task without an input.")
+    return work.input_path
+
+
+def _encode_limits(recipe: TranscodeRecipe, threads: int) -> Limits:
+    seconds = float(Fraction(recipe.source.duration))
+    wall = max(LEAST_WALL_S, WALL_PER_SECOND * seconds)
+    return Limits(wall_s=wall, cpu_s=int(wall * max(threads, 1)))
+
+
+def _failure(rejected: Rejected, encode: Outcome | None = None) -> Failure:
+    log_tail = verdict.redact(encode.stderr_tail) if encode else ""
+    return Failure(
+        failure_class=rejected.failure_class, code=rejected.code, message=rejected.message, step=rejected.step, log_tail=log_tail
+    )
+
+
+def _unfit(work: Work) -> ReelyardError:
+    return ReelyardError(ErrorCode.PLUGIN_FAILED, f"The FFmpeg plugin does no task of kind {work.recipe.kind}.")

@@ -1,0 +1,181 @@
+"""ffprobe's JSON as MediaFacts. What a file says of itself is not trusted to be there, or to make sense."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from protocol.media import AudioStream, MediaFacts, VideoStream
+
+Entry = Mapping[str, Any]  # one object of ffprobe's JSON, whose values may be of any kind
+
+STANDARD_RATES = (
+    *(Fraction(10), Fraction(12), Fraction(15), Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001)),
+    *(Fraction(30), Fraction(48), Fraction(50), Fraction(60000, 1001), Fraction(60), Fraction(100), Fraction(120)),
+)
+RATE_SLACK = Fraction(1, 100)
+INTERLACED_ORDERS = frozenset({"tt", "bb", "tb", "bt"})
+HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
+WEB_CODECS = frozenset({"vp8", "vp9", "av1", "opus", "vorbis"})
+_DEPTH = re.compile(r"p(?:0)?(9|10|12|14|16)(?:le|be)?$")
+
+
+class Unreadable(ValueError):
+    """ffprobe's answer lacks what every media file has; the text says what, for a client."""
+
+
+def facts_of(stdout: bytes, size_bytes: int) -> MediaFacts:
+    """The facts in ffprobe's JSON. Raises Unreadable."""
+    try:
+        document = json.loads(stdout)
+    except ValueError as error:
+        raise Unreadable("The file cannot be read as media.") from error
+    streams, container = document.get("streams") or [], document.get("format") or {}
+    start = _fraction(container.get("start_time")) or Fraction(0)
+    video = next((s for s in streams if s.get("codec_type") == "video" and not _is_still(s)), None)
+    audio = [s for s in streams if s.get("codec_type") == "audio" and s.get("codec_name") not in (None, "unknown")]
+    if video is None and not audio:
+        raise Unreadable("The file holds neither a picture nor a sound that can be read.")
+    duration = _fraction(container.get("duration")) or max((_span(s) or Fraction(0) for s in streams), default=Fraction(0))
+    if duration <= 0:
+        raise Unreadable("The file does not tell how long it is. Write it anew (remux it) and send that.")
+    return MediaFacts(
+        container=_container(container, streams),
+        duration=_text(duration),
+        size_bytes=size_bytes,
+        bitrate=_integer(container.get("bit_rate")),
+        video=None if video is None else _video(video, start),
+        audio=tuple(_audio(stream, start) for stream in audio),
+        streams=len(streams),
+    )
+
+
+def _is_still(stream: Entry) -> bool:
+    """Cover art and thumbnails stand in the file as video streams, and are not what it shows."""
+    disposition = stream.get("disposition") or {}
+    return bool(disposition.get("attached_pic") or disposition.get("timed_thumbnails"))
+
+
+def _video(stream: Entry, start: Fraction) -> VideoStream:
+    coded_width, coded_height = int(stream.get("width") or 0), int(stream.get("height") or 0)
+    if not stream.get("codec_name") or coded_width <= 0 or coded_height <= 0:
+        raise Unreadable("The picture's codec is not known.")
+    aspect = _fraction(stream.get("sample_aspect_ratio"))
+    aspect = aspect if aspect and Fraction(1, 16) <= aspect <= 16 else Fraction(1)
+    width, height, rotation = round(coded_width * aspect / 2) * 2 if aspect != 1 else coded_width, coded_height, _rotation(stream)
+    if rotation in (90, 270):
+        width, height = height, width
+    return VideoStream(
+        index=int(stream["index"]),
+        codec=str(stream["codec_name"]),
+        width=width,
+        height=height,
+        coded_width=coded_width,
+        coded_height=coded_height,
+        sample_aspect_ratio=_text(aspect),
+        rotation=rotation,
+        frame_rate=_text(_rate(stream)),
+        pixel_format=str(stream.get("pix_fmt") or ""),
+        bit_depth=_bit_depth(stream),
+        is_interlaced=stream.get("field_order") in INTERLACED_ORDERS,
+        is_hdr=stream.get("color_transfer") in HDR_TRANSFERS,
+        duration=_optional_text(_span(stream)),
+        frames=_integer(stream.get("nb_frames")),
+        bitrate=_integer(stream.get("bit_rate")),
+        start=_start(stream, start),
+    )
+
+
+def _audio(stream: Entry, start: Fraction) -> AudioStream:
+    language = (stream.get("tags") or {}).get("language")
+    return AudioStream(
+        index=int(stream["index"]),
+        codec=str(stream["codec_name"]),
+        channels=max(1, _integer(stream.get("channels")) or 1),
+        sample_rate=_integer(stream.get("sample_rate")) or 0,
+        bitrate=_integer(stream.get("bit_rate")),
+        language=language if isinstance(language, str) and re.fullmatch(r"[A-Za-z]{2,3}", language) else None,
+        duration=_optional_text(_span(stream)),
+        start=_start(stream, start),
+    )
+
+
+def _rate(stream: Entry) -> Fraction:
+    """The base rate where frames keep to it; else, for a variable rate, the first standard rate that holds the average.
+
+    The base rate of an interlaced stream counts fields, and that of a variable one may be the time base itself.
+    """
+    average, base = _fraction(stream.get("avg_frame_rate")), _fraction(stream.get("r_frame_rate"))
+    if not average:
+        average = base or Fraction(25)
+    if base and abs(average - base) <= base * RATE_SLACK:
+        return base
+    fit = [rate for rate in STANDARD_RATES if rate >= average * (1 - RATE_SLACK)]
+    return fit[0] if fit else average.limit_denominator(1001)
+
+
+def _rotation(stream: Entry) -> int:
+    """Degrees clockwise that turn the coded picture upright; ffprobe counts the other way round."""
+    for side_data in stream.get("side_data_list") or []:
+        if (angle := _fraction(side_data.get("rotation"))) is not None:
+            return -round(angle) % 360
+    return 0
+
+
+def _bit_depth(stream: Entry) -> int:
+    found = _DEPTH.search(str(stream.get("pix_fmt") or ""))
+    return int(found[1]) if found else _integer(stream.get("bits_per_raw_sample")) or 8
+
+
+def _span(stream: Entry) -> Fraction | None:
+    """The stream's own duration; Matroska keeps it in a tag, as `00:00:20.040000000`."""
+    ticks, base = _integer(stream.get("duration_ts")), _fraction(stream.get("time_base"))
+    if ticks and base:
+        return ticks * base
+    for name, value in (stream.get("tags") or {}).items():
+        found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", str(value)) if name.upper().startswith("DURATION") else None
+        if found:
+            return int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
+    return None
+
+
+def _start(stream: Entry, origin: Fraction) -> str:
+    start = _fraction(stream.get("start_time"))
+    return "0" if start is None else _text(max(Fraction(0), start - origin))
+
+
+def _container(container: Entry, streams: list[Entry]) -> str:
+    """One word for the format: ffprobe names families ("mov,mp4,m4a,3gp,3g2,mj2")."""
+    name = str(container.get("format_name") or "unknown")
+    if name.startswith("mov,"):
+        return "mov" if str((container.get("tags") or {}).get("major_brand", "")).strip() == "qt" else "mp4"
+    if name.startswith("matroska,"):
+        codecs = {s.get("codec_name") for s in streams if s.get("codec_type") in ("video", "audio")}
+        return "webm" if codecs <= WEB_CODECS else "mkv"
+    return "wmv" if name == "asf" else name.partition(",")[0]
+
+
+def _fraction(value: object) -> Fraction | None:
+    """`30000/1001`, `64:45`, `20.04`, `-90`; None for `N/A`, `0/0` and everything else."""
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        return Fraction(str(value).replace(":", "/"))
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _integer(value: object) -> int | None:
+    found = _fraction(value)
+    return None if found is None or found.denominator != 1 else int(found)
+
+
+def _text(value: Fraction) -> str:
+    return str(value.limit_denominator(10**9))
+
+
+def _optional_text(value: Fraction | None) -> str | None:
+    return None if value is None else _text(value)

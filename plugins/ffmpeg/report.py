@@ -1,0 +1,163 @@
+"""The result of a transcode as it is reported: facts of every file, the steps, the tools that ran, the master playlist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+
+from plugins.ffmpeg import hls
+from plugins.ffmpeg.filters import output_rate, thumbnail_size
+from plugins.ffmpeg.verdict import redact
+from plugins.ffmpeg.verify import Proof, ProvenRendition
+from protocol.plugins import Conclusion, Outcome
+from protocol.profiles import HlsPackaging
+from protocol.recipes import TranscodeRecipe
+from protocol.results import AttemptResult, FileRole, OutputFacts, StepReport, ToolUse
+from protocol.states import StepState
+from protocol.steps import EXTRACT_AUDIO_MP3, GENERATE_THUMBNAILS, TRANSCRIBE_VIDEO, hls_step, transcode_step
+
+SKIP_REASONS = {
+    EXTRACT_AUDIO_MP3: "The input has no sound.",
+    TRANSCRIBE_VIDEO: "No engine has proven a speech model.",
+    GENERATE_THUMBNAILS: "No thumbnails were asked for.",
+}
+SKIP_RENDITION = "The picture is smaller than this rendition needs."
+
+
+def conclusion(
+    recipe: TranscodeRecipe, proof: Proof, steps: tuple[str, ...], encode: Outcome, tools: tuple[ToolUse, ...]
+) -> Conclusion:
+    """The success. Every step that was served took the one encode's time."""
+    facts = dict(_facts(recipe, proof))
+    extra: dict[str, bytes] = {}
+    if recipe.master_playlist and recipe.hls:
+        extra[recipe.master_playlist] = _master(recipe, proof, recipe.master_playlist)
+        facts[recipe.master_playlist] = OutputFacts(role=FileRole.MASTER_PLAYLIST)
+    result = AttemptResult(
+        steps=step_reports(steps, served(recipe), encode.wall_seconds),
+        tools=tools,
+        warnings=warnings(encode),
+        log_tail=redact(encode.stderr_tail),
+    )
+    return Conclusion(facts=facts, result=result, extra=extra)
+
+
+def served(recipe: TranscodeRecipe) -> frozenset[str]:
+    """The steps for which this recipe makes something."""
+    names = {transcode_step(planned.rendition.name) for planned in recipe.renditions}
+    names |= {hls_step(planned.rendition.name) for planned in recipe.renditions if planned.playlist}
+    names |= {EXTRACT_AUDIO_MP3} if recipe.audio is not None and recipe.source.audio else set()
+    return frozenset(names | ({GENERATE_THUMBNAILS} if recipe.thumbnails else set()))
+
+
+def step_reports(steps: Sequence[str], done: frozenset[str], wall_seconds: float) -> tuple[StepReport, ...]:
+    """Each step completed, or skipped with its reason."""
+    return tuple(
+        StepReport(name=step, state=StepState.COMPLETED, progress=1.0, duration_seconds=round(wall_seconds, 3))
+        if step in done
+        else StepReport(name=step, state=StepState.SKIPPED, reason=SKIP_REASONS.get(step, SKIP_RENDITION))
+        for step in steps
+    )
+
+
+def tool_uses(outcomes: Sequence[Outcome], versions: Mapping[str, str]) -> tuple[ToolUse, ...]:
+    """What ran, with the tool's name for its path. `versions` goes by that path."""
+    return tuple(
+        ToolUse(
+            tool=outcome.invocation.argv[0].rpartition("/")[2],
+            version=versions.get(outcome.invocation.argv[0], "unknown"),
+            argv=(outcome.invocation.argv[0].rpartition("/")[2], *outcome.invocation.argv[1:]),
+            wall_seconds=outcome.wall_seconds,
+            cpu_seconds=outcome.cpu_seconds,
+        )
+        for outcome in outcomes
+    )
+
+
+def warnings(encode: Outcome) -> tuple[str, ...]:
+    """What a client should know of a success. FFmpeg conceals damage and goes on."""
+    errors = sum("[error]" in line for line in encode.stderr_tail.splitlines())
+    if not errors:
+        return ()
+    return (f"Parts of the input are damaged: {errors} errors were met while it was decoded, and the pictures may show it.",)
+
+
+def _facts(recipe: TranscodeRecipe, proof: Proof) -> Iterator[tuple[str, OutputFacts]]:
+    for proven in proof.renditions:
+        yield proven.planned.path, _rendition(proven)
+        if recipe.hls and proven.playlist:
+            yield from _hls(recipe.hls, proven, proven.playlist)
+    if recipe.audio is not None and proof.audio is not None:
+        yield recipe.audio.path, _audio(proof)
+    width, height = thumbnail_size(recipe)
+    for shot in recipe.thumbnails:
+        at = round(float(Fraction(shot.at)), 6)
+        picture = OutputFacts(role=FileRole.THUMBNAIL, codec="mjpeg", width=width, height=height, percent=shot.percent, at=at)
+        yield shot.path, picture
+
+
+def _rendition(proven: ProvenRendition) -> OutputFacts:
+    facts, planned = proven.facts, proven.planned
+    duration = Fraction(facts.duration)
+    return OutputFacts(
+        role=FileRole.RENDITION,
+        rendition=planned.rendition.name,
+        codec=planned.rendition.codec.value,
+        width=planned.width,
+        height=planned.height,
+        bitrate=round(facts.size_bytes * 8 / duration),
+        sample_rate=facts.audio[0].sample_rate if facts.audio else None,
+        duration=round(float(duration), 6),
+    )
+
+
+def _hls(packaging: HlsPackaging, proven: ProvenRendition, playlist: hls.Playlist) -> Iterator[tuple[str, OutputFacts]]:
+    planned, name = proven.planned, proven.planned.rendition.name
+    path = planned.playlist or ""
+    directory = path.rpartition("/")[0]
+    yield (
+        path,
+        OutputFacts(
+            role=FileRole.PLAYLIST,
+            rendition=name,
+            codec=planned.rendition.codec.value,
+            width=planned.width,
+            height=planned.height,
+            duration=round(float(playlist.duration), 6),
+            segment_count=len(playlist.segments),
+            segment_seconds=float(packaging.segment_seconds),
+            segments_bytes=sum(proven.sizes),
+        ),
+    )
+    for segment, length in playlist.segments:
+        yield f"{directory}/{segment}", OutputFacts(role=FileRole.SEGMENT, rendition=name, duration=float(length))
+    if playlist.init:
+        yield f"{directory}/{playlist.init}", OutputFacts(role=FileRole.INIT_SEGMENT, rendition=name)
+
+
+def _audio(proof: Proof) -> OutputFacts:
+    facts = proof.audio
+    if facts is None:
+        return OutputFacts(role=FileRole.AUDIO)
+    sound, duration = facts.audio[0], Fraction(facts.duration)
+    return OutputFacts(
+        role=FileRole.AUDIO,
+        codec=sound.codec,
+        bitrate=round(facts.size_bytes * 8 / duration),
+        sample_rate=sound.sample_rate,
+        duration=round(float(duration), 6),
+    )
+
+
+def _master(recipe: TranscodeRecipe, proof: Proof, path: str) -> bytes:
+    rate = output_rate(recipe.source.video) if recipe.source.video else Fraction(25)
+    variants = []
+    for proven in proof.renditions:
+        if proven.playlist is None or proven.planned.playlist is None:
+            continue
+        peak, average = hls.bandwidths(proven.playlist, proven.sizes)
+        codecs = hls.codecs(proven.planned.rendition, has_sound=bool(recipe.source.audio))
+        uri = hls.relative(proven.planned.playlist, path)
+        size = (proven.planned.width, proven.planned.height)
+        variants.append(hls.Variant(uri, *size, rate=rate, codecs=codecs, peak=peak, average=average))
+    return hls.master(variants)

@@ -1,0 +1,125 @@
+"""How a tool process ended, as a failure class and a stable code. A table over exit codes, one over the last stderr lines.
+
+Messages say what happened in our own words: FFmpeg quotes paths and content of files, and those never reach a client.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from protocol.errors import ErrorCode, FailureClass
+from protocol.plugins import Outcome
+from protocol.results import Failure
+
+MEMORY_EVIDENCE = 0.9
+"""A process that was killed with at least this share of its memory limit in use was killed for its memory."""
+
+LOG_LINES = 40
+SIGKILL, SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGXFSZ = 9, 15, 2, 1, 24, 25
+STOPPED_BY_SIGNAL = 255  # FFmpeg's own exit code after TERM or INT
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What `pattern` in the last lines of stderr means."""
+
+    pattern: str
+    failure_class: FailureClass
+    code: ErrorCode
+    message: str
+
+
+_I, _E, _F = FailureClass.INPUT, FailureClass.ENGINE, FailureClass.INFRA
+_NOT_MEDIA = "The file is not a media file of a format this server reads."
+MACHINE_ROWS: tuple[Row, ...] = (
+    Row("No space left on device|Disk quota exceeded", _F, ErrorCode.TASK_DISK, "The engine's disk is full."),
+    Row("File too large", _E, ErrorCode.TASK_DISK, "An output grew over the limit on its size."),
+    Row("Cannot allocate memory|Out of memory", _E, ErrorCode.TASK_MEMORY, "The tool asked for more memory than it may use."),
+    Row("Input/output error|Read-only file system", _F, ErrorCode.TASK_DISK, "The engine's disk cannot be read or written."),
+    Row("Resource temporarily unavailable|Too many open files", _F, ErrorCode.TOOL_FAILED, "The engine ran short of resources."),
+    Row(
+        "Unknown encoder|Unrecognized option|Option not found|No such filter|Encoder not found",
+        *(_E, ErrorCode.TOOL_FAILED, "This engine's FFmpeg lacks what the recipe needs."),
+    ),
+)
+INPUT_ROWS: tuple[Row, ...] = (
+    Row("max_streams parameter", _I, ErrorCode.INPUT_LIMITS, "The file has more streams than are taken."),
+    Row("Picture size .* is invalid|exceeds max_pixels", _I, ErrorCode.INPUT_LIMITS, "The picture is larger than is taken."),
+    Row("moov atom not found", _I, ErrorCode.INPUT_CORRUPT, "The file is incomplete: its index is missing. Send it again."),
+    Row("Format not on whitelist", _I, ErrorCode.INPUT_FORMAT, _NOT_MEDIA),
+    Row(
+        "Codec .* not on whitelist|No decoder for stream|Decoder .*not found|Could not find codec parameters"
+        "|cannot find a decoder|Decoding requested, but no decoder found",
+        *(_I, ErrorCode.INPUT_FORMAT, "The file uses a codec this server does not read."),
+    ),
+    Row(
+        r"Error opening input: (Invalid data|End of file)|^\[error\] fd::",
+        *(_I, ErrorCode.INPUT_FORMAT, _NOT_MEDIA),
+    ),
+    Row("matches no streams", _I, ErrorCode.INPUT_FORMAT, "The file has no stream that this profile needs."),
+    Row(
+        "Invalid data found|Error while decoding|Error submitting packet to decoder|Decode error rate|Nothing was written"
+        "|Cannot determine format|Conversion failed",
+        *(_I, ErrorCode.INPUT_CORRUPT, "The file is damaged: it does not decode."),
+    ),
+)
+
+
+def judge(outcome: Outcome, *, reads_input: bool, step: str | None = None) -> Failure | None:
+    """None for exit 0, which is not proof of anything; the failure otherwise."""
+    if outcome.timed_out:
+        limit = outcome.invocation.limits.wall_s
+        return failure(_E, ErrorCode.TASK_TIMEOUT, f"The tool ran longer than its limit of {limit:.0f} s.", outcome, step)
+    if outcome.exit_code == 0:
+        return None
+    if outcome.exit_code < 0 or outcome.exit_code == STOPPED_BY_SIGNAL:
+        return _killed(outcome, step)
+    for row in (*MACHINE_ROWS, *(INPUT_ROWS if reads_input else ())):
+        if re.search(row.pattern, outcome.stderr_tail, re.MULTILINE):
+            return failure(row.failure_class, row.code, row.message, outcome, step)
+    if not reads_input:
+        return failure(_E, ErrorCode.OUTPUT_INVALID, "What the tool made does not decode.", outcome, step)
+    return failure(_E, ErrorCode.TOOL_FAILED, "The tool ended with an error that is not known.", outcome, step)
+
+
+def _killed(outcome: Outcome, step: str | None) -> Failure:
+    signal = -outcome.exit_code if outcome.exit_code < 0 else SIGTERM
+    limits = outcome.invocation.limits
+    if signal == SIGKILL and outcome.peak_memory_bytes >= MEMORY_EVIDENCE * limits.memory_bytes:
+        message = "The tool was killed at its memory limit."
+        return failure(_E, ErrorCode.TASK_MEMORY, message, outcome, step).model_copy(update={"is_engine_death": True})
+    if signal == SIGXCPU:
+        return failure(_E, ErrorCode.TASK_TIMEOUT, f"The tool used its {limits.cpu_s} s of processor time.", outcome, step)
+    if signal == SIGXFSZ:
+        return failure(_E, ErrorCode.TASK_DISK, "An output grew over the limit on its size.", outcome, step)
+    if signal in (SIGKILL, SIGTERM, SIGINT, SIGHUP):
+        return failure(_F, ErrorCode.TOOL_FAILED, "The tool was stopped from outside.", outcome, step)
+    return failure(_E, ErrorCode.TOOL_FAILED, f"The tool crashed with signal {signal}.", outcome, step)
+
+
+def failure(failure_class: FailureClass, code: ErrorCode, message: str, outcome: Outcome, step: str | None = None) -> Failure:
+    """A failure with the evidence of the process that showed it."""
+    evidence = {
+        "invocation": outcome.invocation.name,
+        "exit_code": str(outcome.exit_code),
+        "peak_memory_bytes": str(outcome.peak_memory_bytes),
+    }
+    log_tail = redact(outcome.stderr_tail)
+    return Failure(failure_class=failure_class, code=code, message=message, step=step, evidence=evidence, log_tail=log_tail)
+
+
+_QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
+_PATH = re.compile(r"(?:file:)?(?<![\w.])/[^\s:,;)\]]+")
+_ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+
+
+def redact(stderr_tail: str) -> str:
+    """The last lines without paths, quoted text, addresses and anything that is not plain ASCII."""
+    lines = [line for line in stderr_tail.replace("\r", "\n").split("\n") if line.strip()][-LOG_LINES:]
+    return "\n".join(_redact_line(line[:300]) for line in lines)
+
+
+def _redact_line(line: str) -> str:
+    return _UNPRINTABLE.sub("?", _ADDRESS.sub("", _PATH.sub("<path>", _QUOTED.sub("<text>", line))))

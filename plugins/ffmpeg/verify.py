@@ -1,0 +1,176 @@
+"""Holds the outputs of a transcode against what was asked for. FFmpeg's exit code 0 is not proof.
+
+A picture or a sound that ends early is the input's fault; anything else that does not fit is this engine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from plugins.ffmpeg import checks, hls
+from plugins.ffmpeg.filters import output_rate
+from plugins.ffmpeg.lengths import LEAST_SLACK, SLACK_FRAMES, Lengths, end_of, hold
+from plugins.ffmpeg.probe import Unreadable, facts_of
+from plugins.ffmpeg.rejected import Rejected
+from protocol.errors import ErrorCode
+from protocol.media import MediaFacts
+from protocol.plugins import MadeFile, Outcome
+from protocol.profiles import SegmentFormat
+from protocol.recipes import PlannedRendition, TranscodeRecipe
+from protocol.steps import EXTRACT_AUDIO_MP3, GENERATE_THUMBNAILS, hls_step, transcode_step
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenRendition:
+    """A rendition that holds, with what was measured. `playlist` is None without HLS; `sizes` are its segments' bytes."""
+
+    planned: PlannedRendition
+    facts: MediaFacts
+    playlist: hls.Playlist | None
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Everything that was measured of outputs that hold."""
+
+    renditions: tuple[ProvenRendition, ...]
+    audio: MediaFacts | None
+
+
+def presence(recipe: TranscodeRecipe, files: Sequence[MadeFile]) -> None:
+    """Every file that was asked for is there and not empty. Raises Rejected."""
+    expected = {planned.path: transcode_step(planned.rendition.name) for planned in recipe.renditions}
+    expected |= {planned.playlist: hls_step(planned.rendition.name) for planned in recipe.renditions if planned.playlist}
+    expected |= {shot.path: GENERATE_THUMBNAILS for shot in recipe.thumbnails}
+    expected |= {recipe.audio.path: EXTRACT_AUDIO_MP3} if recipe.audio and recipe.source.audio else {}
+    made = {file.path for file in files if file.size > 0}
+    missing = [path for path in expected if path not in made]
+    if expected and len(missing) == len(expected):
+        raise Rejected(ErrorCode.INPUT_CORRUPT, "Nothing of the file decodes.")
+    if missing:
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"The tool did not make {missing[0]}.", expected[missing[0]])
+
+
+def verify(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome], files: Sequence[MadeFile]) -> Proof:
+    """What the checks measured, when every output is what was asked for. Raises Rejected."""
+    sizes = {file.path: file.size for file in files}
+    _decoded(recipe, outcomes)
+    keyframes = checks.frames_of(outcomes[checks.KEYFRAMES].stdout) if checks.KEYFRAMES in outcomes else {}
+    renditions = []
+    with_playlist = 0
+    for planned in recipe.renditions:
+        facts = _rendition(recipe, planned, outcomes, sizes)
+        playlist: hls.Playlist | None = None
+        segment_sizes: tuple[int, ...] = ()
+        if planned.playlist:
+            playlist, segment_sizes = _playlist(recipe, planned, outcomes, sizes)
+            _segments_hold(recipe, planned, playlist, keyframes.get(with_playlist))
+            with_playlist += 1
+        renditions.append(ProvenRendition(planned, facts, playlist, segment_sizes))
+    audio = _audio_file(recipe, outcomes, sizes)
+    proof = Proof(tuple(renditions), audio)
+    _lengths_hold(recipe, proof)
+    return proof
+
+
+def _measured(outcomes: Mapping[str, Outcome], path: str, size: int, step: str) -> MediaFacts:
+    try:
+        return facts_of(outcomes[f"{checks.FACTS}:{path}"].stdout, size)
+    except (Unreadable, KeyError) as error:
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"{path} cannot be read back.", step) from error
+
+
+def _decoded(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome]) -> None:
+    """The first and last frames of every output, and every thumbnail, decode to the size that was asked for."""
+    endings = checks.endings(recipe)
+    if not endings:
+        return
+    streams = checks.frames_of(outcomes[checks.DECODE].stdout)
+    for n, ending in enumerate(endings):
+        frames = streams.get(n)
+        if frames is None or not frames.moments:
+            raise Rejected(ErrorCode.OUTPUT_INVALID, f"The start or the end of {ending.path} does not decode.")
+        if ending.size is not None and frames.size != ending.size:
+            raise Rejected(ErrorCode.OUTPUT_INVALID, f"The picture of {ending.path} has another size than was asked for.")
+
+
+def _rendition(
+    recipe: TranscodeRecipe, planned: PlannedRendition, outcomes: Mapping[str, Outcome], sizes: Mapping[str, int]
+) -> MediaFacts:
+    step = transcode_step(planned.rendition.name)
+    facts = _measured(outcomes, planned.path, sizes[planned.path], step)
+    video, sound = facts.video, facts.audio[0] if facts.audio else None
+    asked = (planned.rendition.codec.value, planned.width, planned.height)
+    if video is None or (video.codec, video.coded_width, video.coded_height) != asked:
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"The picture of {planned.path} is not what was asked for.", step)
+    wanted = (planned.rendition.audio.codec, planned.rendition.audio.sample_rate) if recipe.source.audio else None
+    if (None if sound is None else (sound.codec, sound.sample_rate)) != wanted or facts.streams != 1 + bool(wanted):
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"The sound of {planned.path} is not what was asked for.", step)
+    rate = Fraction(video.frame_rate)
+    counted = Fraction(video.frames or 0) / rate
+    if video.duration is None or abs(counted - Fraction(video.duration)) > SLACK_FRAMES / rate:
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"{planned.path} lacks frames.", step)
+    return facts
+
+
+def _playlist(
+    recipe: TranscodeRecipe, planned: PlannedRendition, outcomes: Mapping[str, Outcome], sizes: Mapping[str, int]
+) -> tuple[hls.Playlist, tuple[int, ...]]:
+    """The playlist and the bytes of its segments: exactly those that lie beside it, none of them empty."""
+    step, path = hls_step(planned.rendition.name), planned.playlist or ""
+    outcome = outcomes.get(f"{checks.PLAYLIST}:{path}")
+    playlist = hls.parse(outcome.stdout.decode("utf-8", "replace")) if outcome else None
+    if playlist is None:
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"{path} is not a finished playlist.", step)
+    directory = path.rpartition("/")[0]
+    named = [f"{directory}/{name}" for name, _ in playlist.segments]
+    init = [f"{directory}/{playlist.init}"] if playlist.init else []
+    is_fragmented = recipe.hls is not None and recipe.hls.format is SegmentFormat.FMP4
+    beside = {name for name in sizes if name.startswith(f"{directory}/")}
+    if beside != {path, *named, *init} or len(set(named)) != len(named) or bool(init) != is_fragmented:
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"{path} does not name the segments that were written.", step)
+    if not all(sizes[name] for name in (*named, *init)):
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"A segment of {path} is empty.", step)
+    return playlist, tuple(sizes[name] for name in named)
+
+
+def _segments_hold(
+    recipe: TranscodeRecipe, planned: PlannedRendition, playlist: hls.Playlist, keyframes: checks.Frames | None
+) -> None:
+    """Every segment begins with a keyframe, and none is longer than was asked for."""
+    step = hls_step(planned.rendition.name)
+    frame = 1 / output_rate(recipe.source.video) if recipe.source.video else LEAST_SLACK
+    moments = sorted(keyframes.moments) if keyframes else []
+    if not moments:
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"The segments of {planned.rendition.name} have no keyframes.", step)
+    ticks = {round((moment - moments[0]) / frame) for moment in moments}
+    if any(not ticks & set(range(tick - 1, tick + 2)) for tick in (round(start / frame) for start in playlist.starts)):
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"A segment of {planned.rendition.name} does not begin with a keyframe.", step)
+    longest = max(length for _, length in playlist.segments)
+    if recipe.hls is not None and longest > recipe.hls.segment_seconds + SLACK_FRAMES * frame:
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"A segment of {planned.rendition.name} is too long.", step)
+
+
+def _audio_file(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome], sizes: Mapping[str, int]) -> MediaFacts | None:
+    if recipe.audio is None or not recipe.source.audio:
+        return None
+    path, asked = recipe.audio.path, recipe.audio.audio
+    facts = _measured(outcomes, path, sizes[path], EXTRACT_AUDIO_MP3)
+    if not facts.audio or (facts.audio[0].codec, facts.audio[0].sample_rate) != (asked.codec, asked.sample_rate):
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"The sound of {path} is not what was asked for.", EXTRACT_AUDIO_MP3)
+    return facts
+
+
+def _lengths_hold(recipe: TranscodeRecipe, proof: Proof) -> None:
+    with_sound = [*(one.facts for one in proof.renditions), *([proof.audio] if proof.audio else [])]
+    hold(
+        recipe.source,
+        Lengths(
+            pictures=tuple(end_of(one.facts.video) for one in proof.renditions if one.facts.video),
+            sounds=tuple(end_of(facts.audio[0]) for facts in with_sound if facts.audio),
+            playlists=tuple(one.playlist.duration for one in proof.renditions if one.playlist),
+        ),
+    )

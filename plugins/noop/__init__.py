@@ -1,0 +1,1 @@
+"""The no-op plugin: a task that makes nothing."""
