@@ -251,6 +251,36 @@ async def test_published_files_are_links_to_the_staged_ones(storage: LocalStorag
     assert (root / "out/a").samefile(root / "staging/a")
 
 
+class CancelHalfway(list[Promoted]):
+    """Files that cancel whoever goes through them once the first half stands in the work directory."""
+
+    def __init__(self, files: list[Promoted], work: Path) -> None:
+        super().__init__(files)
+        self.work = work
+        self.task: asyncio.Task[None] | None = None
+
+    def __iter__(self) -> Iterator[Promoted]:
+        for file in super().__iter__():
+            if self.task and len(everything(self.work)) == len(self) // 2:
+                self.task.cancel()
+            yield file
+
+
+async def test_a_promotion_cancelled_halfway_leaves_nothing_and_can_be_redone(storage: LocalStorage, root: Path) -> None:
+    files = []
+    for n in range(8):
+        written = await storage.write(f"staging/{n}", blocks(b"film"))
+        files.append(Promoted(f"staging/{n}", f"{n}", 4, written.sha256))
+    halfway = CancelHalfway(files, root / "work")
+    async with asyncio.TaskGroup() as group:
+        halfway.task = group.create_task(storage.promote("out", "work", halfway, {}))
+
+    assert halfway.task.cancelled()
+    assert everything(root) == [file.staged for file in files]
+    await storage.promote("out", "work", files, {})
+    assert everything(root / "out") == [file.path for file in files]
+
+
 async def test_where_links_fail_staged_files_are_copied(storage: LocalStorage, root: Path, disk: Path) -> None:
     (root / "staging").mkdir()
     command("mount", "--bind", str(disk), str(root / "staging"))
