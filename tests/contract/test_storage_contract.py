@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -337,10 +338,12 @@ async def test_a_file_in_the_place_of_the_target_differs(storage: StorageProvide
     assert await content(storage, TARGET) == b"not a directory"
 
 
-@pytest.mark.parametrize("damage", ["missing", "other size", "other content"])
+@pytest.mark.parametrize("damage", ["missing", "other size", "other content", "other size reported"])
 async def test_a_lost_staged_file_publishes_nothing(storage: StorageProvider, damage: str) -> None:
     files = await staged(storage, "one", "two", "three")
-    if damage == "missing":
+    if damage == "other size reported":
+        files[1] = replace(files[1], size=4)
+    elif damage == "missing":
         await storage.delete(files[1].staged)
     else:
         await storage.write(files[1].staged, blocks(b"2w0" if damage == "other content" else b"t"), create_only=False)
