@@ -30,13 +30,14 @@ $(STAMP): pyproject.toml
 	  rm -rf $(VENV); \
 	  if "$$found" -c 'import ensurepip, venv' 2>/dev/null; then "$$found" -m venv $(VENV); \
 	  elif "$$found" -m pip --version >/dev/null 2>&1; then \
-	    "$$found" -m venv --without-pip $(VENV); "$$found" -m pip --python $(BIN)/python install --quiet pip; \
+	    "$$found" -m venv --without-pip $(VENV); "$$found" -m pip --python $(BIN)/python install -qq pip; \
 	  else \
 	    echo "setup: $$found can make no environment: it has neither ensurepip nor pip. On Debian or Ubuntu:" \
 	      "apt install python3-venv; or name another: make setup PYTHON=/path/to/python3" >&2; exit 1; \
 	  fi; \
 	fi; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ffmpeg,dev]'; \
+	echo "setup: installing into $(VENV); the first time takes about half a minute"; \
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[ffmpeg,dev]'; \
 	touch $@
 
 fmt: setup  ## format, and repair what ruff can repair
