@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from dispatch.core.paging import JobFilter
 from dispatch.core.records import (
     ApiKey,
     Attempt,
@@ -19,7 +20,7 @@ from dispatch.core.records import (
     Task,
     Tenant,
 )
-from protocol.leases import Grant
+from protocol.leases import Grant, Order
 
 T = TypeVar("T")
 
@@ -38,26 +39,15 @@ class Ids(Protocol):
     def secret(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """What `list` may ask for; None means any. `after` is the cursor: (sort value, job_id) of the last row seen."""
-
-    tenant: str | None = None
-    states: tuple[str, ...] = ()
-    created_after: float | None = None
-    created_before: float | None = None
-    sort: str = "created_at"
-    descending: bool = True
-    limit: int = 50
-    offset: int = 0
-    after: tuple[float, str] | None = None
-
-
 class Transaction(Protocol):
     """One transaction, synchronous. Functions of it have no side effect but rows and may run several times."""
 
     # jobs, tasks, attempts
-    def graphs(self, job_ids: Iterable[str], *, attempts: Iterable[int] = ()) -> dict[str, Graph]: ...
+    def graphs(self, job_ids: Iterable[str], *, attempts: Iterable[Attempt] = ()) -> dict[str, Graph]: ...
+    def jobs_of_tasks(self, task_ids: Iterable[str]) -> dict[str, str]:
+        """task_id -> job_id, of the tasks that exist."""
+        ...
+
     def live_attempts(self, engine_id: str | None = None) -> list[Attempt]: ...
     def attempts_of(self, tokens: Iterable[int]) -> dict[int, Attempt]: ...
     def job_attempts(self, job_id: str) -> list[Attempt]: ...
@@ -68,6 +58,10 @@ class Transaction(Protocol):
     def insert(self, graphs: Iterable[Graph]) -> None: ...
     def next_tokens(self, count: int) -> range: ...
     def staged(self, job_id: str) -> list[StagedRow]: ...
+    def staged_paths(self, job_ids: Iterable[str]) -> set[tuple[str, str]]:
+        """(job_id, path) of every file the finished tasks of these jobs staged."""
+        ...
+
     def ready_tasks(self) -> list[Task]: ...
     def jobs_in(self, states: Iterable[str]) -> list[str]: ...
     def expired_jobs(self, now: float, limit: int) -> list[str]: ...
@@ -122,6 +116,12 @@ class CommitListener(Protocol):
     """Called on the event loop, after each commit, in commit order, before the caller of `transact` goes on."""
 
     def __call__(self, commit: Commit) -> None: ...
+
+
+class Orders(Protocol):
+    """Hands an order to an engine: at once on its open long poll, else with its next call."""
+
+    def order(self, engine_id: str, order: Order) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

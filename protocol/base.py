@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Message(BaseModel):
     """A value on the wire. Unknown fields are refused; JSON numbers are never taken from booleans or strings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
 
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z]{3}_[0-9a-z]{1,40}$")]

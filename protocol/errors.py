@@ -10,6 +10,8 @@ class ErrorCode(StrEnum):
     MALFORMED_JSON = "MALFORMED_JSON"
     VALIDATION_FAILED = "VALIDATION_FAILED"
     BODY_TOO_LARGE = "BODY_TOO_LARGE"
+    BODY_TOO_SLOW = "BODY_TOO_SLOW"
+    BODY_INCOMPLETE = "BODY_INCOMPLETE"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
     UNAUTHORIZED = "UNAUTHORIZED"
     FORBIDDEN = "FORBIDDEN"
@@ -81,6 +83,8 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.MALFORMED_JSON: ErrorRow(400, "The body is not JSON. Send one JSON document in UTF-8."),
     _C.VALIDATION_FAILED: ErrorRow(422, "A field is missing, unknown or out of range; `details.problems` names each."),
     _C.BODY_TOO_LARGE: ErrorRow(413, "The body is larger than this call accepts."),
+    _C.BODY_TOO_SLOW: ErrorRow(408, "The body stood still for too long. Send it again."),
+    _C.BODY_INCOMPLETE: ErrorRow(400, "The body broke off, or is not framed as announced. Send it again."),
     _C.UNSUPPORTED_MEDIA_TYPE: ErrorRow(415, "This call takes another Content-Type."),
     _C.UNAUTHORIZED: ErrorRow(401, "No key, or a key that is unknown, expired or revoked. Send `X-API-Key`."),
     _C.FORBIDDEN: ErrorRow(403, "The key lacks the scope this call needs; `details.scope` names it."),

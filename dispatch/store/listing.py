@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, Select, and_, func, not_, or_, select
 
 from dispatch.core.records import Graph
-from dispatch.ports import JobFilter
+from dispatch.core.paging import JobFilter
 from dispatch.store import rows, schema
 from protocol.states import JobState
 
 WAITING = tuple(s.value for s in (JobState.PENDING, JobState.ASSIGNED, JobState.RETRYING))
-SORTS = {"created_at": schema.jobs.c.created_at, "completed_at": schema.jobs.c.completed_at, "priority": schema.jobs.c.priority}
+SORTS = {
+    "created_at": schema.jobs.c.created_at,
+    "completed_at": func.coalesce(schema.jobs.c.completed_at, 0.0),
+    "priority": schema.jobs.c.priority,
+}
 
 
 class ListingQueries:
@@ -58,6 +62,9 @@ def _filtered(statement: Select[Any], wanted: JobFilter) -> Select[Any]:  # the 
         statement = statement.where(table.c.tenant == wanted.tenant)
     if wanted.states:
         statement = statement.where(table.c.state.in_(wanted.states))
+    if wanted.is_validating is not None:
+        validating = and_(table.c.state == JobState.ASSIGNED.value, table.c.media_json.is_(None))
+        statement = statement.where(validating if wanted.is_validating else not_(validating))
     if wanted.created_after is not None:
         statement = statement.where(table.c.created_at > wanted.created_after)
     if wanted.created_before is not None:

@@ -13,7 +13,7 @@ from dispatch.ports import Commit, StaleRow
 from dispatch.store import rows, schema
 from dispatch.store.listing import ListingQueries
 from dispatch.store.registry import RegistryQueries
-from protocol.states import TERMINAL_JOB_STATES
+from protocol.states import HELD_TASK_STATES, TERMINAL_JOB_STATES
 
 R = TypeVar("R")
 
@@ -46,6 +46,10 @@ SELECT_JOB_ATTEMPTS = (
 SELECT_STAGED = (
     select(schema.staged_files).where(schema.staged_files.c.job_id == bindparam("job_id")).order_by(schema.staged_files.c.path)
 )
+SELECT_STAGED_PATHS = select(schema.staged_files.c.job_id, schema.staged_files.c.path).where(
+    schema.staged_files.c.job_id.in_(IDS)
+)
+SELECT_JOB_IDS = select(schema.tasks.c.task_id, schema.tasks.c.job_id).where(schema.tasks.c.task_id.in_(IDS))
 SELECT_READY = (
     select(schema.tasks)
     .join(schema.jobs, schema.jobs.c.job_id == schema.tasks.c.job_id)
@@ -73,8 +77,8 @@ class SqlTransaction(RegistryQueries, ListingQueries):
 
     # --- jobs, tasks, attempts
 
-    def graphs(self, job_ids: Iterable[str], *, attempts: Iterable[int] = ()) -> dict[str, Graph]:
-        """The jobs that exist, each with all its tasks and those of `attempts` that are its own."""
+    def graphs(self, job_ids: Iterable[str], *, attempts: Iterable[Attempt] = ()) -> dict[str, Graph]:
+        """The jobs that exist, each with all its tasks, the attempts that hold them, and those of `attempts` of its own."""
         ids = list(dict.fromkeys(job_ids))
         if not ids:
             return {}
@@ -82,8 +86,11 @@ class SqlTransaction(RegistryQueries, ListingQueries):
         for row in self._connection.execute(SELECT_TASKS, {"ids": ids}):
             task = rows.TASKS.load(row)
             by_job.setdefault(task.job_id, []).append(task)
+        known = {attempt.token: attempt for attempt in attempts}
+        holding = {t.token for tasks in by_job.values() for t in tasks if t.state in HELD_TASK_STATES}
+        known |= self.attempts_of(holding - known.keys())
         held: dict[str, list[Attempt]] = {}
-        for attempt in self.attempts_of(attempts).values():
+        for attempt in known.values():
             held.setdefault(attempt.job_id, []).append(attempt)
         found = (rows.load_job(row) for row in self._connection.execute(SELECT_JOBS, {"ids": ids}))
         return {j.job_id: Graph(j, tuple(by_job.get(j.job_id, ())), tuple(held.get(j.job_id, ()))) for j in found}
@@ -101,6 +108,14 @@ class SqlTransaction(RegistryQueries, ListingQueries):
 
     def job_attempts(self, job_id: str) -> list[Attempt]:
         return [rows.ATTEMPTS.load(row) for row in self._connection.execute(SELECT_JOB_ATTEMPTS, {"job_id": job_id})]
+
+    def jobs_of_tasks(self, task_ids: Iterable[str]) -> dict[str, str]:
+        ids = list(task_ids)
+        return {row[0]: row[1] for row in self._connection.execute(SELECT_JOB_IDS, {"ids": ids})} if ids else {}
+
+    def staged_paths(self, job_ids: Iterable[str]) -> set[tuple[str, str]]:
+        found = self._connection.execute(SELECT_STAGED_PATHS, {"ids": list(job_ids)})
+        return {(row[0], row[1]) for row in found}
 
     def staged(self, job_id: str) -> list[StagedRow]:
         return [rows.STAGED.load(row) for row in self._connection.execute(SELECT_STAGED, {"job_id": job_id})]

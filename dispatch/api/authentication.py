@@ -1,0 +1,47 @@
+"""Who calls: API keys, engines' credentials and the registration token. A refusal tells nothing about what exists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dispatch.api.call import Call
+from protocol.admin import Scope
+from protocol.errors import ErrorCode, ReelyardError
+
+LONGEST_SECRET = 512
+
+
+def secrets_of(headers: Mapping[str, str]) -> list[str]:
+    """What the caller shows: `X-API-Key` first, then `Authorization: Bearer`."""
+    shown = [headers.get("X-API-Key", "")]
+    scheme, _, secret = headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        shown.append(secret.strip())
+    return [secret for secret in shown if 0 < len(secret) <= LONGEST_SECRET]
+
+
+def _secret(call: Call) -> str:
+    shown = secrets_of(call.request.headers)
+    if not shown:
+        raise ReelyardError(ErrorCode.UNAUTHORIZED)
+    return shown[0]
+
+
+async def admit(call: Call) -> None:
+    """Let the call in, or raise UNAUTHORIZED or FORBIDDEN. Registration judges its secrets itself."""
+    match call.operation.scope:
+        case Scope.OPEN | Scope.REGISTRATION:
+            return
+        case Scope.ENGINE:
+            await _admit_engine(call)
+        case scope:
+            call.who = await call.services.keys.authenticate(_secret(call))
+            if not call.who.may(scope):
+                raise ReelyardError(ErrorCode.FORBIDDEN, f"this key lacks the scope {scope}", details={"scope": scope.value})
+
+
+async def _admit_engine(call: Call) -> None:
+    """An engine speaks for itself alone: the id in the path is its own."""
+    call.engine_id = await call.services.engines.authenticate(_secret(call))
+    if call.request.match_info.get("engine_id", call.engine_id) != call.engine_id:
+        raise ReelyardError(ErrorCode.FORBIDDEN, "an engine may call for itself only", details={"scope": Scope.ENGINE.value})

@@ -1,0 +1,89 @@
+"""Engines: what they say about themselves and their work, and what operators ask of them."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from dispatch.api import answers
+from dispatch.api.authentication import secrets_of
+from dispatch.api.call import Call, Handler
+from dispatch.api.paging import page_of
+from protocol.admin import EnginePage, EnginePatch, Pong
+from protocol.capabilities import RegisterRequest
+from protocol.leases import Heartbeat, LeaseRequest, ReportsRequest, UploadsRequest
+
+
+async def register_engine(call: Call) -> web.StreamResponse:
+    """The registration token and the credential of a known engine may both be shown, one in each header."""
+    shown = secrets_of(call.request.headers)
+    tokens = [secret for secret in shown if call.services.keys.check_registration(secret)]
+    credential = next((secret for secret in shown if secret not in tokens), None)
+    request = await call.message(RegisterRequest)
+    reply = await call.services.engines.register(request, credential=credential, has_registration_token=bool(tokens))
+    return answers.message(reply, headers={"Cache-Control": "no-store"})
+
+
+async def heartbeat(call: Call) -> web.StreamResponse:
+    return answers.message(await call.services.leases.heartbeat(call.engine_id, await call.message(Heartbeat)))
+
+
+async def lease(call: Call) -> web.StreamResponse:
+    return answers.message(await call.services.leases.lease(call.engine_id, await call.message(LeaseRequest)))
+
+
+async def report(call: Call) -> web.StreamResponse:
+    return answers.message(await call.services.leases.report(call.engine_id, await call.message(ReportsRequest)))
+
+
+async def task_uploads(call: Call) -> web.StreamResponse:
+    request = await call.message(UploadsRequest)
+    return answers.message(await call.services.leases.uploads(call.engine_id, call.path("task_id"), request))
+
+
+async def engine_offline(call: Call) -> web.StreamResponse:
+    await call.services.engines.offline(call.engine_id)
+    return answers.message(Pong(status="offline"))
+
+
+async def list_engines(call: Call) -> web.StreamResponse:
+    wanted = page_of(call.query())
+    found = await call.services.engines.list()
+    return answers.message(EnginePage(engines=wanted.of(found.engines), total=found.total))
+
+
+async def get_engine(call: Call) -> web.StreamResponse:
+    return answers.unless_held(call, answers.engine(await call.services.engines.get(call.path("engine_id"))))
+
+
+async def patch_engine(call: Call) -> web.StreamResponse:
+    change = await call.message(EnginePatch)
+    return answers.engine(await call.services.engines.patch(call.path("engine_id"), change))
+
+
+async def drain_engine(call: Call) -> web.StreamResponse:
+    return answers.engine(await call.services.engines.drain(call.path("engine_id")))
+
+
+async def undrain_engine(call: Call) -> web.StreamResponse:
+    return answers.engine(await call.services.engines.undrain(call.path("engine_id")))
+
+
+async def delete_engine(call: Call) -> web.StreamResponse:
+    await call.services.engines.delete(call.path("engine_id"))
+    return answers.message(Pong(status="deleted"))
+
+
+HANDLERS: dict[str, Handler] = {
+    "register_engine": register_engine,
+    "heartbeat": heartbeat,
+    "lease": lease,
+    "report": report,
+    "task_uploads": task_uploads,
+    "engine_offline": engine_offline,
+    "list_engines": list_engines,
+    "get_engine": get_engine,
+    "patch_engine": patch_engine,
+    "drain_engine": drain_engine,
+    "undrain_engine": undrain_engine,
+    "delete_engine": delete_engine,
+}

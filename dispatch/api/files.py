@@ -1,0 +1,100 @@
+"""Bytes of files: served whole or by one range, and staged by signed links."""
+
+from __future__ import annotations
+
+import asyncio
+from email.utils import formatdate
+from typing import BinaryIO
+
+from aiohttp import web
+
+from dispatch.api.call import BLOCK, Call, Handler, check_encoding, gathered, received_blocks
+from dispatch.api.media_types import content_type, disposition
+from dispatch.api.ranges import Span, holds, is_range_current, wanted_span
+from dispatch.services.files import Readable
+from protocol.errors import ErrorCode, ReelyardError
+
+
+async def signed_get(call: Call) -> web.StreamResponse:
+    method, signature, path = call.request.method, call.path("signature"), call.path("path")
+    return await send(call, await call.services.files.open_signed(signature, method, path))
+
+
+async def signed_put(call: Call) -> web.StreamResponse:
+    check_encoding(call.request.headers)
+    content = call.request.content
+    blocks = gathered(received_blocks(call.request, lambda: content.read(BLOCK)))
+    written = await call.services.files.stage(call.path("signature"), call.path("path"), blocks)
+    return web.Response(status=call.operation.status, headers={"ETag": f'"{written.sha256}"'})
+
+
+async def send(call: Call, file: Readable) -> web.StreamResponse:
+    """The file, a range of it, or 304. Published and staged files never change, so size and date make a strong tag."""
+    headers = _headers(file)
+    tag, modified = headers["ETag"], headers["Last-Modified"]
+    if holds(call.header("If-None-Match"), tag):
+        return web.Response(status=304, headers={"ETag": tag, "Last-Modified": modified})
+    asked = call.header("Range") if is_range_current(call.header("If-Range"), tag=tag, modified=modified) else None
+    span = _span(call, asked, file)
+    response = web.StreamResponse(status=200 if span is None else 206, headers=headers)
+    if span is not None:
+        response.headers["Content-Range"] = span.content_range
+    whole = Span(0, file.size, file.size)
+    response.content_length = (span or whole).length
+    return await _stream(call, response, file, span or whole)
+
+
+def _span(call: Call, asked: str | None, file: Readable) -> Span | None:
+    # RFC 9110, 14.2: Range means something for GET alone.
+    return wanted_span(asked, file.size) if call.request.method == "GET" else None
+
+
+def _headers(file: Readable) -> dict[str, str]:
+    return {
+        "Content-Type": content_type(file.filename),
+        "Content-Disposition": disposition(file.filename),
+        "Accept-Ranges": "bytes",
+        "ETag": f'"{int(file.modified * 1_000_000):x}-{file.size:x}"',
+        "Last-Modified": formatdate(file.modified, usegmt=True),
+        "Cache-Control": "private, max-age=0, must-revalidate",
+    }
+
+
+async def _stream(call: Call, response: web.StreamResponse, file: Readable, span: Span) -> web.StreamResponse:
+    if call.request.method == "HEAD" or not span.length:
+        await response.prepare(call.request)
+        await response.write_eof()
+        return response
+    if file.local_path is not None:
+        opened = await _open(file.local_path)
+        try:
+            return await _sendfile(call, response, opened, span)
+        finally:
+            opened.close()
+    blocks = call.services.files.blocks(file, span.start, span.length)
+    await response.prepare(call.request)
+    async for block in blocks:
+        await response.write(block)
+    await response.write_eof()
+    return response
+
+
+async def _open(path: str) -> BinaryIO:
+    try:
+        return await asyncio.to_thread(open, path, "rb")
+    except FileNotFoundError:
+        raise ReelyardError(ErrorCode.FILE_NOT_FOUND) from None
+
+
+async def _sendfile(call: Call, response: web.StreamResponse, opened: BinaryIO, span: Span) -> web.StreamResponse:
+    """The kernel copies where it can; asyncio falls back to reads and writes where it cannot (TLS)."""
+    await response.prepare(call.request)
+    transport = call.request.transport
+    if transport is None or transport.is_closing():
+        return response
+    await asyncio.get_running_loop().sendfile(transport, opened, span.start, span.length)
+    await response.write_eof()
+    return response
+
+
+HANDLERS: dict[str, Handler] = {"signed_get": signed_get, "signed_put": signed_put}

@@ -1,0 +1,70 @@
+"""The form fields of an upload, and how they become a submission. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from enum import Enum, auto
+
+import orjson
+from pydantic import ValidationError
+
+from dispatch.api import problems
+from protocol.jobs import JobSubmission
+
+LONGEST_FIELD = 1 << 18
+FILE = "file"
+
+
+class Kind(Enum):
+    TEXT = auto()
+    NUMBER = auto()
+    JSON = auto()
+    WORDS = auto()  # a JSON array, or words with commas between them
+
+
+FIELDS: dict[str, Kind] = {
+    "profile": Kind.TEXT,
+    "priority": Kind.NUMBER,
+    "ttl_s": Kind.NUMBER,
+    "max_attempts": Kind.NUMBER,
+    "metadata": Kind.JSON,
+    "required_capabilities": Kind.WORDS,
+    "tags": Kind.WORDS,
+}
+_NUMBER = re.compile(r"-?\d{1,18}", re.ASCII)
+
+
+def submission_of(fields: Mapping[str, str]) -> JobSubmission:
+    """The submission these fields make, without its input. Raises VALIDATION_FAILED."""
+    told = {name: _value(name, text) for name, text in fields.items()}
+    try:
+        return JobSubmission.model_validate_json(orjson.dumps(told))
+    except ValidationError as error:
+        raise problems.of_validation(error) from None
+
+
+def canonical(fields: Mapping[str, str], *, filename: str, sha256: str) -> bytes:
+    """What an Idempotency-Key of an upload stands for: the fields and the file, whatever their order and boundary."""
+    return hashlib.sha256(orjson.dumps([dict(fields), filename, sha256], option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _value(name: str, text: str) -> object:
+    match FIELDS[name]:
+        case Kind.TEXT:
+            return text
+        case Kind.NUMBER:
+            return int(text) if _NUMBER.fullmatch(text) else text
+        case Kind.JSON:
+            return _json(name, text)
+        case Kind.WORDS:
+            return _json(name, text) if text.lstrip().startswith("[") else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _json(name: str, text: str) -> object:
+    try:
+        value: object = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise problems.of_field(name, "is not JSON") from None
+    return value

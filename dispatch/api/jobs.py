@@ -1,0 +1,92 @@
+"""Jobs: submit, look, list, cancel, retry, and what is known of one."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from dispatch.api import answers
+from dispatch.api.call import Call, Handler
+from dispatch.api.files import send
+from dispatch.core.paging import parse_query
+from dispatch.services.jobs import Answered
+from protocol.jobs import BatchSubmission, FilesystemSubmission, JobInput, JobSubmission, RetryRequest
+
+
+def answered(answer: Answered) -> web.Response:
+    """What was stored with the Idempotency-Key, or the first answer itself."""
+    headers = {}
+    if answer.job_id is not None:
+        headers["Location"] = answers.job_url(answer.job_id)
+    if answer.version is not None:
+        headers["ETag"] = answers.tag_of(answer.version)
+    if answer.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return answers.raw_json(answer.body, answer.status, headers)
+
+
+async def submit_job(call: Call) -> web.StreamResponse:
+    submission, key = await call.keyed_message(JobSubmission)
+    return answered(await call.services.jobs.submit(call.who, submission, key))
+
+
+async def submit_batch(call: Call) -> web.StreamResponse:
+    batch, key = await call.keyed_message(BatchSubmission)
+    return answered(await call.services.jobs.submit_batch(call.who, batch, key))
+
+
+async def submit_filesystem(call: Call) -> web.StreamResponse:
+    told, key = await call.keyed_message(FilesystemSubmission)
+    submission = JobSubmission(
+        input=JobInput(path=told.file_path), profile=told.profile, priority=told.priority, metadata=told.metadata
+    )
+    return answered(await call.services.jobs.submit(call.who, submission, key))
+
+
+async def list_jobs(call: Call) -> web.StreamResponse:
+    return answers.message(await call.services.jobs.list(call.who, parse_query(call.query())))
+
+
+async def get_job(call: Call) -> web.StreamResponse:
+    return answers.unless_held(call, answers.job(await call.services.jobs.get(call.who, call.path("job_id"))))
+
+
+async def cancel_job(call: Call) -> web.StreamResponse:
+    return answers.job(await call.services.jobs.cancel(call.who, call.path("job_id")))
+
+
+async def retry_job(call: Call) -> web.StreamResponse:
+    request = await call.message(RetryRequest)
+    return answers.job(await call.services.jobs.retry(call.who, call.path("job_id"), request), call.operation.status)
+
+
+async def why_job(call: Call) -> web.StreamResponse:
+    return answers.message(await call.services.jobs.why(call.who, call.path("job_id")))
+
+
+async def job_log(call: Call) -> web.StreamResponse:
+    return answers.message(await call.services.jobs.log(call.who, call.path("job_id")))
+
+
+async def job_outputs(call: Call) -> web.StreamResponse:
+    return answers.message(await call.services.jobs.outputs(call.who, call.path("job_id")))
+
+
+async def job_file(call: Call) -> web.StreamResponse:
+    path = await call.services.jobs.output_path(call.who, call.path("job_id"), call.path("path"))
+    return await send(call, await call.services.files.open_output(path))
+
+
+HANDLERS: dict[str, Handler] = {
+    "submit_job": submit_job,
+    "submit_batch": submit_batch,
+    "submit_filesystem": submit_filesystem,
+    "list_jobs": list_jobs,
+    "get_job": get_job,
+    "delete_job": cancel_job,
+    "cancel_job": cancel_job,
+    "retry_job": retry_job,
+    "why_job": why_job,
+    "job_log": job_log,
+    "job_outputs": job_outputs,
+    "job_file": job_file,
+}

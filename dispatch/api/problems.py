@@ -1,0 +1,75 @@
+"""From whatever went wrong to a code, a sentence and details a client may see. What the client sent is not repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.jobs import ErrorBody, ErrorEnvelope
+from protocol.storage import AlreadyExists, InvalidPath, NotFound, StorageError, StorageFull
+
+MOST_PROBLEMS = 50
+LONGEST_FIELD = 120
+
+# pydantic's own words for these repeat what was sent.
+_OWN_WORDS: dict[str, str] = {
+    "union_tag_invalid": "is none of {expected_tags}",
+    "json_type": "is not JSON",
+}
+
+_STORAGE_CODES: dict[type[StorageError], ErrorCode] = {
+    NotFound: ErrorCode.FILE_NOT_FOUND,
+    AlreadyExists: ErrorCode.FILE_EXISTS,
+    InvalidPath: ErrorCode.FILE_NOT_FOUND,
+    StorageFull: ErrorCode.STORAGE_FULL,
+}
+STORAGE_RETRY_S = 10.0
+
+
+def _field(location: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in location)[:LONGEST_FIELD]
+
+
+def _sentence(kind: str, message: str, context: dict[str, Any]) -> str:  # Any: pydantic's own type of a context
+    if kind in _OWN_WORDS:
+        return _OWN_WORDS[kind].format_map(context)
+    return message.removeprefix("Value error, ")
+
+
+def of_validation(error: ValidationError) -> ReelyardError:
+    """MALFORMED_JSON, or VALIDATION_FAILED with `details.problems`, one for each field."""
+    found = error.errors(include_url=False, include_input=False)
+    if found[0]["type"] == "json_invalid":
+        return ReelyardError(ErrorCode.MALFORMED_JSON, details={"reason": found[0]["msg"][:200]})
+    problems = [
+        {"field": _field(row["loc"]), "problem": _sentence(row["type"], row["msg"], row.get("ctx") or {})}
+        for row in found[:MOST_PROBLEMS]
+    ]
+    return of_problems(problems, total=len(found))
+
+
+def of_problems(problems: list[dict[str, str]], *, total: int | None = None) -> ReelyardError:
+    first = problems[0]
+    head = f"{first['field'] or 'the body'}: {first['problem']}"
+    more = (total or len(problems)) - 1
+    message = head + (f" (and {more} more, see details.problems)" if more else "")
+    return ReelyardError(ErrorCode.VALIDATION_FAILED, message, details={"problems": problems})
+
+
+def of_field(field: str, problem: str) -> ReelyardError:
+    return of_problems([{"field": field[:LONGEST_FIELD], "problem": problem}])
+
+
+def of_storage(error: StorageError) -> ReelyardError:
+    """Paths of the storage stay inside: a client learns only what it can do."""
+    code = _STORAGE_CODES.get(type(error), ErrorCode.STORAGE_UNAVAILABLE)
+    is_passing = code in (ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL)
+    return ReelyardError(code, retry_after=STORAGE_RETRY_S if is_passing else None)
+
+
+def envelope(error: ReelyardError, request_id: str) -> bytes:
+    body = ErrorBody(code=error.code, message=error.message, details=error.details, request_id=request_id)
+    return ErrorEnvelope(error=body).model_dump_json().encode()

@@ -1,0 +1,142 @@
+"""An upload: one multipart body streamed to the storage as it comes, then submitted as a job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from aiohttp import BodyPartReader, MultipartReader, web
+
+from dispatch.api import form, problems
+from dispatch.api.call import BLOCK, BROKEN_OFF, Call, Handler, check_type, gathered, idempotency_key, received_blocks
+from dispatch.api.jobs import answered
+from dispatch.api.wiring import LIMITS
+from dispatch.services.jobs import UploadPlace
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.operations import Form
+from protocol.storage import Written
+
+PLAIN = frozenset({"", "binary", "8bit", "7bit"})
+MOST_PARTS = 32
+ROOM_FOR_FIELDS = 1 << 21
+
+
+@dataclass(slots=True)
+class Received:
+    """What has come of the form so far."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    place: UploadPlace | None = None
+    written: Written | None = None
+
+
+async def upload_job(call: Call) -> web.StreamResponse:
+    """Fields may come before or after the file. Whatever goes wrong, the bytes that came are removed."""
+    request = call.request
+    check_type(request.headers, Form.MULTIPART)
+    key = idempotency_key(request.headers)
+    _refuse_too_large(call, (request.content_length or 0) - ROOM_FOR_FIELDS)
+    received = Received()
+    try:
+        await _receive(call, received)
+        if received.place is None or received.written is None:
+            raise problems.of_field(form.FILE, "is missing: send the media as one part of this name")
+        submission = form.submission_of(received.fields)
+    except BaseException:
+        if received.place is not None:
+            await call.services.jobs.abandon_upload(received.place)
+        raise
+    place, written = received.place, received.written
+    content = form.canonical(received.fields, filename=place.filename, sha256=written.sha256)
+    under = call.under(key, content) if key else None
+    return answered(await call.services.jobs.submit_upload(call.who, place, written, submission, under))
+
+
+async def _receive(call: Call, received: Received) -> None:
+    reader = await _reader(call)
+    for _ in range(MOST_PARTS):
+        part = await _next_part(call, reader)
+        if part is None:
+            return
+        if not isinstance(part, BodyPartReader) or not part.name:
+            raise problems.of_field("", "every part of the form needs a name, and none may hold parts of its own")
+        _refuse_encoded(part)
+        if part.name == form.FILE:
+            await _take_file(call, part, received)
+        else:
+            await _take_field(call, part, part.name, received)
+    raise problems.of_field("", f"the form has more than {MOST_PARTS} parts")
+
+
+async def _reader(call: Call) -> MultipartReader:
+    try:
+        return await call.request.multipart()
+    except ValueError:
+        raise problems.of_field("", "the multipart boundary is missing or malformed") from None
+
+
+async def _next_part(call: Call, reader: MultipartReader) -> MultipartReader | BodyPartReader | None:
+    try:
+        async with asyncio.timeout(call.request.app[LIMITS].body_idle_s):
+            return await reader.next()
+    except TimeoutError:
+        raise ReelyardError(ErrorCode.BODY_TOO_SLOW) from None
+    except (ValueError, *BROKEN_OFF) as error:
+        raise ReelyardError(ErrorCode.BODY_INCOMPLETE, "the form is malformed or broke off; send it again") from error
+
+
+def _refuse_encoded(part: BodyPartReader) -> None:
+    encoding = part.headers.get("Content-Transfer-Encoding", "").lower()
+    if encoding not in PLAIN or "Content-Encoding" in part.headers:
+        raise ReelyardError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "parts of the form are sent as they are, without an encoding")
+
+
+async def _take_field(call: Call, part: BodyPartReader, name: str, received: Received) -> None:
+    if name not in form.FIELDS:
+        raise problems.of_field(name, "is no field of this form; it takes file, " + ", ".join(form.FIELDS))
+    if name in received.fields:
+        raise problems.of_field(name, "is given more than once")
+    text = bytearray()
+    async for block in _blocks(call, part):
+        text += block
+        if len(text) > form.LONGEST_FIELD:
+            raise problems.of_field(name, f"is longer than {form.LONGEST_FIELD} bytes")
+    try:
+        received.fields[name] = text.decode()
+    except UnicodeDecodeError:
+        raise problems.of_field(name, "is not UTF-8") from None
+
+
+async def _take_file(call: Call, part: BodyPartReader, received: Received) -> None:
+    if received.place is not None:
+        raise problems.of_field(form.FILE, "is given more than once; one job takes one file")
+    form.submission_of(received.fields)  # what is wrong by now is told before the bytes come
+    received.place = call.services.jobs.begin_upload(call.who, part.filename or "upload")
+    blocks = gathered(_limited(call, _blocks(call, part)))
+    received.written = await call.services.storage.write(received.place.path, blocks)
+
+
+async def _limited(call: Call, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    size = 0
+    async for block in blocks:
+        size += len(block)
+        _refuse_too_large(call, size)
+        yield block
+
+
+def _refuse_too_large(call: Call, size: int) -> None:
+    limit = call.request.app[LIMITS].max_upload_bytes
+    if size > limit:
+        raise ReelyardError(ErrorCode.INPUT_TOO_LARGE, details={"max_bytes": limit})
+
+
+async def _blocks(call: Call, part: BodyPartReader) -> AsyncIterator[bytes]:
+    try:
+        async for block in received_blocks(call.request, lambda: part.read_chunk(BLOCK)):
+            yield block
+    except ValueError as error:  # aiohttp: the body ended within a part
+        raise ReelyardError(ErrorCode.BODY_INCOMPLETE) from error
+
+
+HANDLERS: dict[str, Handler] = {"upload_job": upload_job}

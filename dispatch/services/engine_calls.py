@@ -1,0 +1,74 @@
+"""The calls an engine makes about work, put together from leases, heartbeats and the scheduler."""
+
+from __future__ import annotations
+
+from dispatch.ports import Clock, Store, Transaction
+from dispatch.services.grants import GrantWriter
+from dispatch.services.heartbeats import HeartbeatService
+from dispatch.services.leases import LeaseService
+from dispatch.services.scheduler import LeaseAsk, Scheduler
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.leases import (
+    Heartbeat,
+    HeartbeatReply,
+    LeaseReply,
+    LeaseRequest,
+    ReportsReply,
+    ReportsRequest,
+    UploadsReply,
+    UploadsRequest,
+    UploadTarget,
+)
+
+
+class EngineCalls:
+    def __init__(
+        self,
+        store: Store,
+        leases: LeaseService,
+        heartbeats: HeartbeatService,
+        scheduler: Scheduler,
+        writer: GrantWriter,
+        clock: Clock,
+    ) -> None:
+        self._store, self._leases, self._heartbeats = store, leases, heartbeats
+        self._scheduler, self._writer, self._clock = scheduler, writer, clock
+
+    async def lease(self, engine_id: str, request: LeaseRequest) -> LeaseReply:
+        """Settle the reports that ride along, then wait for work and orders. A report's answer never waits for work."""
+        settled = await self._leases.settle(engine_id, request.reports)
+        again = await self._leases.granted_before(engine_id, request.request_id)
+        if again:
+            return LeaseReply(tasks=again, settled=settled)
+        ask = LeaseAsk(
+            engine_id=engine_id,
+            boot_id=request.boot_id,
+            request_id=request.request_id,
+            slots=request.slots,
+            light_slots=request.light_slots,
+            wait_s=0.0 if settled else request.wait_s,
+            arrived=self._clock.monotonic(),
+        )
+        answer = await self._scheduler.ask(ask)
+        return LeaseReply(tasks=answer.grants, orders=answer.orders, settled=settled)
+
+    async def report(self, engine_id: str, request: ReportsRequest) -> ReportsReply:
+        return ReportsReply(settled=await self._leases.settle(engine_id, request.reports))
+
+    async def heartbeat(self, engine_id: str, beat: Heartbeat) -> HeartbeatReply:
+        return await self._heartbeats.heartbeat(engine_id, beat)
+
+    async def uploads(self, engine_id: str, task_id: str, request: UploadsRequest) -> UploadsReply:
+        """Where to stage each file of a live attempt. Raises STALE_LEASE."""
+
+        def find(tx: Transaction) -> str:
+            attempt = tx.attempts_of([request.token]).get(request.token)
+            if attempt is None or (attempt.task_id, attempt.engine_id) != (task_id, engine_id):
+                raise ReelyardError(ErrorCode.STALE_LEASE)
+            task = tx.graphs([attempt.job_id])[attempt.job_id].task(task_id)
+            if task.token != request.token:
+                raise ReelyardError(ErrorCode.STALE_LEASE)
+            return self._writer.staging_url(task, now=self._clock.now())
+
+        base = await self._store.read(find)
+        return UploadsReply(uploads=tuple(UploadTarget(path=path, url=f"{base}/{path}") for path in request.paths))

@@ -1,0 +1,247 @@
+"""The registry of engines: registration, credentials, state, and what operators ask of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from dispatch.core import lifecycle
+from dispatch.core.lease_table import LeaseTable
+from dispatch.core.records import Engine, NewEvent
+from dispatch.core.times import maybe, rfc3339
+from dispatch.ports import Clock, Ids, Orders, Store, Transaction
+from dispatch.services.registry import EngineRegistry
+from protocol.admin import EnginePage, EnginePatch, EngineView
+from protocol.capabilities import Capabilities, HeldTask, Kept, Load, RegisterReply, RegisterRequest, Slots
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.events import EventType
+from protocol.leases import Order
+from protocol.states import LIVE_ATTEMPT_STATES, EngineState
+
+OPERATOR = "-"
+"""Engine events belong to no tenant; only operators see them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Heartbeats come every `heartbeat_s` at the longest; a small farm can afford more, so progress is fresher.
+
+    `beats_per_s` bounds what all engines together send.
+    """
+
+    heartbeat_s: float = 15.0
+    shortest_s: float = 1.0
+    beats_per_s: float = 20.0
+    lease_s: float = 60.0
+
+    def interval(self, engines: int) -> float:
+        return min(self.heartbeat_s, max(self.shortest_s, engines / self.beats_per_s))
+
+
+def digest(secret: str) -> str:
+    """SHA-256 is right for secrets of 256 random bits; they need no slow hash."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def engine_event(engine: Engine, type_: EventType, was: EngineState | None, now: float) -> NewEvent:
+    data = f'{{"engine_id":"{engine.engine_id}"}}'
+    return NewEvent(type_, now, OPERATOR, None, None, None if was is None else was.value, engine.state.value, data)
+
+
+class EngineService:
+    def __init__(self, store: Store, registry: EngineRegistry, table: LeaseTable, ids: Ids, clock: Clock, pace: Pace) -> None:
+        self._store, self._registry, self._table = store, registry, table
+        self._ids, self._clock, self._pace = ids, clock, pace
+        self._known: dict[str, str] = {}
+        self.orders: Orders | None = None
+
+    # --- registration
+
+    async def register(self, request: RegisterRequest, *, credential: str | None, has_registration_token: bool) -> RegisterReply:
+        """A known engine shows its credential and keeps its identity; a new one needs the registration token."""
+        engine_id = await self._identity(credential) if credential else None
+        if engine_id is None and not has_registration_token:
+            message = "this engine is not known here; start it with the registration token"
+            raise ReelyardError(ErrorCode.UNAUTHORIZED, message)
+        now, secret = self._clock.now(), None
+        if engine_id is None:
+            engine_id, secret = self._ids.new("eng", now), self._ids.secret()
+        kept = await self._store.transact(lambda tx: _register(tx, engine_id, secret, request, now))
+        self._table.renew(engine_id, [(k.task_id, k.token) for k in kept if k.keep], monotonic=self._clock.monotonic())
+        return RegisterReply(
+            engine_id=engine_id,
+            credential=secret,
+            heartbeat_s=self._pace.interval(self._registry.count_present()),
+            lease_s=self._pace.lease_s,
+            held=tuple(k.model_copy(update={"lease_s": self._pace.lease_s}) for k in kept),
+        )
+
+    async def authenticate(self, credential: str) -> str:
+        """The engine_id a credential belongs to. Raises UNAUTHORIZED."""
+        engine_id = await self._identity(credential)
+        if engine_id is None:
+            raise ReelyardError(ErrorCode.UNAUTHORIZED, "the engine's credential is unknown or revoked; it must register again")
+        return engine_id
+
+    async def _identity(self, credential: str) -> str | None:
+        hashed = digest(credential)
+        known = self._known.get(hashed)
+        if known is not None and self._registry.has(known):
+            return known
+        engines = await self._store.read(lambda tx: tx.engines())
+        self._known = {engine.credential_sha256: engine.engine_id for engine in engines}
+        return self._known.get(hashed)
+
+    # --- what operators see and ask
+
+    async def list(self) -> EnginePage:
+        engines = await self._store.read(lambda tx: tx.engines())
+        return EnginePage(engines=tuple(engine_view(engine) for engine in engines), total=len(engines))
+
+    async def get(self, engine_id: str) -> EngineView:
+        return engine_view(await self._store.read(lambda tx: present(tx, engine_id)))
+
+    async def patch(self, engine_id: str, patch: EnginePatch) -> EngineView:
+        def change(engine: Engine) -> Engine:
+            tags = engine.tags if patch.tags is None else tuple(sorted(patch.tags))
+            if patch.paused is None:
+                return replace(engine, tags=tags)
+            if patch.paused:
+                return replace(engine, tags=tags, wanted="pause", state=EngineState.PAUSED)
+            back = EngineState.ONLINE if engine.state is EngineState.PAUSED else engine.state
+            return replace(engine, tags=tags, wanted="none", state=back)
+
+        return await self._change(engine_id, change)
+
+    async def drain(self, engine_id: str) -> EngineView:
+        view = await self._change(engine_id, lambda e: replace(e, wanted="drain", state=EngineState.DRAINING))
+        self._order(engine_id, Order(order="drain"))
+        return view
+
+    async def undrain(self, engine_id: str) -> EngineView:
+        view = await self._change(engine_id, lambda e: replace(e, wanted="none", state=EngineState.ONLINE))
+        self._order(engine_id, Order(order="undrain"))
+        return view
+
+    def _order(self, engine_id: str, order: Order) -> None:
+        if self.orders is not None:
+            self.orders.order(engine_id, order)
+
+    async def delete(self, engine_id: str) -> None:
+        """Remove it; what it holds goes back to the queue, its credential is worth nothing from now on."""
+        now = self._clock.now()
+
+        def remove(tx: Transaction) -> None:
+            present(tx, engine_id)
+            give_back(tx, engine_id, keep=frozenset(), now=now)
+            tx.delete_engine(engine_id)
+
+        await self._store.transact(remove)
+
+    async def offline(self, engine_id: str) -> None:
+        """The engine says goodbye; what it still holds goes back at once."""
+        now = self._clock.now()
+
+        def leave(tx: Transaction) -> None:
+            engine = present(tx, engine_id)
+            give_back(tx, engine_id, keep=frozenset(), now=now)
+            gone = replace(engine, state=EngineState.OFFLINE, version=engine.version + 1)
+            tx.put_engine(gone)
+            tx.append([engine_event(gone, EventType.ENGINE_OFFLINE, engine.state, now)])
+
+        await self._store.transact(leave)
+
+    async def mark_lost(self, *, silent_s: float) -> int:
+        """Engines not heard for so long are lost; their leases end by their own clock."""
+        silent = self._registry.silent(longer_than_s=silent_s)
+        for engine_id in silent:
+            await self._change(engine_id, lambda e: replace(e, state=EngineState.LOST))
+        return len(silent)
+
+    async def _change(self, engine_id: str, change: Callable[[Engine], Engine]) -> EngineView:
+        now = self._clock.now()
+
+        def apply(tx: Transaction) -> Engine:
+            engine = present(tx, engine_id)
+            changed = replace(change(engine), version=engine.version + 1)
+            tx.put_engine(changed)
+            if changed.state is not engine.state:
+                tx.append([engine_event(changed, EventType.ENGINE_CHANGED, engine.state, now)])
+            return changed
+
+        return engine_view(await self._store.transact(apply))
+
+
+def present(tx: Transaction, engine_id: str) -> Engine:
+    engine = tx.engine(engine_id)
+    if engine is None:
+        raise ReelyardError(ErrorCode.ENGINE_NOT_FOUND)
+    return engine
+
+
+def _register(tx: Transaction, engine_id: str, secret: str | None, request: RegisterRequest, now: float) -> list[Kept]:
+    known = tx.engine(engine_id)
+    wanted = "none" if known is None else known.wanted
+    engine = Engine(
+        engine_id=engine_id,
+        name=request.name,
+        hostname=request.hostname,
+        boot_id=request.boot_id,
+        software_version=request.version,
+        state={"pause": EngineState.PAUSED, "drain": EngineState.DRAINING}.get(wanted, EngineState.ONLINE),
+        credential_sha256=digest(secret) if secret else known.credential_sha256 if known else "",
+        capabilities_json=request.capabilities.model_dump_json(),
+        tags=tuple(sorted(request.tags)),
+        slots_json=request.slots.model_dump_json(),
+        load_json=Load().model_dump_json(),
+        registered_at=now if known is None else known.registered_at,
+        last_heartbeat_at=now,
+        wanted=wanted,
+        version=1 if known is None else known.version + 1,
+    )
+    tx.put_engine(engine)
+    tx.append([engine_event(engine, EventType.ENGINE_REGISTERED, None if known is None else known.state, now)])
+    live = give_back(tx, engine_id, keep=frozenset((h.task_id, h.token) for h in request.held), now=now)
+    return [Kept(task_id=h.task_id, token=h.token, keep=_key(h) in live) for h in request.held]
+
+
+def _key(held: HeldTask) -> tuple[str, int]:
+    return held.task_id, held.token
+
+
+def give_back(tx: Transaction, engine_id: str, *, keep: frozenset[tuple[str, int]], now: float) -> set[tuple[str, int]]:
+    """End every live attempt of the engine but those to keep; their tasks are grantable again. Returns what was kept."""
+    attempts = tx.live_attempts(engine_id)
+    before = tx.graphs({a.job_id for a in attempts}, attempts=attempts)
+    after = dict(before)
+    kept = set()
+    for attempt in attempts:
+        graph = after[attempt.job_id]
+        if not lifecycle.is_live(graph, attempt) or attempt.state not in LIVE_ATTEMPT_STATES:
+            continue
+        if (attempt.task_id, attempt.token) in keep:
+            kept.add((attempt.task_id, attempt.token))
+        else:
+            after[attempt.job_id] = lifecycle.expire(graph, attempt.token, now=now)
+    tx.save(before.values(), (after[job_id] for job_id in before))
+    return kept
+
+
+def engine_view(engine: Engine) -> EngineView:
+    return EngineView(
+        engine_id=engine.engine_id,
+        name=engine.name,
+        hostname=engine.hostname,
+        state=engine.state,
+        version=engine.version,
+        software_version=engine.software_version,
+        boot_id=engine.boot_id,
+        capabilities=Capabilities.model_validate_json(engine.capabilities_json),
+        tags=frozenset(engine.tags),
+        slots=Slots.model_validate_json(engine.slots_json),
+        load=Load.model_validate_json(engine.load_json),
+        running=(),
+        registered_at=rfc3339(engine.registered_at),
+        last_heartbeat_at=maybe(engine.last_heartbeat_at),
+    )

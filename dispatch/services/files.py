@@ -1,0 +1,106 @@
+"""Files by signed link: what engines read and stage, what clients download. The links are checked here, nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from dispatch.core.records import Source
+from dispatch.ports import Clock, Store
+from protocol import signing
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.storage import (
+    AlreadyExists,
+    InvalidPath,
+    NotFound,
+    StorageError,
+    StorageFull,
+    StorageProvider,
+    StorageUnavailable,
+    Written,
+)
+
+BLOCK = 1 << 20
+CODES: tuple[tuple[type[StorageError], ErrorCode], ...] = (
+    (NotFound, ErrorCode.FILE_NOT_FOUND),
+    (InvalidPath, ErrorCode.FILE_NOT_FOUND),
+    (AlreadyExists, ErrorCode.FILE_EXISTS),
+    (StorageFull, ErrorCode.STORAGE_FULL),
+    (StorageUnavailable, ErrorCode.STORAGE_UNAVAILABLE),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """A file that may be read: on this machine (`local_path`) or through the storage."""
+
+    local_path: str | None
+    storage_path: str | None
+    size: int
+    modified: float
+    filename: str
+
+
+def as_client_error(error: StorageError) -> ReelyardError:
+    """What a caller may know of a storage error: the code, never a path of this machine."""
+    code = next((code for kind, code in CODES if isinstance(error, kind)), ErrorCode.STORAGE_UNAVAILABLE)
+    retry = 10.0 if code in (ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_UNAVAILABLE) else None
+    return ReelyardError(code, retry_after=retry)
+
+
+class FileService:
+    def __init__(self, store: Store, storage: StorageProvider, clock: Clock, secret: bytes) -> None:
+        self._store, self._storage, self._clock, self._secret = store, storage, clock, secret
+
+    async def open_signed(self, signature: str, method: str, path: str) -> Readable:
+        """Raises LINK_INVALID, LINK_EXPIRED or FILE_NOT_FOUND."""
+        signing.check(self._secret, signature, method=method, path=path, now=self._clock.now())
+        if path.startswith("inputs/"):
+            return await self._open_input(path.split("/")[1])
+        return await self.open_output(path)
+
+    async def open_output(self, storage_path: str) -> Readable:
+        try:
+            found = await self._storage.stat(storage_path)
+        except StorageError as error:
+            raise as_client_error(error) from error
+        filename = storage_path.rsplit("/", 1)[-1]
+        return Readable(self._storage.local_path(storage_path), storage_path, found.size, found.modified, filename)
+
+    async def _open_input(self, job_id: str) -> Readable:
+        def source(graphs: dict[str, Source]) -> Source:
+            if job_id not in graphs:
+                raise ReelyardError(ErrorCode.FILE_NOT_FOUND)
+            return graphs[job_id]
+
+        found = await self._store.read(lambda tx: source({k: g.job.source for k, g in tx.graphs([job_id]).items()}))
+        if found.kind == "storage":
+            return await self.open_output(found.path)
+        try:
+            status = await asyncio.to_thread(os.stat, found.path)
+        except OSError:
+            raise ReelyardError(ErrorCode.FILE_NOT_FOUND) from None
+        return Readable(found.path, None, status.st_size, status.st_mtime, found.filename)
+
+    async def stage(self, signature: str, path: str, blocks: AsyncIterator[bytes]) -> Written:
+        """Create-only: what an attempt staged once never changes. Raises FILE_EXISTS, STORAGE_FULL."""
+        signing.check(self._secret, signature, method="PUT", path=path, now=self._clock.now())
+        try:
+            return await self._storage.write(path, blocks, create_only=True)
+        except StorageError as error:
+            raise as_client_error(error) from error
+
+    async def blocks(self, readable: Readable, start: int, length: int) -> AsyncIterator[bytes]:
+        """The bytes, for callers that cannot send the file by its path."""
+        if readable.storage_path is not None:
+            async for block in await self._storage.read(readable.storage_path, start, length):
+                yield block
+            return
+        assert readable.local_path is not None, "a readable has one of its two paths"  # noqa: S101  # made so above
+        with await asyncio.to_thread(open, readable.local_path, "rb") as file:
+            await asyncio.to_thread(file.seek, start)
+            while length > 0 and (block := await asyncio.to_thread(file.read, min(BLOCK, length))):
+                length -= len(block)
+                yield block

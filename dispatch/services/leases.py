@@ -1,0 +1,134 @@
+"""Grants and reports: the calls engines make about work. Each is one transaction over sets of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from dispatch.core import lifecycle, settlement
+from dispatch.core.lease_table import LeaseTable
+from dispatch.core.lifecycle import GrantTo
+from dispatch.core.records import Attempt, Graph, Task
+from dispatch.core.settlement import Bench
+from dispatch.ports import Choice, Clock, Commit, Store, Transaction
+from dispatch.services.grants import GrantWriter
+from dispatch.services.registry import EngineRegistry
+from protocol.leases import Complete, Grant, Report, Settlement
+from protocol.states import TERMINAL_JOB_STATES, TaskState
+
+Pair = tuple[Task, Attempt, Graph]
+
+
+class Chance(Protocol):
+    def draw(self) -> float: ...
+
+
+class LeaseService:
+    """Satisfies `dispatch.ports.Granting`. A CommitListener: the table of live leases follows the commits."""
+
+    def __init__(
+        self, store: Store, table: LeaseTable, registry: EngineRegistry, writer: GrantWriter, clock: Clock, chance: Chance
+    ) -> None:
+        self._store, self._table, self._registry = store, table, registry
+        self._writer, self._clock, self._chance = writer, clock, chance
+
+    def __call__(self, commit: Commit) -> None:
+        self._table.apply(commit.attempts, monotonic=self._clock.monotonic())
+
+    async def load(self) -> None:
+        """After a restart: every live lease has one lease length of grace."""
+        live = await self._store.read(lambda tx: tx.live_attempts())
+        self._table.apply(live, monotonic=self._clock.monotonic())
+
+    # --- granting
+
+    async def grant(self, choices: Sequence[Choice]) -> list[tuple[Grant, ...]]:
+        """Turn the scheduler's wishes into grants; what a guard refuses is left out."""
+        now = self._clock.now()
+
+        def hand_out(tx: Transaction) -> list[list[Pair]]:
+            return _hand_out(tx, choices, now=now)
+
+        made = await self._store.transact(hand_out)
+        return [tuple(self._writer.write(task, graph.job, now=now) for task, _, graph in pairs) for pairs in made]
+
+    async def granted_before(self, engine_id: str, request_id: str) -> tuple[Grant, ...]:
+        """The still live grants of a lease call that comes again with the same `request_id`."""
+        leases = self._table.of_request(engine_id, request_id)
+        if not leases:
+            return ()
+        graphs = await self._store.read(lambda tx: tx.graphs({lease.job_id for lease in leases}))
+        now = self._clock.now()
+        return tuple(
+            self._writer.write(graph.task(lease.task_id), graph.job, now=now)
+            for lease in leases
+            if (graph := graphs.get(lease.job_id)) is not None and graph.task(lease.task_id).token == lease.token
+        )
+
+    # --- reports
+
+    async def settle(self, engine_id: str, reports: Sequence[Report]) -> tuple[Settlement, ...]:
+        """Every report held against its own attempt, all in one transaction; each answered for itself."""
+        if not reports:
+            return ()
+        digests = [settlement.digest_of(report) for report in reports]
+        chance, now = self._chance.draw(), self._clock.now()
+
+        def settle(tx: Transaction) -> tuple[Settlement, ...]:
+            bench = Bench(now, chance, self._registry.count_fitting, _taken(tx, reports))
+            return _settle_all(tx, engine_id, list(zip(reports, digests, strict=True)), bench)
+
+        return await self._store.transact(settle)
+
+
+def _hand_out(tx: Transaction, choices: Sequence[Choice], *, now: float) -> list[list[Pair]]:
+    job_ids = tx.jobs_of_tasks(task_id for choice in choices for task_id in choice.task_ids)
+    before = tx.graphs(job_ids.values())
+    after = dict(before)
+    granted: list[list[Pair]] = []
+    tokens = iter(tx.next_tokens(sum(len(choice.task_ids) for choice in choices)))
+    for choice in choices:
+        engine = tx.engine(choice.engine_id)
+        pairs: list[Pair] = []
+        granted.append(pairs)
+        if engine is None or engine.boot_id != choice.boot_id:
+            continue
+        for task_id in choice.task_ids:
+            graph = after.get(job_ids.get(task_id, ""))
+            if graph is None or not _is_grantable(graph, task_id, now=now):
+                continue
+            to = GrantTo(next(tokens), choice.engine_id, choice.boot_id, choice.request_id)
+            graph = after[graph.job.job_id] = lifecycle.grant(graph, task_id, to, now=now)
+            pairs.append((graph.task(task_id), graph.attempt(to.token), graph))
+    tx.save(before.values(), (after[job_id] for job_id in before))
+    return granted
+
+
+def _is_grantable(graph: Graph, task_id: str, *, now: float) -> bool:
+    """The guard behind the index, which is only a hint."""
+    task = graph.task(task_id)
+    return task.state is TaskState.PENDING and task.not_before <= now and graph.job.state not in TERMINAL_JOB_STATES
+
+
+def _taken(tx: Transaction, reports: Sequence[Report]) -> set[tuple[str, str]]:
+    """Files that finished tasks of the same jobs staged; asked only when a report brings files."""
+    bringing = [report.task_id for report in reports if isinstance(report, Complete) and report.result.files]
+    return tx.staged_paths(set(tx.jobs_of_tasks(bringing).values())) if bringing else set()
+
+
+def _settle_all(
+    tx: Transaction, engine_id: str, reports: Sequence[tuple[Report, str | None]], bench: Bench
+) -> tuple[Settlement, ...]:
+    attempts = tx.attempts_of({report.token for report, _ in reports})
+    before = tx.graphs({attempt.job_id for attempt in attempts.values()}, attempts=attempts.values())
+    after = dict(before)
+    answers = []
+    for report, digest in reports:
+        attempt = attempts.get(report.token)
+        if attempt is None or (attempt.task_id, attempt.engine_id) != (report.task_id, engine_id):
+            answers.append(settlement.stale(report))
+            continue
+        after[attempt.job_id], answer = settlement.settle(after[attempt.job_id], report, digest, bench)
+        answers.append(answer)
+    tx.save(before.values(), (after[job_id] for job_id in before))
+    return tuple(answers)

@@ -1,0 +1,68 @@
+"""The engines in memory, as committed: who is there, what it can do, when it was last heard. A hint; rows decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dispatch.core.records import Engine, Task
+from dispatch.ports import Clock, Commit
+from protocol.capabilities import Capabilities
+from protocol.states import EngineState
+
+PRESENT = frozenset({EngineState.ONLINE, EngineState.BUSY, EngineState.DRAINING, EngineState.PAUSED})
+
+
+@dataclass(slots=True)
+class Seen:
+    engine: Engine
+    provided: frozenset[str]
+    heard_at: float  # monotonic
+
+
+class EngineRegistry:
+    """A CommitListener. Tells how many engines fit a task, and which have fallen silent."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: dict[str, Seen] = {}
+
+    def load(self, engines: Iterable[Engine]) -> None:
+        for engine in engines:
+            self._put(engine)
+
+    def __call__(self, commit: Commit) -> None:
+        for engine in commit.engines:
+            self._put(engine)
+        for engine_id in commit.gone_engines:
+            self._seen.pop(engine_id, None)
+
+    def _put(self, engine: Engine) -> None:
+        known = self._seen.get(engine.engine_id)
+        if known is not None and known.engine.capabilities_json == engine.capabilities_json:
+            provided = known.provided
+        else:
+            provided = Capabilities.model_validate_json(engine.capabilities_json).provided
+        self._seen[engine.engine_id] = Seen(engine, provided, self._clock.monotonic())
+
+    def has(self, engine_id: str) -> bool:
+        return engine_id in self._seen
+
+    def count_known(self) -> int:
+        return len(self._seen)
+
+    def count_present(self) -> int:
+        return sum(seen.engine.state in PRESENT for seen in self._seen.values())
+
+    def count_fitting(self, task: Task) -> int:
+        """Engines that are there and could run the task."""
+        needs, tags = set(task.needs), set(task.tags)
+        return sum(
+            seen.engine.state in PRESENT and needs <= seen.provided and tags <= set(seen.engine.tags)
+            for seen in self._seen.values()
+        )
+
+    def silent(self, *, longer_than_s: float) -> list[str]:
+        """Ids of present engines not heard for so long, by this process's monotonic clock."""
+        limit = self._clock.monotonic() - longer_than_s
+        return [key for key, seen in self._seen.items() if seen.engine.state in PRESENT and seen.heard_at < limit]

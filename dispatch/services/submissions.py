@@ -1,0 +1,264 @@
+"""Taking jobs in: checked, then saved with their first tasks, events and answer in one transaction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+from pydantic import JsonValue, ValidationError
+
+from dispatch.core import endings, planning, sniffing
+from dispatch.core.callers import Caller, IdempotencyKey
+from dispatch.core.paging import refuse
+from dispatch.core.planning import Demands, Frame
+from dispatch.core.problems import problems_of
+from dispatch.core.records import NO_SOURCE, Graph, IdempotencyRow, Job, Source
+from dispatch.core.views import job_view
+from dispatch.ports import Clock, Ids, Store, Transaction
+from dispatch.services.gate import StorageGate
+from dispatch.services.profiles import ProfileBook
+from dispatch.services.server_files import ServerFiles
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.jobs import MAX_METADATA_BYTES, BatchItem, BatchReply, BatchSubmission, ErrorBody, JobSubmission
+from protocol.profiles import Profile
+from protocol.recipes import InputLimits
+from protocol.states import JobState
+from protocol.storage import NotFound, StorageProvider, Written
+
+ACCEPTED = 202
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer as it goes out and as it is replayed: JSON bytes."""
+
+    status: int
+    body: bytes
+    job_id: str | None = None
+    version: int | None = None
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPlace:
+    job_id: str
+    path: str
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`ttl_s` is the default span; `boot_id` that of this server."""
+
+    limits: InputLimits
+    ttl_s: float
+    default_profile: str
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A submission that may become a job."""
+
+    submission: JobSubmission
+    profile: Profile
+    profile_json: str
+    source: Source
+    job_id: str | None = None
+
+
+class SubmissionService:
+    def __init__(
+        self, store: Store, storage: StorageProvider, gate: StorageGate, sources: Sources, ids: Ids, clock: Clock
+    ) -> None:
+        self._store, self._storage, self._gate = store, storage, gate
+        self._sources, self._ids, self._clock = sources, ids, clock
+
+    async def submit(self, who: Caller, submission: JobSubmission, key: IdempotencyKey | None) -> Answered:
+        replay = await self._replay(who, key)
+        if replay is not None:
+            return replay
+        self._gate.check_submission()
+        return await self._save_one(who, await self._sources.check(submission), key)
+
+    async def submit_batch(self, who: Caller, batch: BatchSubmission, key: IdempotencyKey | None) -> Answered:
+        """Each submission is answered for itself; those that are right are saved together."""
+        replay = await self._replay(who, key)
+        if replay is not None:
+            return replay
+        self._gate.check_submission()
+        outcomes = [await self._check_item(item) for item in batch.jobs]
+        graphs = [outcome if isinstance(outcome, BatchItem) else self._graph(who, outcome) for outcome in outcomes]
+        items = tuple(g if isinstance(g, BatchItem) else _accepted(g) for g in graphs)
+        answer = Answered(ACCEPTED, BatchReply(jobs=items).model_dump_json().encode())
+        return await self._save(who, [g for g in graphs if isinstance(g, Graph)], answer, key)
+
+    async def _check_item(self, item: dict[str, JsonValue]) -> Checked | BatchItem:
+        try:
+            return await self._sources.check(JobSubmission.model_validate_json(orjson.dumps(item)))
+        except ValidationError as invalid:
+            return _refused(ReelyardError(ErrorCode.VALIDATION_FAILED, details={"problems": problems_of(invalid)}))
+        except ReelyardError as error:
+            return _refused(error)
+
+    # --- uploads
+
+    def begin_upload(self, who: Caller, filename: str) -> UploadPlace:
+        """Where the bytes go. Raises STORAGE_FULL or STORAGE_UNAVAILABLE before a byte is read."""
+        self._gate.check_submission()
+        job_id = self._ids.new("job", self._clock.now())
+        return UploadPlace(job_id, f"{who.tenant}/raw/{job_id}_original.{extension_of(filename)}", filename)
+
+    async def submit_upload(
+        self, who: Caller, place: UploadPlace, written: Written, submission: JobSubmission, key: IdempotencyKey | None
+    ) -> Answered:
+        """The stored file becomes a job; on any refusal, or a replay, the file is removed again."""
+        try:
+            answer = await self._replay(who, key)
+            if answer is None:
+                head = await _head(await self._storage.read(place.path, 0, sniffing.SNIFF_BYTES))
+                source = Source("storage", place.path, place.filename, written.size)
+                checked = self._sources.check_upload(submission, source, head)
+                answer = await self._save_one(who, replace(checked, job_id=place.job_id), key)
+        except BaseException:
+            await self.abandon_upload(place)
+            raise
+        if answer.replayed:
+            await self.abandon_upload(place)
+        return answer
+
+    async def abandon_upload(self, place: UploadPlace) -> None:
+        await self._storage.delete(place.path)
+
+    # --- saving
+
+    async def _save_one(self, who: Caller, checked: Checked, key: IdempotencyKey | None) -> Answered:
+        graph = self._graph(who, checked)
+        body = job_view(graph).model_dump_json().encode()
+        answer = Answered(ACCEPTED, body, graph.job.job_id, graph.job.version)
+        return await self._save(who, [graph], answer, key)
+
+    async def _save(self, who: Caller, graphs: Sequence[Graph], answer: Answered, key: IdempotencyKey | None) -> Answered:
+        now, boot_id = self._clock.now(), self._sources.rules.boot_id
+
+        def save(tx: Transaction) -> Answered:
+            if key is not None:
+                earlier = _earlier(tx, who, key)
+                if earlier is not None:
+                    return earlier
+                body = answer.body.decode()
+                row = IdempotencyRow(who.tenant, key.route, key.key, key.fingerprint, answer.status, body, boot_id, now)
+                tx.put_idempotency(row)
+            tx.insert(graphs)
+            return answer
+
+        return await self._store.transact(save)
+
+    async def _replay(self, who: Caller, key: IdempotencyKey | None) -> Answered | None:
+        return None if key is None else await self._store.read(lambda tx: _earlier(tx, who, key))
+
+    def _graph(self, who: Caller, checked: Checked) -> Graph:
+        now, submission = self._clock.now(), checked.submission
+        job_id = checked.job_id or self._ids.new("job", now)
+        task_ids = tuple(self._ids.new("tsk", now) for _ in planning.task_kinds(checked.profile))
+        frame = Frame(job_id, who.tenant, submission.priority, now, task_ids)
+        needs = tuple(sorted(submission.required_capabilities | submission.requires))
+        demands = Demands(needs, tuple(sorted(submission.tags)))
+        tasks = planning.first_tasks(frame, checked.profile_json, self._sources.rules.limits, demands)
+        job = Job(
+            job_id=job_id,
+            tenant=who.tenant,
+            state=JobState.PENDING,
+            priority=submission.priority,
+            profile_json=checked.profile_json,
+            source=checked.source,
+            input_json=None if submission.input is None else submission.input.model_dump_json(exclude_none=True),
+            user_metadata_json=orjson.dumps(submission.metadata).decode() if submission.metadata else "{}",
+            max_attempts=submission.max_attempts,
+            ttl_s=submission.ttl_s or self._sources.rules.ttl_s,
+            ttl_from=now,
+            created_at=now,
+            updated_at=now,
+        )
+        return endings.created(job, tasks)
+
+
+class Sources:
+    """Checks what a submission names: the profile, the input, its first bytes. No tool is run here."""
+
+    def __init__(self, profiles: ProfileBook, files: ServerFiles, rules: Rules) -> None:
+        self._profiles, self._files, self.rules = profiles, files, rules
+
+    async def check(self, submission: JobSubmission) -> Checked:
+        profile, profile_json = self._profile(submission)
+        source = NO_SOURCE if profile.is_noop else await self._source(submission)
+        return Checked(submission, profile, profile_json, source)
+
+    def check_upload(self, submission: JobSubmission, source: Source, head: bytes) -> Checked:
+        profile, profile_json = self._profile(submission)
+        if profile.is_noop:
+            raise refuse("profile", "noop takes no input")
+        self._check_bytes(source.size, head)
+        return Checked(submission, profile, profile_json, source)
+
+    def _profile(self, submission: JobSubmission) -> tuple[Profile, str]:
+        if len(orjson.dumps(submission.metadata)) > MAX_METADATA_BYTES:
+            raise refuse("metadata", f"is larger than {MAX_METADATA_BYTES} bytes")
+        found = self._profiles.find(submission.profile or self.rules.default_profile)
+        if found[0].is_noop and submission.input is not None:
+            raise refuse("input", "profile noop takes no input")
+        return found
+
+    async def _source(self, submission: JobSubmission) -> Source:
+        wanted = submission.input
+        if wanted is None:
+            raise refuse("input", "is required: give one of path, upload_id, url, s3")
+        if wanted.upload_id is not None:
+            raise ReelyardError(ErrorCode.UPLOAD_NOT_FOUND)
+        if wanted.path is None:
+            raise ReelyardError(ErrorCode.INPUT_KIND_UNSUPPORTED)
+        inspected = await self._files.inspect(wanted.path)
+        self._check_bytes(inspected.size, inspected.head)
+        return Source("server", inspected.path, inspected.path.rsplit("/", 1)[-1], inspected.size)
+
+    def _check_bytes(self, size: int, head: bytes) -> None:
+        if size > self.rules.limits.max_bytes:
+            raise ReelyardError(ErrorCode.INPUT_TOO_LARGE, f"the input is {size} bytes; at most {self.rules.limits.max_bytes}")
+        reason = sniffing.refusal(head)
+        if reason is not None:
+            raise ReelyardError(ErrorCode.INPUT_FORMAT, reason)
+
+
+def extension_of(filename: str) -> str:
+    """The client's ending when it is plain, else `bin`; it names a file, it decides nothing."""
+    found = re.search(r"\.([A-Za-z0-9]{1,8})$", filename)
+    return found.group(1).lower() if found else "bin"
+
+
+async def _head(blocks: AsyncIterator[bytes]) -> bytes:
+    try:
+        return b"".join([block async for block in blocks])
+    except NotFound:
+        raise ReelyardError(ErrorCode.INPUT_NOT_FOUND) from None
+
+
+def _earlier(tx: Transaction, who: Caller, key: IdempotencyKey) -> Answered | None:
+    """The answer to the first call with this key. Raises IDEMPOTENCY_MISMATCH for another body."""
+    row = tx.idempotency(who.tenant, key.route, key.key)
+    if row is None:
+        return None
+    if row.fingerprint != key.fingerprint:
+        raise ReelyardError(ErrorCode.IDEMPOTENCY_MISMATCH)
+    stored = orjson.loads(row.body)
+    return Answered(row.status, row.body.encode(), stored.get("job_id"), stored.get("version"), replayed=True)
+
+
+def _accepted(graph: Graph) -> BatchItem:
+    return BatchItem(status=ACCEPTED, job_id=graph.job.job_id, state=graph.job.state)
+
+
+def _refused(error: ReelyardError) -> BatchItem:
+    body = ErrorBody(code=error.code, message=error.message, details=error.details, request_id="-")
+    return BatchItem(status=error.status, error=body)

@@ -1,0 +1,108 @@
+"""Background duties over jobs: leases that ran out, backoffs that passed, jobs that were never started. Each `run_once`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from dispatch.core import endings, lifecycle
+from dispatch.core.lease_table import LeaseTable
+from dispatch.core.records import Graph
+from dispatch.ports import Clock, Store, Transaction
+from dispatch.services.engines import EngineService
+from protocol.errors import ReelyardError
+from protocol.states import JobState
+
+log = structlog.get_logger("sweeps")
+MOST_AT_ONCE = 500
+IDEMPOTENCY_S = 86_400.0
+MOST_CLOCK_DRIFT_S = 30.0
+
+
+class LeaseSweep:
+    """Takes back what was not acked in time or not renewed. The guard in the transaction decides."""
+
+    def __init__(self, store: Store, table: LeaseTable, engines: EngineService, clock: Clock, *, lease_s: float) -> None:
+        self._store, self._table, self._engines, self._clock, self._lease_s = store, table, engines, clock, lease_s
+
+    async def run_once(self) -> None:
+        overdue = self._table.overdue(monotonic=self._clock.monotonic())
+        if self._table.has_just_extended:
+            log.error("leases_extended_once", reason="too many ran out at once; our own outage is likelier")
+        if overdue:
+            await self._expire([lease.token for lease in overdue])
+        await self._engines.mark_lost(silent_s=self._lease_s)
+
+    async def _expire(self, tokens: list[int]) -> None:
+        now = self._clock.now()
+
+        def expire(tx: Transaction) -> list[int]:
+            attempts = tx.attempts_of(tokens)
+            before = tx.graphs({a.job_id for a in attempts.values()}, attempts=attempts.values())
+            after = dict(before)
+            ended = []
+            for attempt in attempts.values():
+                if lifecycle.is_live(after[attempt.job_id], attempt):
+                    after[attempt.job_id] = lifecycle.expire(after[attempt.job_id], attempt.token, now=now)
+                    ended.append(attempt.token)
+            tx.save(before.values(), (after[job_id] for job_id in before))
+            return ended
+
+        try:
+            ended = await self._store.transact(expire)
+        except ReelyardError:
+            self._table.forgive(tokens)
+            raise
+        for token in ended:
+            log.warning("lease_expired", token=token)
+
+
+class WallGuard:
+    """Whether wall and monotonic time agree: while they do not, timers on wall time hold still."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset = clock.now() - clock.monotonic()
+
+    def agrees(self) -> bool:
+        """True when wall time went as far as monotonic time since the last call; a jump is taken over for the next."""
+        offset = self._clock.now() - self._clock.monotonic()
+        agreed = abs(offset - self._offset) <= MOST_CLOCK_DRIFT_S
+        self._offset = offset
+        return agreed
+
+
+class JobTimers:
+    """Backoffs that passed (told by the scheduler), the spans `ttl_s`, and idempotency keys of yesterday."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock, self._wall = store, clock, WallGuard(clock)
+
+    async def on_backoff(self, job_ids: Iterable[str]) -> None:
+        now, wanted = self._clock.now(), list(job_ids)
+        await self._apply(wanted, lambda graph: endings.pass_backoff(graph, now=now))
+
+    async def run_once(self) -> None:
+        if not self._wall.agrees():
+            log.warning("wall_clock_jumped", reason="timers on wall time hold still")
+            return
+        now = self._clock.now()
+        retrying = await self._store.read(lambda tx: tx.jobs_in([JobState.RETRYING]))
+        await self.on_backoff(retrying)
+        overdue = await self._store.read(lambda tx: tx.expired_jobs(now, MOST_AT_ONCE))
+        await self._apply(overdue, lambda g: endings.expire_job(g, now=now) if endings.is_overdue(g, now=now) else g)
+
+    async def forget_keys(self) -> None:
+        before = self._clock.now() - IDEMPOTENCY_S
+        await self._store.transact(lambda tx: tx.delete_idempotency_before(before))
+
+    async def _apply(self, job_ids: list[str], change: Callable[[Graph], Graph]) -> None:
+        if not job_ids:
+            return
+
+        def apply(tx: Transaction) -> None:
+            before = tx.graphs(job_ids)
+            tx.save(before.values(), [change(graph) for graph in before.values()])
+
+        await self._store.transact(apply)
