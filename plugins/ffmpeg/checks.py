@@ -6,25 +6,34 @@ Outputs are read by their relative names: they are ours, and a playlist must fin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from plugins.ffmpeg.command import MAX_ALLOC, PROBED_ENTRIES
 from plugins.ffmpeg.filters import output_rate, thumbnail_size
+from plugins.ffmpeg.lengths import expected_ends, slack
 from protocol.plugins import Invocation, Limits
 from protocol.recipes import TranscodeRecipe
 
 CHECK_LIMITS = Limits(wall_s=1800.0, cpu_s=1800, memory_bytes=4 << 30, file_bytes=1 << 20)
 TAIL_SECONDS = Fraction(1, 2)
+FASTER_TAIL = ("-skip_loop_filter", "all", "-skip_frame", "noref")
+"""To reach the last frame its whole group must be decoded; leaving out the deblocking and the frames that nothing refers
+to makes that a third cheaper. The last frame of a closed group is always a reference."""
+
 FACTS, PLAYLIST, KEYFRAMES, DECODE = "facts", "playlist", "keyframes", "decode"
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """One stream of the `decode` check: of which file, and the picture's size, or None for sound."""
+    """One stream of the `decode` check: of which file, and the picture's size, or None for sound.
+
+    Not required is the end of a stream whose length the source does not tell: another may outlast it.
+    """
 
     path: str
     size: tuple[int, int] | None
+    is_required: bool = True
 
 
 def build(ffmpeg: str, ffprobe: str, recipe: TranscodeRecipe, threads: int) -> tuple[Invocation, ...]:
@@ -68,41 +77,57 @@ def _keyframes(playlists: list[str]) -> tuple[str, ...]:
     return (*inputs, *maps, "-c", "copy", "-bsf:v", "noise=drop=not(key)", "-f", "framecrc", "pipe:1")
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One input of the `decode` check, with what is expected of the streams taken from it."""
+
+    options: tuple[str, ...]
+    streams: tuple[tuple[str, Ending], ...]
+
+    @property
+    def path(self) -> str:
+        return self.streams[0][1].path
+
+
 def endings(recipe: TranscodeRecipe) -> tuple[Ending, ...]:
     """The streams of the `decode` check in the order they stand in its output."""
+    return tuple(ending for read in _reads(recipe, 1) for _, ending in read.streams)
+
+
+def _reads(recipe: TranscodeRecipe, threads: int) -> tuple[_Read, ...]:
+    """The first frames and the last ones of every rendition, the end of the audio file, and every thumbnail."""
+    picture_end, sound_end = expected_ends(recipe.source)
     has_sound = bool(recipe.source.audio)
-    streams: list[Ending] = []
+    rate = output_rate(recipe.source.video) if recipe.source.video else Fraction(25)
+    first = ("-threads", "1", "-t", f"{float(2 / rate):.6f}")
+    last_picture = ("-threads", str(threads), *FASTER_TAIL, *_tail(recipe, picture_end))
+    last_sound = _tail(recipe, sound_end)
+    reads: list[_Read] = []
     for planned in recipe.renditions:
-        one = [Ending(planned.path, (planned.width, planned.height)), *([Ending(planned.path, None)] if has_sound else [])]
-        streams += [*one, *one]  # the first frames, then the last ones
-    streams += [Ending(recipe.audio.path, None)] if recipe.audio is not None and has_sound else []
-    streams += [Ending(shot.path, thumbnail_size(recipe)) for shot in recipe.thumbnails]
-    return tuple(streams)
+        picture, sound = Ending(planned.path, (planned.width, planned.height)), Ending(planned.path, None)
+        reads.append(_Read(first, (("v:0", picture), *((("a:0", sound),) if has_sound else ()))))
+        reads.append(_Read(last_picture, (("v:0", replace(picture, is_required=picture_end is not None)),)))
+        if has_sound:
+            reads.append(_Read(last_sound, (("a:0", replace(sound, is_required=sound_end is not None)),)))
+    if recipe.audio is not None and has_sound:
+        ending = Ending(recipe.audio.path, None, is_required=sound_end is not None)
+        reads.append(_Read(last_sound, (("a:0", ending),)))
+    size = thumbnail_size(recipe)
+    reads += [_Read(("-f", "jpeg_pipe"), (("v:0", Ending(shot.path, size)),)) for shot in recipe.thumbnails]
+    return tuple(reads)
+
+
+def _tail(recipe: TranscodeRecipe, expected: Fraction | None) -> tuple[str, ...]:
+    """From so far before the expected end that even the shortest length that passes has frames there."""
+    end = Fraction(recipe.source.duration) if expected is None else expected
+    return ("-ss", f"{float(max(Fraction(0), end - slack(recipe.source, end) - TAIL_SECONDS)):.6f}")
 
 
 def _decode(recipe: TranscodeRecipe, threads: int) -> tuple[str, ...]:
-    """The first frames and the last ones of every rendition, the end of the audio file, and every thumbnail.
-
-    To reach the last frame its whole group must be decoded; leaving out the deblocking and the frames that nothing
-    refers to makes that a third cheaper. The last frame of a closed group is always a reference.
-    """
-    rate = output_rate(recipe.source.video) if recipe.source.video else Fraction(25)
-    first = ("-threads", "1", "-t", f"{float(2 / rate):.6f}")
-    tail = ("-sseof", f"-{float(max(TAIL_SECONDS, 2 / rate)):.6f}")
-    last = ("-threads", str(threads), "-skip_loop_filter", "all", "-skip_frame", "noref", *tail)
-    inputs: list[str] = []
-    kinds: list[tuple[str, ...]] = []
-    sound = ("a:0",) if recipe.source.audio else ()
-    for planned in recipe.renditions:
-        inputs += [*_input(planned.path, *first), *_input(planned.path, *last)]
-        kinds += [("v:0", *sound), ("v:0", *sound)]
-    if recipe.audio is not None and sound:
-        inputs += _input(recipe.audio.path, *tail)
-        kinds.append(sound)
-    for shot in recipe.thumbnails:
-        inputs += _input(shot.path, "-f", "jpeg_pipe")
-        kinds.append(("v:0",))
-    maps = [argument for n, streams in enumerate(kinds) for stream in streams for argument in ("-map", f"{n}:{stream}")]
+    """Decode what `_reads` names, and list every frame."""
+    reads = _reads(recipe, threads)
+    inputs = [argument for read in reads for argument in _input(read.path, *read.options)]
+    maps = [argument for n, read in enumerate(reads) for kind, _ in read.streams for argument in ("-map", f"{n}:{kind}")]
     return ("-xerror", *inputs, *maps, "-fps_mode", "passthrough", "-f", "framecrc", "pipe:1")
 
 

@@ -17,9 +17,11 @@ from protocol.media import AudioStream, MediaFacts, VideoStream
 LEAST_SLACK, SHARE_SLACK, SLACK_FRAMES = Fraction(1, 10), Fraction(1, 200), 2
 """A duration may be off by the largest of 0.1 s, half a percent and two frames."""
 
-ESTIMATING_CONTAINERS = frozenset({"aac", "mp3"})
-ESTIMATE_SLACK = Fraction(1, 10)
+ESTIMATE_SHARE = {"aac": Fraction(1, 10), "mp3": Fraction(1, 10)}
 """Raw audio streams carry no duration; ffprobe guesses one from the bitrate of their first frames."""
+
+ESTIMATE_LEAST = {"mpegts": Fraction(1, 2), "mpeg": Fraction(1, 2)}
+"""In these, durations come from the last timestamps, and those of sound stand on groups of frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +40,39 @@ def end_of(stream: VideoStream | AudioStream) -> Fraction:
 
 def hold(source: MediaFacts, lengths: Lengths) -> None:
     """Raises Rejected where a length is off."""
-    frame = 1 / output_rate(source.video) if source.video else Fraction(0)
-    least = max(SLACK_FRAMES * frame, LEAST_SLACK)
+    least = _least(source)
     for ends in ((*lengths.pictures, *lengths.playlists), lengths.sounds):
         if ends and max(ends) - min(ends) > least:
             raise Rejected(ErrorCode.OUTPUT_INVALID, "The outputs differ in length.")
-    picture = picture_end(source.video) if source.video else None
-    sound = end_of(source.audio[0]) if source.audio and source.audio[0].duration else None
-    share = ESTIMATE_SLACK if source.container in ESTIMATING_CONTAINERS else SHARE_SLACK
-    _reaches("picture", lengths.pictures, picture, least=least, share=share)
-    _reaches("sound", lengths.sounds, sound, least=least, share=share)
+    picture, sound = expected_ends(source)
+    _reaches("picture", lengths.pictures, picture, source)
+    _reaches("sound", lengths.sounds, sound, source)
     if (lengths.pictures and picture is None) or (lengths.sounds and sound is None):
-        longest = max((*lengths.pictures, *lengths.sounds))
-        _reaches("file", (longest,), Fraction(source.duration), least=least, share=share)
+        _reaches("file", (max((*lengths.pictures, *lengths.sounds)),), Fraction(source.duration), source)
 
 
-def _reaches(what: str, ends: Sequence[Fraction], expected: Fraction | None, *, least: Fraction, share: Fraction) -> None:
+def expected_ends(source: MediaFacts) -> tuple[Fraction | None, Fraction | None]:
+    """When picture and sound of the outputs should end; None where the source does not tell."""
+    sound = source.audio[0] if source.audio else None
+    picture = picture_end(source.video) if source.video else None
+    return picture, end_of(sound) if sound and sound.duration is not None else None
+
+
+def slack(source: MediaFacts, expected: Fraction) -> Fraction:
+    """By how much an end may be off."""
+    return max(_least(source), expected * ESTIMATE_SHARE.get(source.container, SHARE_SLACK))
+
+
+def _least(source: MediaFacts) -> Fraction:
+    frame = 1 / output_rate(source.video) if source.video else Fraction(0)
+    return max(SLACK_FRAMES * frame, ESTIMATE_LEAST.get(source.container, LEAST_SLACK))
+
+
+def _reaches(what: str, ends: Sequence[Fraction], expected: Fraction | None, source: MediaFacts) -> None:
     if expected is None:
         return
     for end in ends:
-        if abs(end - expected) > max(least, expected * share):
+        if abs(end - expected) > slack(source, expected):
             told, found = f"{float(expected):.2f} s", f"{float(end):.2f} s"
             message = f"The {what} should end at {told}, but decodes to {found}: the file is damaged or incomplete."
             raise Rejected(ErrorCode.INPUT_CORRUPT, message)

@@ -104,14 +104,15 @@ def _audio(stream: Entry, start: Fraction) -> AudioStream:
 
 
 def _rate(stream: Entry) -> Fraction:
-    """The base rate where frames keep to it; else, for a variable rate, the first standard rate that holds the average.
+    """The base rate, to which all frames keep, unless it is more than twice the average; else a standard rate.
 
     The base rate of an interlaced stream counts fields, and that of a variable one may be the time base itself.
     """
     average, base = _fraction(stream.get("avg_frame_rate")), _fraction(stream.get("r_frame_rate"))
     if not average:
         average = base or Fraction(25)
-    if base and abs(average - base) <= base * RATE_SLACK:
+    most = average if stream.get("field_order") in INTERLACED_ORDERS else 2 * average
+    if base and average * (1 - RATE_SLACK) <= base <= most * (1 + RATE_SLACK):
         return base
     fit = [rate for rate in STANDARD_RATES if rate >= average * (1 - RATE_SLACK)]
     return fit[0] if fit else average.limit_denominator(1001)

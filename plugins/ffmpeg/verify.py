@@ -91,7 +91,7 @@ def _decoded(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome]) -> None:
     streams = checks.frames_of(outcomes[checks.DECODE].stdout)
     for n, ending in enumerate(endings):
         frames = streams.get(n)
-        if frames is None or not frames.moments:
+        if frames is None or (ending.is_required and not frames.moments):
             raise Rejected(ErrorCode.OUTPUT_INVALID, f"The start or the end of {ending.path} does not decode.")
         if ending.size is not None and frames.size != ending.size:
             raise Rejected(ErrorCode.OUTPUT_INVALID, f"The picture of {ending.path} has another size than was asked for.")
