@@ -21,7 +21,8 @@ from protocol.errors import ReelyardError
 from protocol.states import TERMINAL_JOB_STATES
 
 RECONNECT_S = 1.0  # a server says otherwise with `retry:`
-RECONNECTS = 5  # failed reconnects in a row, before the stream counts as lost
+RECONNECTS = 20  # failed reconnects in a row before a stream counts as lost: time for a server to restart
+NO_CONTENT = 204  # a stream that has told everything, as a browser understands it too
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class _Cursor:
     last_id: str
     reconnect_s: float = RECONNECT_S
     failures: int = 0
+    is_over: bool = False
 
 
 class ReelyardClient:
@@ -125,9 +127,12 @@ class ReelyardClient:
     # Following jobs
 
     async def events(self, job_id: str | None = None, *, after: int | None = None) -> AsyncGenerator[Event, None]:
-        """Every event of a job, or of all one may see, then live ones; reconnects where it broke off. Never ends itself."""
+        """Every event of a job until it has ended, or what happens from now on to all one may see, with live progress.
+
+        Reconnects where it broke off. `after` is the `seq` of the last event known.
+        """
         cursor = _Cursor(last_id="" if after is None else str(after))
-        while True:
+        while not cursor.is_over:
             cursor.failures += 1
             try:
                 async with aclosing(self._stream(job_id, cursor)) as stream:
@@ -139,7 +144,8 @@ class ReelyardClient:
             except (ReelyardError, Unreadable) as error:
                 if error.status not in (502, 503) or cursor.failures > RECONNECTS:
                     raise
-            await asyncio.sleep(cursor.reconnect_s)
+            if not cursor.is_over:
+                await asyncio.sleep(cursor.reconnect_s)
 
     async def _stream(self, job_id: str | None, cursor: _Cursor) -> AsyncGenerator[Event, None]:
         """One connection, from where the last one broke off."""
@@ -150,7 +156,7 @@ class ReelyardClient:
         )
         parser = SseParser(last_id=cursor.last_id)
         async with self._transport.open(call) as response:
-            cursor.failures = 0
+            cursor.failures, cursor.is_over = 0, response.status == NO_CONTENT
             async for chunk in response.content.iter_any():
                 for message in parser.feed(chunk):
                     cursor.last_id = message.last_id
@@ -166,10 +172,20 @@ class ReelyardClient:
             return
         async with aclosing(self.events(job_id)) as events:
             async for event in events:
-                job = with_progress(job, event) if isinstance(event, LiveProgress) else await self.get(job_id)
+                job = with_progress(job, event) if isinstance(event, LiveProgress) else await self._look(job_id)
                 yield job
                 if job.state in TERMINAL_JOB_STATES:
                     return
+        yield await self._look(job_id)
+
+    async def _look(self, job_id: str) -> jobs.JobView:
+        """The job, as patiently as its stream is followed: the server may be restarting between two events."""
+        for _ in range(RECONNECTS):
+            try:
+                return await self.get(job_id)
+            except Unreachable:
+                await asyncio.sleep(RECONNECT_S)
+        return await self.get(job_id)
 
     async def wait(self, job_id: str) -> jobs.JobView:
         """The job once it has completed, failed or been cancelled."""

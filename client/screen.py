@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic_core import to_json
@@ -12,6 +13,11 @@ from pydantic_core import to_json
 from client.errors import ClientError, one_line
 from client.rows import Table, lines
 from protocol.errors import ReelyardError
+
+
+def program() -> str:
+    """The command as the user typed it, for the next one they may copy."""
+    return sys.argv[0] if Path(sys.argv[0]).name == "reelyard" else "reelyard"
 
 
 def as_json(value: BaseModel | Sequence[BaseModel] | dict[str, object]) -> str:
@@ -56,20 +62,6 @@ class Screen:
 
     def error(self, error: ReelyardError | ClientError) -> None:
         """One line with the stable code on stderr; with `--json` the same as a document on stdout."""
-        self.note(f"error: {error.code}: {error.message}{_problems(error)}")
+        self.note(f"error: {error.code}: {error.message}")
         details = error.details if isinstance(error, ReelyardError) else {}
         self.document({"error": {"code": str(error.code), "message": error.message, "details": details}})
-
-
-def _problems(error: ReelyardError | ClientError) -> str:
-    """The fields the server refused and the names it knows, where it tells them."""
-    details = error.details if isinstance(error, ReelyardError) else {}
-    told = [name for key in ("problems", "known") if isinstance(name := details.get(key), list) and name]
-    texts = ["; ".join(_problem(item) for item in items[:5]) for items in told]
-    return "".join(f" ({text})" for text in texts)
-
-
-def _problem(item: object) -> str:
-    if isinstance(item, dict):
-        return ": ".join(str(value) for value in item.values())
-    return str(item)

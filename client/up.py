@@ -14,7 +14,7 @@ from client.location import REGISTRATION_FILE, URL_FILE
 from client.main import module_command
 from client.options import UpOptions
 from client.processes import UrlFile, spawn
-from client.screen import Screen
+from client.screen import Screen, program
 from client.shell import Shell
 from client.supervise import (
     DISPATCH,
@@ -114,4 +114,4 @@ class Pair:
         self._screen.document({"url": url, "data": str(self._options.data)})
         self._screen.line(f"Reelyard listens on {url}")
         data = "" if self._options.data == Path("reelyard-data") else f" --data {self._options.data}"
-        self._screen.line(f"next, in another terminal: reelyard submit my.mp4 --wait{data}")
+        self._screen.line(f"next, in another terminal: {program()} submit my.mp4 --wait{data}")

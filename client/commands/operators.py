@@ -20,10 +20,19 @@ from protocol.errors import ErrorCode, ReelyardError
 DEFAULT_SCOPES = (Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.FILES_READ)
 
 
+ALL = {"limit": "200"}  # as many as one page may hold
+
+
+def _rest(shell: Shell, shown: int, total: int) -> None:
+    if shown < total:
+        shell.screen.line(f"{shown} of {total}")
+
+
 async def engines(shell: Shell, options: o.EnginesOptions) -> int:
-    page = await shell.client.engines()
+    page = await shell.client.engines(**ALL)
     shell.screen.document(page)
     shell.screen.table(rows.engine_table(page))
+    _rest(shell, len(page.engines), page.total)
     return ExitCode.DONE
 
 
@@ -64,9 +73,10 @@ async def create_key(shell: Shell, options: o.KeyCreateOptions) -> int:
 
 
 async def keys(shell: Shell, options: o.KeyListOptions) -> int:
-    page = await shell.client.keys()
+    page = await shell.client.keys(**ALL)
     shell.screen.document(page)
     shell.screen.table(rows.key_table(page))
+    _rest(shell, len(page.api_keys), page.total)
     return ExitCode.DONE
 
 
@@ -89,9 +99,10 @@ async def create_tenant(shell: Shell, options: o.TenantCreateOptions) -> int:
 
 
 async def tenants(shell: Shell, options: o.TenantListOptions) -> int:
-    page = await shell.client.tenants()
+    page = await shell.client.tenants(**ALL)
     shell.screen.document(page)
     shell.screen.table(rows.tenant_table(page))
+    _rest(shell, len(page.tenants), page.total)
     return ExitCode.DONE
 
 

@@ -12,6 +12,7 @@ from client.commands.jobs import exit_for, fetch_outputs, follow
 from client.errors import ClientCode, ClientError, ExitCode, exit_code, one_line
 from client.options import SubmitOptions
 from client.progress import Display, display, ending
+from client.screen import program
 from client.shell import Shell
 from client.sources import LocalFile, Source, key_for, read_source, read_submission
 from protocol.errors import ErrorCode, ReelyardError
@@ -139,7 +140,7 @@ async def stay(shell: Shell, sent: Sequence[Sent], view: Display) -> list[Sent]:
     except asyncio.CancelledError:
         for one in sent:
             if one.job_id is not None:
-                shell.screen.note(f"{one.job_id} goes on without you; look at it with: reelyard job {one.job_id} --watch")
+                shell.screen.note(f"{one.job_id} goes on without you; look at it with: {program()} job {one.job_id} --watch")
         raise
     return [task.result() for task in tasks]
 
@@ -166,7 +167,7 @@ def report(shell: Shell, sent: Sequence[Sent], *, is_waiting: bool) -> int:
         elif not is_waiting:
             shell.screen.line(f"{one.job_id} submitted: {one_line(one.text)}")
     if not is_waiting and len(sent) == 1:
-        shell.screen.line(f"look at it with: reelyard job {sent[0].job_id} --watch")
+        shell.screen.line(f"look at it with: {program()} job {sent[0].job_id} --watch")
     failed = [exit_code(one.error) for one in sent if one.error is not None]
     return max([exit_for([one.job for one in sent if one.job is not None]), *failed])
 

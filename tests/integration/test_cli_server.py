@@ -224,6 +224,19 @@ async def test_a_broken_stream_goes_on_after_the_last_event_seen(farm: Farm) -> 
     assert [headers.get("Last-Event-ID") for route, headers, _ in farm.asked if route.endswith("/events")] == [None, "4", "4"]
 
 
+async def test_a_stream_that_has_told_everything_ends(farm: Farm) -> None:
+    farm.on(
+        f"GET /api/v1/jobs/{JOB_ID}/events",
+        streams(b"retry: 1\n", stored(4, EventType.JOB_FINISHED)),
+        web.Response(status=204),
+    )
+
+    async with client_of(farm) as client:
+        events = [event async for event in client.events(JOB_ID)]
+
+    assert [event.seq for event in events if isinstance(event, EventView)] == [4]
+
+
 async def test_a_job_that_has_ended_is_not_followed(farm: Farm) -> None:
     farm.on(f"GET /api/v1/jobs/{JOB_ID}", job(JobState.CANCELLED))
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from client.progress import Lines, bar_percent, changes, step_note
+from client.progress import Bars, Lines, bar_percent, changes, step_note
 from client.stream import LiveProgress, with_progress
 from protocol.errors import ErrorCode, FailureClass
 from protocol.jobs import JobErrorView, JobView
@@ -109,3 +112,31 @@ def test_what_stands_behind_a_bar() -> None:
         step_note(step("a", S.FAILED, 20, error="no space")),
         step_note(step("a")),
     ] == ["1 min 01 s left", "2.0 s", "failed: no space", ""]
+
+
+def shown_by_bars(jobs: int, *views: JobView, upload: tuple[str, int, int] | None = None) -> list[list[str]]:
+    """The words of each line as they stand at the end; a bar is 30 wide, and without colors only its done part is drawn."""
+    out = io.StringIO()
+    with Bars(Console(file=out, width=120, color_system=None), jobs=jobs) as bars:
+        if upload is not None:
+            bars.sent(*upload)
+        for view in views:
+            bars.show(view)
+    return [line.split() for line in out.getvalue().splitlines() if line]
+
+
+def test_bars_show_every_step_with_its_note() -> None:
+    running = step("a", S.RUNNING, 40, eta_seconds=5.0)
+    view = job(JobState.TRANSCODING, running, step("b", S.SKIPPED, error="too small"))
+
+    assert shown_by_bars(1, view, upload=("my.mp4", 500, 1000)) == [
+        ["upload", "my.mp4", "━" * 15, "50%", "500", "B", "of", "1.0", "kB"],
+        ["a", "━" * 12, "40%", "5.0", "s", "left"],
+        ["b", "━" * 30, "100%", "skipped:", "too", "small"],
+    ]
+
+
+def test_several_jobs_have_a_bar_each() -> None:
+    view = job(JobState.TRANSCODING, step("a", S.RUNNING, 40), progress_percent=20.0)
+
+    assert shown_by_bars(2, view) == [["job_01", "/media/sintel.mkv", "━" * 6, "20%", "processing"]]
