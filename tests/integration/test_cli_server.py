@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -304,12 +305,16 @@ class Ran:
     err: str
 
 
-async def cli(*words: str, server: str) -> Ran:
+async def start_cli(*words: str, server: str) -> asyncio.subprocess.Process:
     """`reelyard` as a process of its own."""
-    child = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "client", *words, "--server", server, "--key", "rk_test",
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
+
+
+async def cli(*words: str, server: str) -> Ran:
+    child = await start_cli(*words, server=server)
     out, err = await child.communicate()
     return Ran(await child.wait(), out.decode(), err.decode())
 
@@ -328,6 +333,33 @@ async def test_submit_and_wait_tells_the_path_of_the_job_in_plain_lines(farm: Fa
         f"upload my.mp4 100 % of 1.0 kB\n{JOB_ID} pending\n{JOB_ID} noop completed\n{JOB_ID} completed in -\n",
         "",
     )
+
+
+async def test_ctrl_c_leaves_the_job_running_and_says_how_to_look_at_it(farm: Farm) -> None:
+    is_following = asyncio.Event()
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        is_following.set()
+        await asyncio.Event().wait()
+        return response
+
+    farm.on("POST /api/v1/jobs", told(job(), 202))
+    farm.on(f"GET /api/v1/jobs/{JOB_ID}", job())
+    farm.on(f"GET /api/v1/jobs/{JOB_ID}/events", silent)
+    child = await start_cli("submit", "server:/media/x.mkv", "--wait", server=farm.url)
+    await is_following.wait()
+
+    child.send_signal(signal.SIGINT)
+    out, err = await child.communicate()
+
+    assert (child.returncode, out.decode(), err.decode()) == (
+        130,
+        f"{JOB_ID} pending\n",
+        f"{JOB_ID} goes on without you; look at it with: reelyard job {JOB_ID} --watch\n",
+    )
+    assert not [route for route, *_ in farm.asked if "cancel" in route]
 
 
 async def test_a_failed_job_exits_with_1_and_is_one_document(farm: Farm) -> None:
