@@ -10,6 +10,7 @@ from client.errors import one_line
 from client.rows import NONE, Table, size
 
 HEADERS = ("NAME", "RESOLUTION", "CODEC", "BITRATE", "SIZE", "PATH")
+PLAIN_PARTS = frozenset({"video", "auto_generated"})  # what one expects under the name of the whole
 Object = Mapping[str, JsonValue]
 
 
@@ -20,18 +21,28 @@ def made_table(outputs: Object) -> Table:
 
 
 def _rows(name: str, entry: Object) -> Iterator[tuple[str, ...]]:
-    """An entry is a file itself, or holds files and lists of files under names of their own."""
+    """An entry is a file itself, a stream of many, or holds such entries under names of their own."""
     if isinstance(entry.get("path"), str):
         yield _row(name, entry)
         return
+    if isinstance(url := entry.get("hls_url"), str):
+        yield _stream(name, url, entry)
+        return
     for part, inner in entry.items():
-        label = name if part == "video" else f"{name} {part}"
+        label = name if part in PLAIN_PARTS else f"{name} {part}"
         if isinstance(inner, dict):
             yield from _rows(label, inner)
         elif isinstance(inner, list):
             for item in inner:
                 if isinstance(item, dict):
                     yield from _rows(_label(label, item), item)
+
+
+def _stream(name: str, url: str, entry: Object) -> tuple[str, ...]:
+    """Segments count as one thing; the path is that of their playlist, as the stable URL ends."""
+    total = entry.get("total_segments_size_bytes")
+    _, _, path = url.partition("/files/")
+    return (name, NONE, NONE, NONE, size(total if isinstance(total, int) else None), path or url)
 
 
 def _label(label: str, item: Object) -> str:

@@ -64,9 +64,14 @@ def test_what_a_job_made_is_found_wherever_it_stands() -> None:
         "bitrate": 600_400,
     }
 
+    stream: dict[str, JsonValue] = {
+        "hls_url": "/api/v1/jobs/job_1/files/360p/segments/playlist.m3u8",
+        "total_segments_size_bytes": 7,
+    }
+
     assert made_table(
         {
-            "360p": {"video": video, "streaming": {"hls_url": "/x", "segment_count": 2}},
+            "360p": {"video": video, "streaming": stream},
             "audio": {"path": "audio/audio.mp3", "size_bytes": 10, "bitrate": 192_000},
             "thumbnails": {
                 "custom": None,
@@ -76,6 +81,7 @@ def test_what_a_job_made_is_found_wherever_it_stands() -> None:
         }
     ).rows == (
         ("360p", "640x360", "h264", "600 kb/s", "1.5 kB", "360p/video_360p.mp4"),
+        ("360p streaming", "-", "-", "-", "7 B", "360p/segments/playlist.m3u8"),
         ("audio", "-", "-", "192 kb/s", "10 B", "audio/audio.mp3"),
-        ("thumbnails auto_generated 0 %", "-", "-", "-", "9 B", "thumbnails/thumb_00.jpg"),
+        ("thumbnails 0 %", "-", "-", "-", "9 B", "thumbnails/thumb_00.jpg"),
     )
