@@ -104,7 +104,23 @@ def _outputs(recipe: TranscodeRecipe, graph: Graph, threads: int) -> list[tuple[
         arguments = audio_file_arguments(recipe.audio.audio, recipe.source.audio[0].channels)
         made.append(("-map", f"[{audio}]", *arguments, "-f", "mp3", f"file:{recipe.audio.path}"))
     made.extend(
-        ("-map", f"[{label}]", "-c:v", "mjpeg", "-q:v", "3", "-fps_mode", "passthrough", "-f", "image2", "-update", "1", target)
+        (
+            "-map",
+            f"[{label}]",
+            "-c:v",
+            "mjpeg",
+            "-threads:v",
+            "1",
+            "-q:v",
+            "3",
+            "-fps_mode",
+            "passthrough",
+            "-f",
+            "image2",
+            "-update",
+            "1",
+            target,
+        )
         for label, target in zip(graph.shots, (f"file:{shot.path}" for shot in recipe.thumbnails), strict=False)
     )
     return made

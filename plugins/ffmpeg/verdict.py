@@ -32,10 +32,19 @@ class Row:
 
 _I, _E, _F = FailureClass.INPUT, FailureClass.ENGINE, FailureClass.INFRA
 _NOT_MEDIA = "The file is not a media file of a format this server reads."
+LIMIT_ROWS: tuple[Row, ...] = (  # before the others: FFmpeg reports its own caps as a lack of memory
+    Row("max_streams parameter", _I, ErrorCode.INPUT_LIMITS, "The file has more streams than are taken."),
+    Row("exceeds specified max pixel count", _I, ErrorCode.INPUT_LIMITS, "The picture is larger than is taken."),
+)
 MACHINE_ROWS: tuple[Row, ...] = (
     Row("No space left on device|Disk quota exceeded", _F, ErrorCode.TASK_DISK, "The engine's disk is full."),
     Row("File too large", _E, ErrorCode.TASK_DISK, "An output grew over the limit on its size."),
-    Row("Cannot allocate memory|Out of memory", _E, ErrorCode.TASK_MEMORY, "The tool asked for more memory than it may use."),
+    Row(
+        "Cannot allocate memory|Out of memory|malloc of size",
+        _E,
+        ErrorCode.TASK_MEMORY,
+        "The tool asked for more memory than it may use.",
+    ),
     Row("Input/output error|Read-only file system", _F, ErrorCode.TASK_DISK, "The engine's disk cannot be read or written."),
     Row("Resource temporarily unavailable|Too many open files", _F, ErrorCode.TOOL_FAILED, "The engine ran short of resources."),
     Row(
@@ -44,8 +53,6 @@ MACHINE_ROWS: tuple[Row, ...] = (
     ),
 )
 INPUT_ROWS: tuple[Row, ...] = (
-    Row("max_streams parameter", _I, ErrorCode.INPUT_LIMITS, "The file has more streams than are taken."),
-    Row("Picture size .* is invalid|exceeds max_pixels", _I, ErrorCode.INPUT_LIMITS, "The picture is larger than is taken."),
     Row("moov atom not found", _I, ErrorCode.INPUT_CORRUPT, "The file is incomplete: its index is missing. Send it again."),
     Row("Format not on whitelist", _I, ErrorCode.INPUT_FORMAT, _NOT_MEDIA),
     Row(
@@ -75,7 +82,7 @@ def judge(outcome: Outcome, *, reads_input: bool, step: str | None = None) -> Fa
         return None
     if outcome.exit_code < 0 or outcome.exit_code == STOPPED_BY_SIGNAL:
         return _killed(outcome, step)
-    for row in (*MACHINE_ROWS, *(INPUT_ROWS if reads_input else ())):
+    for row in (*(LIMIT_ROWS if reads_input else ()), *MACHINE_ROWS, *(INPUT_ROWS if reads_input else ())):
         if re.search(row.pattern, outcome.stderr_tail, re.MULTILINE):
             return failure(row.failure_class, row.code, row.message, outcome, step)
     if not reads_input:

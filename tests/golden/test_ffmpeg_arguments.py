@@ -1,0 +1,82 @@
+"""The argument lists for typical recipes, compared as lists with recorded ones that were read and run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from plugins.ffmpeg import checks, command
+from protocol.media import AudioStream, MediaFacts, VideoStream
+from protocol.profiles import HlsPackaging, SegmentFormat
+from protocol.recipes import AnalyzeRecipe, InputLimits, TranscodeRecipe
+from tests.ffmpeg_recipes import web
+
+GOLDEN = Path(__file__).parent / "ffmpeg_argv"
+
+
+def source(*, width: int = 1920, height: int = 1080, has_sound: bool = True, is_interlaced: bool = False) -> MediaFacts:
+    video = VideoStream(
+        index=0,
+        codec="h264",
+        width=width,
+        height=height,
+        coded_width=width,
+        coded_height=height,
+        frame_rate="30000/1001",
+        is_interlaced=is_interlaced,
+        duration="20",
+    )
+    sound = AudioStream(index=1, codec="aac", channels=6, sample_rate=48_000, duration="20")
+    audio = (sound,) if has_sound else ()
+    return MediaFacts(
+        container="mp4", duration="20", size_bytes=1000, bitrate=400, video=video, audio=audio, streams=1 + len(audio)
+    )
+
+
+RECIPES: dict[str, TranscodeRecipe] = {
+    "full_hd": web(source()),
+    "no_sound": web(source(has_sound=False)),
+    "only_360p": web(source(width=640, height=360), heights=(360,)),
+    "fragmented": web(source(), hls=HlsPackaging(segment_seconds=6, format=SegmentFormat.FMP4)),
+    "portrait": web(source(width=1080, height=1920)),
+    "interlaced": web(source(is_interlaced=True)),
+    "no_streaming": web(source(), hls=None),
+    "only_sound": web(source(), heights=()).model_copy(update={"thumbnails": (), "master_playlist": None, "hls": None}),
+}
+
+
+def recorded(name: str) -> list[str]:
+    lines = (GOLDEN / f"{name}.json").read_text(encoding="utf-8")
+    return [str(argument) for argument in json.loads(lines)]
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_transcode_arguments_are_those_recorded(name: str) -> None:
+    assert list(command.transcode("ffmpeg", RECIPES[name], 2)) == recorded(f"transcode_{name}")
+
+
+def test_analysis_arguments_are_those_recorded() -> None:
+    recipe = AnalyzeRecipe(limits=InputLimits())
+
+    assert list(command.probe("ffprobe", recipe)) == recorded("probe")
+    assert list(command.first_frames("ffmpeg", recipe, 2)) == recorded("first_frames")
+
+
+@pytest.mark.parametrize("name", ["full_hd", "no_sound", "only_sound"])
+def test_check_arguments_are_those_recorded(name: str) -> None:
+    built = checks.build("ffmpeg", "ffprobe", RECIPES[name], 2)
+
+    assert {check.name: list(check.argv) for check in built} == json.loads((GOLDEN / f"checks_{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_input_is_read_by_descriptor_and_every_output_is_a_file_below(name: str) -> None:
+    argv = command.transcode("ffmpeg", RECIPES[name], 2)
+    inputs = [argv[n + 1] for n, argument in enumerate(argv) if argument == "-i"]
+    targets = [argument for argument in argv if "file:" in argument]
+
+    assert inputs == ["fd:"]
+    assert argv[argv.index("-protocol_whitelist") + 1] == "fd"
+    assert not [target for target in targets if "file:/" in target or ".." in target]
