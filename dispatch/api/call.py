@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from dispatch.api import problems
 from dispatch.api.wiring import LIMITS, Services
 from dispatch.core.callers import Caller, IdempotencyKey
+from dispatch.core.paging import refuse
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.operations import Form, Operation
 
@@ -75,9 +76,9 @@ class Call:
         query = self.request.query
         for name in query:
             if name not in self.operation.query:
-                raise problems.of_field(name, "is no query parameter of this call")
+                raise refuse(name[:100], "is no query parameter of this call")
             if len(query.getall(name)) > 1:
-                raise problems.of_field(name, "is given more than once")
+                raise refuse(name[:100], "is given more than once")
         return query
 
 

@@ -11,6 +11,7 @@ import orjson
 from pydantic import ValidationError
 
 from dispatch.api import problems
+from dispatch.core.paging import refuse
 from protocol.jobs import JobSubmission
 
 LONGEST_FIELD = 1 << 18
@@ -59,12 +60,14 @@ def _value(name: str, text: str) -> object:
         case Kind.JSON:
             return _json(name, text)
         case Kind.WORDS:
-            return _json(name, text) if text.lstrip().startswith("[") else [word.strip() for word in text.split(",") if word.strip()]
+            return (
+                _json(name, text) if text.lstrip().startswith("[") else [word.strip() for word in text.split(",") if word.strip()]
+            )
 
 
 def _json(name: str, text: str) -> object:
     try:
         value: object = orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise problems.of_field(name, "is not JSON") from None
+        raise refuse(name, "is not JSON") from None
     return value

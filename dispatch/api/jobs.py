@@ -7,8 +7,8 @@ from aiohttp import web
 from dispatch.api import answers
 from dispatch.api.call import Call, Handler
 from dispatch.api.files import send
-from dispatch.core.paging import parse_query
-from dispatch.services.jobs import Answered
+from dispatch.core import paging
+from dispatch.services.submissions import Answered
 from protocol.jobs import BatchSubmission, FilesystemSubmission, JobInput, JobSubmission, RetryRequest
 
 
@@ -26,12 +26,12 @@ def answered(answer: Answered) -> web.Response:
 
 async def submit_job(call: Call) -> web.StreamResponse:
     submission, key = await call.keyed_message(JobSubmission)
-    return answered(await call.services.jobs.submit(call.who, submission, key))
+    return answered(await call.services.submissions.submit(call.who, submission, key))
 
 
 async def submit_batch(call: Call) -> web.StreamResponse:
     batch, key = await call.keyed_message(BatchSubmission)
-    return answered(await call.services.jobs.submit_batch(call.who, batch, key))
+    return answered(await call.services.submissions.submit_batch(call.who, batch, key))
 
 
 async def submit_filesystem(call: Call) -> web.StreamResponse:
@@ -39,11 +39,11 @@ async def submit_filesystem(call: Call) -> web.StreamResponse:
     submission = JobSubmission(
         input=JobInput(path=told.file_path), profile=told.profile, priority=told.priority, metadata=told.metadata
     )
-    return answered(await call.services.jobs.submit(call.who, submission, key))
+    return answered(await call.services.submissions.submit(call.who, submission, key))
 
 
 async def list_jobs(call: Call) -> web.StreamResponse:
-    return answers.message(await call.services.jobs.list(call.who, parse_query(call.query())))
+    return answers.message(await call.services.jobs.list(call.who, paging.parse(call.query(), call.who)))
 
 
 async def get_job(call: Call) -> web.StreamResponse:

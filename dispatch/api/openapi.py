@@ -89,7 +89,9 @@ def _schemas() -> tuple[Json, Names]:
         wanted += [(operation.request, "validation")] if operation.request else []
         wanted += [(operation.reply, "serialization")] if operation.reply else []
     names, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=_REFERENCE)
-    return definitions["$defs"], dict(names.items())
+    return definitions["$defs"], {
+        (model, mode): schema for (model, mode), schema in names.items() if issubclass(model, BaseModel)
+    }
 
 
 def _operation(operation: Operation, names: Names) -> Json:
@@ -110,7 +112,9 @@ def _operation(operation: Operation, names: Names) -> Json:
 def _head(operation: Operation, names: Names) -> Json:
     """As GET, without the body."""
     described = _operation(operation, names)
-    bare = {status: {"description": answer.get("description", "As for GET.")} for status, answer in described["responses"].items()}
+    bare = {
+        status: {"description": answer.get("description", "As for GET.")} for status, answer in described["responses"].items()
+    }
     return {**described, "operationId": f"head_{operation.name}", "responses": bare}
 
 

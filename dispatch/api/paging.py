@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dispatch.api import problems
+from dispatch.core.paging import DEFAULT_LIMIT, MOST, number
 
 T = TypeVar("T")
-DEFAULT_LIMIT, MOST = 50, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +22,5 @@ class Page:
 
 def page_of(query: Mapping[str, str]) -> Page:
     """Raises VALIDATION_FAILED when a number is none, or out of range."""
-    limit = _number(query, "limit", default=DEFAULT_LIMIT, least=1, most=MOST)
-    return Page(limit, _number(query, "offset", default=0, least=0, most=1_000_000_000))
-
-
-def _number(query: Mapping[str, str], name: str, *, default: int, least: int, most: int) -> int:
-    text = query.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and least <= int(text) <= most):
-        raise problems.of_field(name, f"is not a whole number from {least} to {most}")
-    return int(text)
+    limit = number(query, "limit", DEFAULT_LIMIT, least=1, most=MOST)
+    return Page(limit, number(query, "offset", 0, least=0, most=1_000_000_000))

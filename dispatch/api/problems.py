@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import ErrorBody, ErrorEnvelope
-from protocol.storage import AlreadyExists, InvalidPath, NotFound, StorageError, StorageFull
 
 MOST_PROBLEMS = 50
 LONGEST_FIELD = 120
@@ -20,17 +19,9 @@ _OWN_WORDS: dict[str, str] = {
     "json_type": "is not JSON",
 }
 
-_STORAGE_CODES: dict[type[StorageError], ErrorCode] = {
-    NotFound: ErrorCode.FILE_NOT_FOUND,
-    AlreadyExists: ErrorCode.FILE_EXISTS,
-    InvalidPath: ErrorCode.FILE_NOT_FOUND,
-    StorageFull: ErrorCode.STORAGE_FULL,
-}
-STORAGE_RETRY_S = 10.0
-
 
 def _field(location: Sequence[str | int]) -> str:
-    return ".".join(str(part) for part in location)[:LONGEST_FIELD]
+    return ".".join(str(part) for part in location)[:LONGEST_FIELD] or "body"
 
 
 def _sentence(kind: str, message: str, context: dict[str, Any]) -> str:  # Any: pydantic's own type of a context
@@ -53,21 +44,10 @@ def of_validation(error: ValidationError) -> ReelyardError:
 
 def of_problems(problems: list[dict[str, str]], *, total: int | None = None) -> ReelyardError:
     first = problems[0]
-    head = f"{first['field'] or 'the body'}: {first['problem']}"
+    head = f"{first['field']}: {first['problem']}"
     more = (total or len(problems)) - 1
     message = head + (f" (and {more} more, see details.problems)" if more else "")
     return ReelyardError(ErrorCode.VALIDATION_FAILED, message, details={"problems": problems})
-
-
-def of_field(field: str, problem: str) -> ReelyardError:
-    return of_problems([{"field": field[:LONGEST_FIELD], "problem": problem}])
-
-
-def of_storage(error: StorageError) -> ReelyardError:
-    """Paths of the storage stay inside: a client learns only what it can do."""
-    code = _STORAGE_CODES.get(type(error), ErrorCode.STORAGE_UNAVAILABLE)
-    is_passing = code in (ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL)
-    return ReelyardError(code, retry_after=STORAGE_RETRY_S if is_passing else None)
 
 
 def envelope(error: ReelyardError, request_id: str) -> bytes:

@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 import structlog
 from aiohttp import web
 
-from dispatch.api import answers, engines, files, jobs, operators, problems, streams, uploads
+from dispatch.api import answers, engines, files, jobs, operators, streams, uploads
 from dispatch.api.authentication import admit
 from dispatch.api.call import Call, Handler
 from dispatch.api.redaction import redacted
 from dispatch.api.wiring import LIMITS, SERVICES, Limits, Services
+from dispatch.services.files import as_client_error
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.operations import BY_NAME, Form, Operation
 from protocol.storage import StorageError
@@ -88,12 +89,12 @@ async def _guard(request: web.Request, handler: Next) -> web.StreamResponse:
         return _refusal(request, fault)
     except StorageError as fault:
         log.warning("storage_failed", path=redacted(request.path), request_id=request[REQUEST_ID], reason=str(fault))
-        return _refusal(request, problems.of_storage(fault))
+        return _refusal(request, as_client_error(fault))
     except web.HTTPException as fault:
         return _refusal(request, _of_routing(fault), _allowed(fault))
     except ConnectionError:
         raise  # nobody is there to be answered
-    except Exception:  # noqa: BLE001  # this loop owns the request: whatever broke, the client gets an envelope
+    except Exception:  # this loop owns the request: whatever broke, the client gets an envelope
         log.exception("call_crashed", method=request.method, path=redacted(request.path), request_id=request[REQUEST_ID])
         return _refusal(request, ReelyardError(ErrorCode.INTERNAL_ERROR))
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from dispatch.api import problems
 from dispatch.api.call import Call, Handler
 from dispatch.api.wiring import LIMITS, Limits
+from dispatch.core.paging import refuse
 from dispatch.core.records import Event
 from dispatch.events import sse
 from dispatch.events.hub import Audience, Progress, Subscription
-from protocol.states import TERMINAL_JOB_STATES
 from protocol.operations import Form
+from protocol.states import TERMINAL_JOB_STATES
 
 PAGE = 500
 HEADERS = {"Content-Type": Form.SSE.value, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -26,7 +26,7 @@ def last_event_id(header: str | None) -> int | None:
     if not header:
         return None
     if not (header.isascii() and header.isdigit() and len(header) <= 18):
-        raise problems.of_field("Last-Event-ID", "is not the id of an event: a whole number")
+        raise refuse("Last-Event-ID", "is not the id of an event: a whole number")
     return int(header)
 
 

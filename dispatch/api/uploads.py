@@ -6,17 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import structlog
 from aiohttp import BodyPartReader, MultipartReader, web
 
-from dispatch.api import form, problems
+from dispatch.api import form
 from dispatch.api.call import BLOCK, BROKEN_OFF, Call, Handler, check_type, gathered, idempotency_key, received_blocks
 from dispatch.api.jobs import answered
 from dispatch.api.wiring import LIMITS
-from dispatch.services.jobs import UploadPlace
+from dispatch.core.paging import refuse
+from dispatch.services.submissions import UploadPlace
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.operations import Form
-from protocol.storage import Written
+from protocol.storage import StorageError, Written
 
+log = structlog.get_logger()
 PLAIN = frozenset({"", "binary", "8bit", "7bit"})
 MOST_PARTS = 32
 ROOM_FOR_FIELDS = 1 << 21
@@ -41,16 +44,23 @@ async def upload_job(call: Call) -> web.StreamResponse:
     try:
         await _receive(call, received)
         if received.place is None or received.written is None:
-            raise problems.of_field(form.FILE, "is missing: send the media as one part of this name")
+            raise refuse(form.FILE, "is missing: send the media as one part of this name")
         submission = form.submission_of(received.fields)
     except BaseException:
         if received.place is not None:
-            await call.services.jobs.abandon_upload(received.place)
+            await _abandon(call, received.place)
         raise
     place, written = received.place, received.written
     content = form.canonical(received.fields, filename=place.filename, sha256=written.sha256)
     under = call.under(key, content) if key else None
-    return answered(await call.services.jobs.submit_upload(call.who, place, written, submission, under))
+    return answered(await call.services.submissions.submit_upload(call.who, place, written, submission, under))
+
+
+async def _abandon(call: Call, place: UploadPlace) -> None:
+    try:
+        await call.services.submissions.abandon_upload(place)
+    except StorageError as error:  # what is wrong with the upload itself is what the client is told
+        log.warning("upload_left_behind", job=place.job_id, reason=error.reason)
 
 
 async def _receive(call: Call, received: Received) -> None:
@@ -60,20 +70,20 @@ async def _receive(call: Call, received: Received) -> None:
         if part is None:
             return
         if not isinstance(part, BodyPartReader) or not part.name:
-            raise problems.of_field("", "every part of the form needs a name, and none may hold parts of its own")
+            raise refuse("body", "every part of the form needs a name, and none may hold parts of its own")
         _refuse_encoded(part)
         if part.name == form.FILE:
             await _take_file(call, part, received)
         else:
             await _take_field(call, part, part.name, received)
-    raise problems.of_field("", f"the form has more than {MOST_PARTS} parts")
+    raise refuse("body", f"the form has more than {MOST_PARTS} parts")
 
 
 async def _reader(call: Call) -> MultipartReader:
     try:
         return await call.request.multipart()
     except ValueError:
-        raise problems.of_field("", "the multipart boundary is missing or malformed") from None
+        raise refuse("body", "the multipart boundary is missing or malformed") from None
 
 
 async def _next_part(call: Call, reader: MultipartReader) -> MultipartReader | BodyPartReader | None:
@@ -94,25 +104,25 @@ def _refuse_encoded(part: BodyPartReader) -> None:
 
 async def _take_field(call: Call, part: BodyPartReader, name: str, received: Received) -> None:
     if name not in form.FIELDS:
-        raise problems.of_field(name, "is no field of this form; it takes file, " + ", ".join(form.FIELDS))
+        raise refuse(name[:100], "is no field of this form; it takes file, " + ", ".join(form.FIELDS))
     if name in received.fields:
-        raise problems.of_field(name, "is given more than once")
+        raise refuse(name[:100], "is given more than once")
     text = bytearray()
     async for block in _blocks(call, part):
         text += block
         if len(text) > form.LONGEST_FIELD:
-            raise problems.of_field(name, f"is longer than {form.LONGEST_FIELD} bytes")
+            raise refuse(name, f"is longer than {form.LONGEST_FIELD} bytes")
     try:
         received.fields[name] = text.decode()
     except UnicodeDecodeError:
-        raise problems.of_field(name, "is not UTF-8") from None
+        raise refuse(name, "is not UTF-8") from None
 
 
 async def _take_file(call: Call, part: BodyPartReader, received: Received) -> None:
     if received.place is not None:
-        raise problems.of_field(form.FILE, "is given more than once; one job takes one file")
+        raise refuse(form.FILE, "is given more than once; one job takes one file")
     form.submission_of(received.fields)  # what is wrong by now is told before the bytes come
-    received.place = call.services.jobs.begin_upload(call.who, part.filename or "upload")
+    received.place = call.services.submissions.begin_upload(call.who, part.filename or "upload")
     blocks = gathered(_limited(call, _blocks(call, part)))
     received.written = await call.services.storage.write(received.place.path, blocks)
 

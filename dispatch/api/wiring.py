@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from dispatch.events.hub import EventHub
 from dispatch.ports import Clock, Ids, Store
-from protocol.admin import ProfilePage
+from dispatch.services.engine_calls import EngineCalls
+from dispatch.services.engines import EngineService
+from dispatch.services.files import FileService
+from dispatch.services.health import HealthService
+from dispatch.services.jobs import JobService
+from dispatch.services.keys import KeyService
+from dispatch.services.profiles import ProfileBook
+from dispatch.services.submissions import SubmissionService
 from protocol.storage import StorageProvider
-
-if TYPE_CHECKING:
-    from dispatch.services.engines import EngineService
-    from dispatch.services.files import FileService
-    from dispatch.services.health import HealthService
-    from dispatch.services.jobs import JobService
-    from dispatch.services.keys import KeyService
-    from dispatch.services.leases import LeaseService
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     keys: KeyService
+    submissions: SubmissionService
     jobs: JobService
     engines: EngineService
-    leases: LeaseService
+    leases: EngineCalls
     files: FileService
     health: HealthService
     store: Store
     storage: StorageProvider
     hub: EventHub
-    profiles: Callable[[], ProfilePage]
+    profiles: ProfileBook
     clock: Clock
     ids: Ids
     version: str
