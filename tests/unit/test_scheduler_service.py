@@ -1,0 +1,549 @@
+"""The scheduler on virtual time: long polls, wake-ups, put-backs, backoffs, orders, holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from dispatch.core.records import Tenant
+from dispatch.services.polls import LeaseAnswer, LeaseAsk
+from dispatch.services.scheduler import GRANTS_A_ROUND, Scheduler
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.leases import Order
+from protocol.states import AttemptState, EngineState, JobState, TaskKind, TaskState
+from tests.unit.scheduler_world import NOW, Rows, make_ask, make_engine, make_job, make_task
+from tests.virtual_loop import Stuck, VirtualClock, run
+
+EMPTY = LeaseAnswer()
+CANCEL = Order(order="cancel", task_id="tsk_a", token=1)
+
+
+@dataclass
+class Farm:
+    """The scheduler over rows in memory; `asking` starts a long poll that goes on by itself."""
+
+    rows: Rows
+    scheduler: Scheduler
+    group: asyncio.TaskGroup
+    backed_off: list[str] = field(default_factory=list)
+
+    def asking(self, name: str, **changes: Any) -> asyncio.Task[LeaseAnswer]:  # fields of the ask
+        ask = make_ask(name, **{"arrived": asyncio.get_running_loop().time(), **changes})
+        return self.group.create_task(self.scheduler.ask(ask))
+
+
+def play(rows: Rows, story: Callable[[Farm], Coroutine[Any, Any, None]]) -> None:
+    """Load, run the scheduler on virtual time, play the story, stop."""
+
+    async def main() -> None:
+        async def on_backoff(job_ids: Sequence[str]) -> None:
+            farm.backed_off.extend(job_ids)
+
+        scheduler = Scheduler(rows, rows, VirtualClock(NOW), on_backoff)
+        rows.listeners.append(scheduler)
+        await scheduler.load()
+        async with asyncio.TaskGroup() as group:
+            farm = Farm(rows, scheduler, group)
+            loop = group.create_task(scheduler.run())
+            await settled()
+            await story(farm)
+            loop.cancel()
+
+    run(main())
+
+
+async def settled() -> None:
+    """Let everything happen that needs no time."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def given(answer: LeaseAnswer) -> list[str]:
+    return [grant.task_id.removeprefix("tsk_") for grant in answer.grants]
+
+
+async def elapsed(awaitable: Awaitable[LeaseAnswer]) -> tuple[list[str], float]:
+    begun = asyncio.get_running_loop().time()
+    answer = await awaitable
+    return given(answer), round(asyncio.get_running_loop().time() - begun, 3)
+
+
+def test_a_waiting_task_is_granted_at_once() -> None:
+    async def story(farm: Farm) -> None:
+        assert await elapsed(farm.asking("one")) == (["a"], 0.0)
+
+    play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
+
+
+def test_an_ask_without_work_is_answered_empty_after_its_time() -> None:
+    async def story(farm: Farm) -> None:
+        assert await elapsed(farm.asking("one", wait_s=25.0)) == ([], 25.0)
+        assert farm.rows.rounds == []
+
+    play(Rows(engines=[make_engine("one")]), story)
+
+
+def test_an_ask_that_does_not_wait_still_gets_what_is_there() -> None:
+    async def story(farm: Farm) -> None:
+        assert await elapsed(farm.asking("one", wait_s=0.0)) == (["a"], 0.0)
+        assert await elapsed(farm.asking("one", wait_s=0.0)) == ([], 0.0)
+
+    play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
+
+
+def test_a_new_task_wakes_a_waiting_engine() -> None:
+    async def story(farm: Farm) -> None:
+        asking = farm.asking("one")
+        await asyncio.sleep(3)
+        farm.rows.save(make_task("a"), jobs=[make_job("a")])
+
+        assert await elapsed(asking) == (["a"], 0.0)
+
+    play(Rows(engines=[make_engine("one")]), story)
+
+
+def test_never_more_grants_than_slots() -> None:
+    async def story(farm: Farm) -> None:
+        answer = await farm.asking("one", slots=2, light_slots=1)
+
+        assert sorted(given(answer)) == ["a", "b", "x"]
+
+    heavy = [make_task(name) for name in "abcd"]
+    light = [make_task(name, kind=TaskKind.ANALYZE) for name in "xy"]
+    play(Rows(tasks=[*heavy, *light], engines=[make_engine("one")]), story)
+
+
+def test_all_asks_of_a_moment_are_granted_in_one_transaction() -> None:
+    async def story(farm: Farm) -> None:
+        asks = [farm.asking(name) for name in ("one", "two", "three")]
+        assert [given(await ask) for ask in asks] == [["a"], ["b"], ["c"]]
+        assert [len(choices) for choices in farm.rows.rounds] == [3]
+
+    engines = [make_engine(name) for name in ("one", "two", "three")]
+    play(Rows(tasks=[make_task(name) for name in "abc"], engines=engines), story)
+
+
+def test_a_large_round_is_cut_and_goes_on_by_itself() -> None:
+    async def story(farm: Farm) -> None:
+        asks = [farm.asking(str(n), slots=1000) for n in range(4)]
+        assert [len((await ask).grants) for ask in asks] == [1000] * 4
+        assert [sum(len(c.task_ids) for c in choices) for choices in farm.rows.rounds] == [GRANTS_A_ROUND] * 2
+
+    play(Rows(tasks=[make_task(f"{n:04d}") for n in range(4000)], engines=[make_engine(str(n)) for n in range(4)]), story)
+
+
+def test_the_engine_that_worked_on_the_job_is_woken_first() -> None:
+    async def story(farm: Farm) -> None:
+        await farm.asking("two")
+        await settled()
+        one, two = farm.asking("one", slots=2), farm.asking("two")
+        await settled()
+        farm.rows.save(make_task("a2", job_id="job_a", ordinal=1), jobs=[make_job("a", JobState.ASSIGNED)])
+        await settled()
+
+        assert (given(two.result()), one.done()) == (["a2"], False)
+        assert await one == EMPTY
+
+    play(Rows(tasks=[make_task("a")], engines=[make_engine("one"), make_engine("two")]), story)
+
+
+def test_the_engine_with_most_free_slots_is_woken_first_then_the_longest_waiting() -> None:
+    async def story(farm: Farm) -> None:
+        asks = {"late": farm.asking("late"), "free": farm.asking("free", slots=2)}
+        await asyncio.sleep(1)
+        asks["early"] = farm.asking("early", arrived=-1.0)
+        await settled()
+        order = []
+        for n in range(3):
+            farm.rows.save(make_task(str(n)), jobs=[make_job(str(n))])
+            await settled()
+            (woken,) = (name for name, ask in asks.items() if ask.done())
+            order.append(woken)
+            del asks[woken]
+
+        assert order == ["free", "early", "late"]
+
+    play(Rows(engines=[make_engine(name) for name in ("late", "free", "early")]), story)
+
+
+def test_new_tasks_of_one_commit_are_spread_over_waiting_engines() -> None:
+    async def story(farm: Farm) -> None:
+        one, two = farm.asking("one", slots=2), farm.asking("two", slots=2)
+        await settled()
+        farm.rows.save(make_task("a"), make_task("b"))
+
+        assert (given(await one), given(await two)) == (["a"], ["b"])
+
+    play(Rows(engines=[make_engine("one"), make_engine("two")]), story)
+
+
+def test_an_engine_that_does_not_fit_is_not_woken() -> None:
+    async def story(farm: Farm) -> None:
+        small, large = farm.asking("small", slots=9), farm.asking("large")
+        await settled()
+        farm.rows.save(make_task("a", needs=("encoder:x",)))
+        await settled()
+
+        assert (small.done(), given(await large)) == (False, ["a"])
+        assert await small == EMPTY
+
+    play(Rows(engines=[make_engine("small"), make_engine("large", "encoder:x")]), story)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"state": EngineState.DRAINING}, {"wanted": "drain"}, {"wanted": "pause"}, {"boot_id": "another"}]
+)
+def test_an_engine_gets_no_work_until_it_takes_it(changes: dict[str, Any]) -> None:
+    async def story(farm: Farm) -> None:
+        asking = farm.asking("one")
+        await asyncio.sleep(2)
+        assert farm.rows.rounds == []
+        farm.rows.save(engines=[make_engine("one")])
+
+        assert await elapsed(asking) == (["a"], 0.0)
+
+    play(Rows(tasks=[make_task("a")], engines=[make_engine("one", **changes)]), story)
+
+
+def test_an_unknown_engine_gets_no_work() -> None:
+    async def story(farm: Farm) -> None:
+        assert await farm.asking("stranger") == EMPTY
+
+    play(Rows(tasks=[make_task("a")]), story)
+
+
+def test_the_failed_engine_tries_again_once_the_other_is_lost() -> None:
+    async def story(farm: Farm) -> None:
+        asking = farm.asking("one")
+        await asyncio.sleep(2)
+        assert not asking.done()
+        farm.rows.save(engines=[make_engine("two", state=EngineState.LOST)])
+
+        assert await elapsed(asking) == (["a"], 0.0)
+
+    play(Rows(tasks=[make_task("a", avoid=("eng_one",))], engines=[make_engine("one"), make_engine("two")]), story)
+
+
+def test_a_retry_wakes_the_other_engine() -> None:
+    async def story(farm: Farm) -> None:
+        one, two = farm.asking("one", slots=9), farm.asking("two")
+        await settled()
+        farm.rows.save(make_task("a", avoid=("eng_one",)))
+        await settled()
+
+        assert (one.done(), given(await two)) == (False, ["a"])
+        assert await one == EMPTY
+
+    play(Rows(engines=[make_engine("one"), make_engine("two")]), story)
+
+
+def test_a_newer_ask_answers_the_older_one_at_once() -> None:
+    async def story(farm: Farm) -> None:
+        older = farm.asking("one", request_id="r1")
+        await asyncio.sleep(5)
+        newer = farm.asking("one", request_id="r2")
+
+        assert await elapsed(older) == ([], 0.0)
+        farm.rows.save(make_task("a"))
+        assert await elapsed(newer) == (["a"], 0.0)
+
+    play(Rows(engines=[make_engine("one")]), story)
+
+
+def test_a_newer_ask_during_a_grant_does_not_double_the_slots() -> None:
+    async def story(farm: Farm) -> None:
+        farm.rows.gate = asyncio.Event()
+        older = farm.asking("one", request_id="r1")
+        await settled()
+        newer = farm.asking("one", request_id="r2")
+        await settled()
+        farm.rows.gate.set()
+
+        assert await elapsed(older) == (["a"], 0.0)
+        assert await elapsed(newer) == ([], 25.0)
+
+    play(Rows(tasks=[make_task("a"), make_task("b")], engines=[make_engine("one")]), story)
+
+
+def test_the_same_request_again_during_its_grant_gets_the_same_grants() -> None:
+    async def story(farm: Farm) -> None:
+        farm.rows.gate = asyncio.Event()
+        first = farm.asking("one", request_id="r")
+        await settled()
+        again = farm.asking("one", request_id="r")
+        await settled()
+        first.cancel()
+        await settled()
+        farm.rows.gate.set()
+
+        assert given(await again) == ["a"]
+        assert len(farm.rows.rounds) == 1
+
+    play(Rows(tasks=[make_task("a"), make_task("b")], engines=[make_engine("one")]), story)
+
+
+def test_an_ask_that_went_away_gets_nothing() -> None:
+    async def story(farm: Farm) -> None:
+        gone = farm.asking("one")
+        await settled()
+        gone.cancel()
+        await settled()
+        farm.rows.save(make_task("a"))
+        await settled()
+
+        assert farm.rows.rounds == []
+
+    play(Rows(engines=[make_engine("one")]), story)
+
+
+def test_an_ask_whose_time_ends_during_its_grant_still_gets_it() -> None:
+    async def story(farm: Farm) -> None:
+        farm.rows.gate = asyncio.Event()
+        asking = farm.asking("one", wait_s=1.0)
+        await asyncio.sleep(3)
+        assert not asking.done()
+        farm.rows.gate.set()
+
+        assert given(await asking) == ["a"]
+
+    play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
+
+
+def test_an_order_is_answered_at_once_on_the_open_poll() -> None:
+    async def story(farm: Farm) -> None:
+        asking = farm.asking("one", slots=0)
+        await asyncio.sleep(4)
+        farm.scheduler.order("eng_one", CANCEL)
+
+        assert await asking == LeaseAnswer(orders=(CANCEL,))
+        assert await farm.asking("one", slots=0) == EMPTY
+
+    play(Rows(engines=[make_engine("one")]), story)
+
+
+def test_an_order_is_kept_once_for_the_next_ask() -> None:
+    async def story(farm: Farm) -> None:
+        farm.scheduler.order("eng_one", CANCEL, Order(order="drain"))
+        farm.scheduler.order("eng_one", CANCEL, Order(order="undrain"))
+
+        assert await farm.asking("one") == LeaseAnswer(orders=(CANCEL, Order(order="undrain")))
+
+    play(Rows(engines=[make_engine("one")]), story)
+
+
+def test_an_order_during_a_grant_rides_along() -> None:
+    async def story(farm: Farm) -> None:
+        farm.rows.gate = asyncio.Event()
+        asking = farm.asking("one")
+        await settled()
+        farm.scheduler.order("eng_one", CANCEL)
+        farm.rows.gate.set()
+        answer = await asking
+
+        assert (given(answer), answer.orders) == (["a"], (CANCEL,))
+
+    play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
+
+
+def test_a_task_cancelled_while_it_is_granted_makes_room_for_the_next() -> None:
+    async def story(farm: Farm) -> None:
+        cancelled = make_task("a", priority=9, state=TaskState.CANCELLED)
+        farm.rows.during = lambda: farm.rows.save(cancelled, jobs=[make_job("a", JobState.CANCELLED)])
+
+        assert await elapsed(farm.asking("one")) == (["b"], 0.0)
+        assert farm.scheduler.index.snapshot() == frozenset()
+
+    play(Rows(tasks=[make_task("a", priority=9), make_task("b")], engines=[make_engine("one")]), story)
+
+
+def test_a_choice_the_guards_refuse_goes_to_another_engine_and_is_not_repeated() -> None:
+    async def story(farm: Farm) -> None:
+        del farm.rows.engine_rows["eng_one"]  # gone in the database, and the scheduler was not told
+        one = farm.asking("one", slots=1)
+        await settled()
+        assert farm.scheduler.index.snapshot() == {"tsk_a"}
+        assert await elapsed(farm.asking("two")) == (["a"], 0.0)
+        assert await one == EMPTY
+        assert [[choice.engine_id for choice in choices] for choices in farm.rows.rounds] == [["eng_one"], ["eng_two"]]
+
+    play(Rows(tasks=[make_task("a")], engines=[make_engine("one"), make_engine("two")]), story)
+
+
+def test_a_grant_that_fails_is_put_back_and_tried_again_after_a_pause() -> None:
+    async def story(farm: Farm) -> None:
+        farm.rows.trouble = ReelyardError(ErrorCode.DATABASE_UNAVAILABLE)
+        asking = farm.asking("one")
+        await asyncio.sleep(10)
+        assert farm.scheduler.index.snapshot() == {"tsk_a"}
+        assert 4 <= len(farm.rows.rounds) <= 8  # 0.25, 0.5, 1, 2, 4, 5 ... seconds apart
+        farm.rows.trouble = None
+
+        assert given(await asking) == ["a"]
+
+    play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
+
+
+def test_an_ask_is_answered_empty_in_time_while_the_database_is_away() -> None:
+    async def story(farm: Farm) -> None:
+        farm.rows.trouble = ReelyardError(ErrorCode.DATABASE_UNAVAILABLE)
+        assert await elapsed(farm.asking("one", wait_s=7.0)) == ([], 7.0)
+        assert await elapsed(farm.asking("one", wait_s=0.0)) == ([], 0.0)
+
+    play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
+
+
+def test_any_other_error_ends_the_loop() -> None:
+    async def story(farm: Farm) -> None:
+        farm.rows.trouble = ZeroDivisionError()
+        farm.asking("one")
+        await asyncio.sleep(100)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
+    assert caught.group_contains(ZeroDivisionError)
+
+
+def test_nothing_is_granted_while_held_and_orders_still_flow() -> None:
+    async def story(farm: Farm) -> None:
+        farm.scheduler.hold("the storage cannot be reached")
+        asking = farm.asking("one")
+        await asyncio.sleep(5)
+        assert farm.rows.rounds == []
+        farm.scheduler.order("eng_one", CANCEL)
+        assert await asking == LeaseAnswer(orders=(CANCEL,))
+        asking = farm.asking("one")
+        await asyncio.sleep(5)
+        farm.scheduler.resume()
+
+        assert await elapsed(asking) == (["a"], 0.0)
+
+    play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
+
+
+def test_a_task_is_granted_when_its_backoff_passes_and_its_job_is_derived_again() -> None:
+    async def story(farm: Farm) -> None:
+        asking = farm.asking("one")
+        await settled()
+        farm.rows.save(make_task("a", not_before=NOW + 5.0))
+
+        assert await elapsed(asking) == (["a"], 5.0)
+        assert farm.backed_off == ["job_a"]
+
+    play(Rows(engines=[make_engine("one")]), story)
+
+
+def test_a_backoff_that_passed_before_a_restart_is_noticed() -> None:
+    async def story(farm: Farm) -> None:
+        await settled()
+        assert farm.backed_off == ["job_a"]
+
+    play(Rows(tasks=[make_task("a", not_before=NOW - 100.0)]), story)
+
+
+def test_an_earlier_backoff_is_not_missed_behind_a_later_one() -> None:
+    async def story(farm: Farm) -> None:
+        farm.rows.save(make_task("late", not_before=NOW + 50.0))
+        await settled()
+        farm.rows.save(make_task("soon", not_before=NOW + 5.0))
+        assert await elapsed(farm.asking("one", slots=2)) == (["soon"], 5.0)
+
+    play(Rows(engines=[make_engine("one")]), story)
+
+
+def test_a_task_of_a_job_that_ended_is_dropped_and_comes_back_with_its_retry() -> None:
+    async def story(farm: Farm) -> None:
+        farm.rows.save(make_task("a"), jobs=[make_job("a", JobState.FAILED)])
+        assert farm.scheduler.index.snapshot() == frozenset()
+        farm.rows.save(make_task("a", not_before=NOW), jobs=[make_job("a", JobState.RETRYING)])
+
+        assert await elapsed(farm.asking("one")) == (["a"], 0.0)
+
+    play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
+
+
+def test_the_index_equals_the_rows_when_quiet() -> None:
+    async def story(farm: Farm) -> None:
+        await farm.asking("one", slots=3)
+        held = [task for task in farm.rows.tasks.values() if task.state is TaskState.ASSIGNED]
+        farm.rows.save(replace(held[0], state=TaskState.PENDING), replace(held[1], state=TaskState.DONE))
+        await settled()
+
+        assert farm.scheduler.index.snapshot() == {task.task_id for task in farm.rows.ready_tasks()}
+        assert len(farm.scheduler.index) == 8
+
+    play(Rows(tasks=[make_task(str(n)) for n in range(10)], engines=[make_engine("one")]), story)
+
+
+def test_a_removed_engine_ends_its_poll_and_its_orders() -> None:
+    async def story(farm: Farm) -> None:
+        asking = farm.asking("one")
+        await asyncio.sleep(1)
+        farm.rows.save(gone_engines=("eng_one",))
+        assert await elapsed(asking) == ([], 0.0)
+
+        farm.scheduler.order("eng_one", CANCEL)
+        farm.rows.save(gone_engines=("eng_one",))
+        assert await farm.asking("one") == EMPTY
+
+    play(Rows(engines=[make_engine("one")]), story)
+
+
+def test_tenant_weights_and_true_costs_come_with_the_commits() -> None:
+    async def story(farm: Farm) -> None:
+        got = [given(await farm.asking("one"))[0] for _ in range(8)]
+        assert sorted(name[0] for name in got) == ["a"] * 6 + ["b"] * 2
+
+    tasks = [make_task(f"{tenant}{n}", tenant=tenant) for tenant in "ab" for n in range(20)]
+    play(Rows(tasks=tasks, engines=[make_engine("one")], tenants=[Tenant("a", 3.0, NOW), Tenant("b", 1.0, NOW)]), story)
+
+
+def test_an_ended_attempt_corrects_the_charge() -> None:
+    async def story(farm: Farm) -> None:
+        got = []
+        for _ in range(12):
+            (grant,) = (await farm.asking("one")).grants
+            task = farm.rows.tasks[grant.task_id]
+            got.append(task.tenant)
+            attempt = replace(
+                farm.rows.attempts[grant.token],
+                state=AttemptState.DONE,
+                started_at=NOW,
+                ended_at=NOW + (3.0 if task.tenant == "a" else 1.0),
+            )
+            farm.rows.save(replace(task, state=TaskState.DONE), attempts=[attempt])
+        assert (got.count("a"), got.count("b")) == (4, 8)
+
+    tasks = [make_task(f"{tenant}{n:02d}", tenant=tenant) for tenant in "ab" for n in range(20)]
+    play(Rows(tasks=tasks, engines=[make_engine("one")]), story)
+
+
+def test_stopping_answers_every_poll() -> None:
+    async def story(farm: Farm) -> None:
+        farm.asking("one")
+        farm.asking("two")
+        await settled()
+
+    play(Rows(engines=[make_engine("one")]), story)  # the group would hang, and the loop say Stuck, otherwise
+
+
+def test_a_loop_with_nothing_to_wait_for_says_so() -> None:
+    async def main() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(Stuck):
+        run(main())
+
+
+def test_asks_take_no_longer_than_they_say() -> None:
+    async def story(farm: Farm) -> None:
+        asks: list[LeaseAsk] = [make_ask("one", wait_s=w, request_id=str(w)) for w in (0.0, 0.5, 60.0)]
+        for ask in asks:
+            assert await elapsed(farm.scheduler.ask(ask)) == ([], ask.wait_s)
+
+    play(Rows(engines=[make_engine("one")]), story)
