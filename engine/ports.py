@@ -7,8 +7,9 @@ from typing import Protocol
 
 from engine.core.attempts import Key
 from engine.core.messages import Changes, Identity, Saved
-from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest
+from protocol.capabilities import Capabilities, RegisterReply, RegisterRequest
 from protocol.leases import Complete, Fail, Grant, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
+from protocol.plugins import ResourceMonitor
 from protocol.results import StepReport
 
 
@@ -62,8 +63,7 @@ class AttemptRunner(Protocol):
         ...
 
 
-class LoadMonitor(Protocol):
-    def read(self) -> Load: ...
+LoadMonitor = ResourceMonitor
 
 
 class Survey(Protocol):

@@ -288,9 +288,9 @@ class Agent:
 
     def _read_load(self, load: Load) -> None:
         self._load = load
-        watermark = self._setup.policy.disk_watermark_percent
-        limit = watermark + WATERMARK_HYSTERESIS if self._is_disk_low else watermark
-        self._is_disk_low = load.disk_free_percent < limit
+        policy = self._setup.policy
+        limit = policy.disk_watermark_percent + (WATERMARK_HYSTERESIS if self._is_disk_low else 0.0)
+        self._is_disk_low = load.disk_free_percent < limit and load.disk_free_bytes < policy.disk_plenty_bytes
 
     # Leases and reports
 

@@ -28,7 +28,7 @@ class Timer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Seconds and percent. `linger_s` bounds how long a lease request waits for a disk write under way."""
+    """Seconds, bytes and percent. With `disk_plenty_bytes` free the disk is never low. `linger_s` bounds how long a lease request waits for a disk write under way."""
 
     drain_timeout_s: float = 600.0
     goodbye_s: float = 30.0
@@ -37,6 +37,7 @@ class Policy:
     linger_s: float = 0.02
     wait_s: float = 25.0
     disk_watermark_percent: float = 10.0
+    disk_plenty_bytes: int = 50 << 30
     max_starts: int = 3
 
 

@@ -16,11 +16,12 @@ import structlog
 from engine.core import messages as m
 from engine.core.agent import Agent
 from engine.core.attempts import Key, key_of
+from engine.core.failures import plugin_failed
 from engine.ports import AttemptRunner, Clock, DispatchClient, LoadMonitor, LocalQueue, Survey, Unreachable
 from engine.shell.writer import Writer
-from protocol.errors import ErrorCode, FailureClass, ReelyardError
+from protocol.errors import ReelyardError
 from protocol.leases import Complete, Fail, Grant
-from protocol.results import Failure, StepReport
+from protocol.results import StepReport
 
 log = structlog.get_logger()
 
@@ -166,7 +167,7 @@ class Daemon:
             report = await self._world.runner.run(grant, tell)
         except Exception as broken:  # this task owns the attempt: a fault in it fails the attempt, not the engine
             log.exception("attempt_broke", task=key.task_id, token=key.token)
-            self._feed(m.RunEnded(_broken(key, broken)))
+            self._feed(m.RunEnded(Fail(task_id=key.task_id, token=key.token, failure=plugin_failed(broken))))
         else:
             _log_end(report)
             self._feed(m.RunEnded(report))
@@ -269,16 +270,6 @@ class Daemon:
 
     def _on_save_failed(self) -> None:
         self._feed(m.SaveFailed())
-
-
-def _broken(key: Key, fault: Exception) -> Fail:
-    failure = Failure(
-        failure_class=FailureClass.INTERNAL,
-        code=ErrorCode.PLUGIN_FAILED,
-        message="The engine failed on this task; its log tells why.",
-        evidence={"fault": f"{type(fault).__name__}: {fault}"[:500]},
-    )
-    return Fail(task_id=key.task_id, token=key.token, failure=failure)
 
 
 def _log_end(report: Complete | Fail) -> None:

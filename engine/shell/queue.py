@@ -20,7 +20,8 @@ log = structlog.get_logger()
 
 SCHEMA_VERSION = 1
 SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), engine_id TEXT NOT NULL, credential TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), engine_id TEXT NOT NULL,"
+    " credential TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS held (task_id TEXT NOT NULL, token INTEGER NOT NULL, grant_json TEXT NOT NULL,"
     " queue_order INTEGER NOT NULL, retry_count INTEGER NOT NULL, started_at REAL, PRIMARY KEY (task_id, token)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS outbox (task_id TEXT NOT NULL, token INTEGER NOT NULL, report_json TEXT NOT NULL,"

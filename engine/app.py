@@ -1,0 +1,185 @@
+"""The engine's composition root: reads settings and arguments, builds the parts, runs the daemon or the doctor."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import os
+import random
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+import aiohttp
+import structlog
+
+from config.engine import EngineSettings, SettingsProblem, read_engine_settings
+from engine.clock import SystemClock, new_boot_id, new_request_id, wall_time
+from engine.core.agent import Agent
+from engine.core.attempts import key_of
+from engine.core.messages import Exit, Policy, Setup
+from engine.core.slots import SlotPlan, plan_slots
+from engine.shell.client import HttpDispatch
+from engine.shell.crash import fatal_note_of_last_run, note_fatal_signals
+from engine.shell.daemon import Daemon, Rhythm, World
+from engine.shell.doctor import as_json, as_text, examine
+from engine.shell.loader import MONITORS, TRANSCODERS, load_monitor, load_transcoders
+from engine.shell.process import Tools
+from engine.shell.queue import open_queue
+from engine.shell.runner import Runner
+from engine.shell.scratch import Scratch
+from engine.shell.survey import ToolSurvey
+from engine.shell.transfer import Transfer
+from protocol.capabilities import Capabilities
+
+EXIT_USAGE = 2
+log = structlog.get_logger()
+
+
+class Unusable(Exception):
+    """The engine cannot start as it was told to; the text says why and what to do."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit codes: 0 drained, 1 the doctor found something, 2 wrong usage, 3 dispatch does not want this engine."""
+    log_to_stderr()
+    try:
+        if argv[:1] == ["doctor"]:
+            return asyncio.run(doctor(_doctor_arguments(argv[1:])))
+        settings = _settings(argv)
+        settings.data.mkdir(parents=True, mode=0o700, exist_ok=True)
+        with only_one(settings.data):
+            leaving = asyncio.run(serve(settings))
+    except (SettingsProblem, Unusable) as problem:
+        print(f"reelyard engine: {problem}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
+        return EXIT_USAGE
+    log.info("engine_left", code=leaving.code, message=leaving.message)
+    return leaving.code
+
+
+def log_to_stderr() -> None:
+    """Colours on a terminal, one JSON object a line elsewhere."""
+    is_terminal = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
+    faults = [] if is_terminal else [structlog.processors.format_exc_info]
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), *faults, renderer],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _settings(argv: Sequence[str]) -> EngineSettings:
+    parser = argparse.ArgumentParser(prog="reelyard engine", description="Take work from dispatch and do it.")
+    parser.add_argument("--server", help="URL of dispatch")
+    parser.add_argument("--data", type=Path, help="directory for queue, identity and scratch files")
+    parser.add_argument("--name", help="this engine's name (default: the host's)")
+    parser.add_argument("--token-file", type=Path, help="file with the registration token")
+    parser.add_argument("--slots", type=int, help="encoding slots (default: one per 4 cores)")
+    parser.add_argument("--tag", dest="tags", action="append", help="kind:name, may be repeated")
+    parser.add_argument("--config", type=Path, help="TOML file with settings")
+    arguments = vars(parser.parse_args(argv))
+    toml = arguments.pop("config")
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return read_engine_settings(given, toml=toml, environ=os.environ)
+
+
+def _doctor_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="reelyard doctor", description="Look at this machine as an engine would.")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--data", type=Path, help="the engine's data directory")
+    return parser.parse_args(argv)
+
+
+@contextmanager
+def only_one(data: Path) -> Iterator[None]:
+    """One engine per data directory. Raises Unusable while another runs there."""
+    with (data / "engine.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as fault:
+            raise Unusable(f"another engine uses {data}; stop it, or give this one its own --data") from fault
+        yield
+
+
+async def serve(settings: EngineSettings) -> Exit:
+    """Run one engine until it leaves."""
+    data, clock, chance = settings.data.absolute(), SystemClock(), random.SystemRandom().random
+    fatal_log = data / "fatal.log"
+    fatal_note = fatal_note_of_last_run(fatal_log)
+    slots = plan_slots(os.cpu_count() or 1, settings.slots, settings.light_slots)
+    loaded = load_transcoders(entry_points(group=TRANSCODERS))
+    tools = Tools(clock, settings.nice)
+    async with open_queue(str(data / "engine.db"), wall=wall_time) as queue, _session() as session:
+        saved = await queue.load()
+        runner = Runner(
+            plugins={operation: plugin for plugin in loaded.plugins for operation in plugin.operations},
+            scratch=Scratch(data / "scratch"),
+            tools=tools,
+            transfer=Transfer(session, settings.server, clock, chance),
+            threads=slots.threads,
+        )
+        await runner.sweep([key_of(attempt.grant) for attempt in saved.attempts])
+        note_fatal_signals(fatal_log)
+        survey = ToolSurvey(loaded, tools, data / "scratch", data / "capabilities.json", version("reelyard"))
+        setup = _setup(settings, slots, await survey.at_start(), fatal_note)
+        monitor = load_monitor(entry_points(group=MONITORS), str(data))
+        world = World(HttpDispatch(session, settings.server), queue, runner, monitor, survey, clock)
+        daemon = Daemon(Agent(setup, saved, chance=chance, new_id=new_request_id), world, Rhythm(survey_s=settings.survey_s))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, daemon.stop)
+        log.info("engine_started", name=setup.name, boot=setup.boot_id, slots=slots.encoding, held=len(saved.attempts))
+        return await daemon.run()
+
+
+def _session() -> aiohttp.ClientSession:
+    """For calls and transfers alike: no proxies, no cookies, as many connections as are in use."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+    )
+
+
+def _setup(settings: EngineSettings, slots: SlotPlan, capabilities: Capabilities, fatal_note: str | None) -> Setup:
+    return Setup(
+        name=settings.name,
+        hostname=socket.gethostname(),
+        boot_id=new_boot_id(),
+        version=version("reelyard"),
+        slots=slots,
+        capabilities=capabilities,
+        tags=settings.tags,
+        registration_token=_token(settings.token_file),
+        policy=Policy(
+            drain_timeout_s=settings.drain_timeout_s,
+            progress_s=settings.progress_s,
+            disk_watermark_percent=settings.disk_watermark_percent,
+            disk_plenty_bytes=settings.disk_plenty_bytes,
+        ),
+        fatal_note=fatal_note,
+    )
+
+
+def _token(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except OSError as fault:
+        raise Unusable(f"the token file {path} cannot be read: {fault.strerror}") from fault
+
+
+async def doctor(arguments: argparse.Namespace) -> int:
+    """Print the findings; 1 if any is bad."""
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = arguments.data or Path(scratch)
+        loaded = load_transcoders(entry_points(group=TRANSCODERS))
+        survey = ToolSurvey(loaded, Tools(SystemClock()), Path(scratch), Path(scratch) / "capabilities.json", version("reelyard"))
+        findings = await examine(survey, load_monitor(entry_points(group=MONITORS), str(directory)), directory)
+    print(as_json(findings) if arguments.json else as_text(findings))  # noqa: T201 - the answer of a command
+    return 0 if all(finding.is_ok for finding in findings) else 1

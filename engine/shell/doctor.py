@@ -1,0 +1,77 @@
+"""Looks at this machine as an engine would, and says what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+
+from engine.ports import LoadMonitor
+from engine.shell.survey import ToolSurvey
+
+LEAST_FREE_PERCENT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    is_ok: bool
+    detail: str
+
+
+async def examine(survey: ToolSurvey, monitor: LoadMonitor, directory: Path) -> list[Finding]:
+    """Disk and permissions, then the plugins and what each proved."""
+    findings = [_writable(directory), _space(monitor), _pidfd()]
+    capabilities = await survey.run_once()
+    for plugin in capabilities.plugins:
+        proved = ", ".join(plugin.capabilities) or "nothing"
+        detail = f"{plugin.version}: {proved}" if plugin.problem is None else plugin.problem
+        findings.append(Finding(f"plugin {plugin.name}", plugin.problem is None, detail))
+    can_work = "operation:transcode" in capabilities.provided
+    findings.append(
+        Finding("transcoding", can_work, "possible" if can_work else "not possible: install FFmpeg, or reelyard[ffmpeg]")
+    )
+    return findings
+
+
+def as_text(findings: list[Finding]) -> str:
+    return "\n".join(f"{'ok  ' if finding.is_ok else 'BAD '} {finding.what}: {finding.detail}" for finding in findings)
+
+
+def as_json(findings: list[Finding]) -> str:
+    is_ok = all(finding.is_ok for finding in findings)
+    return orjson.dumps({"ok": is_ok, "findings": [asdict(finding) for finding in findings]}).decode()
+
+
+def _writable(directory: Path) -> Finding:
+    try:
+        with tempfile.NamedTemporaryFile(dir=directory) as file:
+            file.write(b"reelyard")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as fault:
+        return Finding("data directory", False, f"{directory} cannot be written: {fault.strerror}; give another with --data")
+    return Finding("data directory", True, f"{directory} can be written")
+
+
+def _space(monitor: LoadMonitor) -> Finding:
+    load = monitor.read()
+    detail = f"{load.disk_free_bytes / 1e9:.1f} GB free ({load.disk_free_percent:.0f} %)"
+    if load.disk_free_percent < LEAST_FREE_PERCENT:
+        return Finding(
+            "disk space", False, f"{detail}; an engine takes no work below {LEAST_FREE_PERCENT:.0f} %: free some space"
+        )
+    return Finding("disk space", True, detail)
+
+
+def _pidfd() -> Finding:
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError as fault:
+        return Finding("kernel", False, f"no pidfd ({fault.strerror}); Linux 5.3 or newer is needed")
+    return Finding("kernel", True, os.uname().release)

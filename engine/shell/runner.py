@@ -1,0 +1,159 @@
+"""Runs attempts: fetch the input, run the plugin's tools, let the plugin judge, stage what was made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from engine.core import failures
+from engine.core.attempts import Key, key_of
+from engine.core.progress import Progress
+from engine.core.verdicts import over_limit
+from engine.ports import ScratchFull, Tell
+from engine.shell.process import Tools
+from engine.shell.scratch import NO_ROOM, Place, Scratch
+from engine.shell.staging import stage
+from engine.shell.transfer import Transfer, TransferFailed
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.leases import Complete, Fail, Grant
+from protocol.plugins import Conclusion, Invocation, Outcome, TranscoderPlugin, Work
+from protocol.results import Failure, StagedFile
+from protocol.states import LIGHT_TASK_KINDS
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class _Failed(Exception):
+    """The attempt failed, and this is the report's failure."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(failure.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """The AttemptRunner port. `plugins` by task kind; `threads` is the share of one encoding slot."""
+
+    plugins: Mapping[str, TranscoderPlugin]
+    scratch: Scratch
+    tools: Tools
+    transfer: Transfer
+    threads: int
+
+    def instant(self, grant: Grant) -> Complete | Fail | None:
+        """Work without input and without a tool is concluded on the spot: no directory, no process."""
+        plugin = self.plugins.get(grant.kind)
+        if plugin is None or grant.input is not None:
+            return None
+        try:
+            work = _work(grant, self.scratch.place(key_of(grant)), self.threads)
+            if plugin.plan(work) or plugin.checks(work, ()):
+                return None
+            conclusion = plugin.conclude(work, (), ())
+        except Exception as fault:
+            log.exception("plugin_failed", task=grant.task_id, plugin=plugin.name)
+            return _fail(grant, failures.plugin_failed(fault))
+        if isinstance(conclusion, Failure):
+            return _fail(grant, conclusion)
+        return None if conclusion.facts else _complete(grant, conclusion, ())
+
+    async def run(self, grant: Grant, tell: Tell) -> Complete | Fail:
+        attempt = _Attempt(self, grant, tell)
+        try:
+            return await attempt.run()
+        except _Failed as failed:
+            return _fail(grant, failed.failure)
+        except ScratchFull:
+            return _fail(grant, failures.disk_full(attempt.log_tail))
+        except TransferFailed as broken:
+            return _fail(grant, failures.transfer_failed(str(broken), attempt.log_tail))
+        except ReelyardError as error:
+            return _fail(grant, failures.raised(error, attempt.log_tail))
+        except Exception as fault:
+            if isinstance(fault, OSError) and fault.errno in NO_ROOM:
+                return _fail(grant, failures.disk_full(attempt.log_tail))
+            log.exception("plugin_failed", task=grant.task_id, kind=grant.kind)
+            return _fail(grant, failures.plugin_failed(fault, attempt.log_tail))
+
+    async def forget(self, key: Key) -> None:
+        await self.scratch.remove(key)
+
+    async def sweep(self, keep: Collection[Key]) -> None:
+        await self.scratch.sweep(keep)
+
+
+class _Attempt:
+    """One run of one attempt."""
+
+    def __init__(self, runner: Runner, grant: Grant, tell: Tell) -> None:
+        self._runner, self._grant, self._tell = runner, grant, tell
+        self._progress = Progress(grant.steps, uploads=grant.staging_url is not None)
+        self._outcomes: list[Outcome] = []
+        self.log_tail = ""
+
+    async def run(self) -> Complete:
+        runner, grant = self._runner, self._grant
+        plugin = runner.plugins.get(grant.kind)
+        if plugin is None:
+            raise ReelyardError(ErrorCode.TOOL_MISSING, f"This engine has no plugin for {grant.kind} any more.")
+        place = runner.scratch.make(key_of(grant))
+        work = _work(grant, place, runner.threads)
+        if grant.input is not None:
+            await runner.transfer.fetch(grant.input, place.input)
+        await self._use(plugin, work, plugin.plan(work))
+        files = place.files()
+        await self._use(plugin, work, _or_fail(plugin.checks(work, files)))
+        conclusion = _or_fail(plugin.conclude(work, tuple(self._outcomes), files))
+        staged = await stage(runner.transfer, place, conclusion, grant.staging_url, self._uploaded)
+        return _complete(grant, conclusion, staged)
+
+    async def _use(self, plugin: TranscoderPlugin, work: Work, invocations: Sequence[Invocation]) -> None:
+        for invocation in invocations:
+
+            def on_line(line: str, invocation: Invocation = invocation) -> None:
+                reports = plugin.read(work, invocation, line)
+                if reports:
+                    self._tell(self._progress.told(reports))
+
+            outcome = await self._runner.tools.run(invocation, work.directory, on_line)
+            self._outcomes.append(outcome)
+            self.log_tail = outcome.stderr_tail.replace(work.directory, ".")
+            failure = over_limit(outcome) or plugin.judge(work, outcome)
+            if failure is not None:
+                log_tail = (failure.log_tail or self.log_tail).replace(work.directory, ".")
+                raise _Failed(failure.model_copy(update={"log_tail": log_tail}))
+
+    def _uploaded(self, fraction: float) -> None:
+        self._tell(self._progress.uploaded(fraction))
+
+
+def _work(grant: Grant, place: Place, threads: int) -> Work:
+    return Work(
+        recipe=grant.recipe,
+        steps=grant.steps,
+        directory=str(place.work),
+        threads=1 if grant.kind in LIGHT_TASK_KINDS else threads,
+        input_path=str(place.input) if grant.input else None,
+        input_name=grant.input.filename if grant.input else None,
+        input_size=grant.input.size if grant.input else 0,
+    )
+
+
+def _or_fail(value: T | Failure) -> T:
+    if isinstance(value, Failure):
+        raise _Failed(value)
+    return value
+
+
+def _complete(grant: Grant, conclusion: Conclusion, files: tuple[StagedFile, ...]) -> Complete:
+    result = conclusion.result.model_copy(update={"files": files}) if files else conclusion.result
+    return Complete(task_id=grant.task_id, token=grant.token, result=result)
+
+
+def _fail(grant: Grant, failure: Failure) -> Fail:
+    return Fail(task_id=grant.task_id, token=grant.token, failure=failure)

@@ -1,0 +1,119 @@
+"""Proves what this machine can do, by running every plugin's probes; unchanged tools are not probed twice."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+
+from engine.shell.loader import Loaded
+from engine.shell.process import Tools
+from protocol.base import Message
+from protocol.capabilities import Capabilities, PluginDescription
+from protocol.errors import ReelyardError
+from protocol.plugins import Invocation, Outcome, TranscoderPlugin
+
+log = structlog.get_logger()
+
+SANDBOX_TIER = 1
+"""Flags and resource limits (docs: the sandbox tiers)."""
+
+
+class Proven(Message):
+    """What probing a plugin gave, and a fingerprint of what was probed."""
+
+    fingerprint: str
+    description: PluginDescription
+
+
+class Cache(Message):
+    plugins: dict[str, Proven] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSurvey:
+    """The Survey port. `scratch` is where probes may write, `cache` the file that spares the next start the probing."""
+
+    loaded: Loaded
+    tools: Tools
+    scratch: Path
+    cache: Path
+    software_version: str
+
+    async def at_start(self) -> Capabilities:
+        """From the cache where the tools are those that were probed; otherwise by probing."""
+        return await self._survey(_read_cache(self.cache))
+
+    async def run_once(self) -> Capabilities:
+        """Everything proven anew."""
+        return await self._survey({})
+
+    async def _survey(self, known: Mapping[str, Proven]) -> Capabilities:
+        proven = {plugin.name: await self._prove(plugin, known.get(plugin.name)) for plugin in self.loaded.plugins}
+        kept = {name: one for name, one in proven.items() if one.description.problem is None}
+        _write(self.cache, Cache(plugins=kept).model_dump_json())
+        return capabilities_of([*(one.description for one in proven.values()), *self.loaded.left_out])
+
+    async def _prove(self, plugin: TranscoderPlugin, known: Proven | None) -> Proven:
+        with tempfile.TemporaryDirectory(dir=self.scratch, prefix="probe-") as directory:
+            try:
+                probes = plugin.probes(directory)
+                fingerprint = self._fingerprint(probes, directory)
+                if known is not None and known.fingerprint == fingerprint:
+                    return known
+                outcomes = [await self._probe(probe, directory) for probe in probes]
+                return Proven(fingerprint=fingerprint, description=plugin.describe(outcomes))
+            except ReelyardError as error:
+                log.warning("plugin_without_tools", plugin=plugin.name, code=error.code, problem=error.message)
+                return _unproven(plugin, error.message)
+            except Exception as fault:
+                log.exception("plugin_failed", plugin=plugin.name)
+                return _unproven(plugin, f"{type(fault).__name__}: {fault}"[:500])
+
+    async def _probe(self, probe: Invocation, directory: str) -> Outcome:
+        return await self.tools.run(probe, directory, lambda line: None)
+
+    def _fingerprint(self, probes: Sequence[Invocation], directory: str) -> str:
+        """Of the probes and of each tool's file: path, size and time of change."""
+        digest = hashlib.sha256(self.software_version.encode())
+        for probe in probes:
+            file = os.stat(probe.argv[0])
+            words = [word.replace(directory, ".") for word in probe.argv]
+            digest.update(repr((probe.name, words, file.st_size, file.st_mtime_ns)).encode())
+        return digest.hexdigest()
+
+
+def capabilities_of(descriptions: Sequence[PluginDescription]) -> Capabilities:
+    """The union of what the plugins proved; each operation is a capability too."""
+    operations = {f"operation:{operation}" for description in descriptions for operation in description.operations}
+    provided = {capability for description in descriptions for capability in description.capabilities}
+    codecs = dict.fromkeys(codec for description in descriptions for codec in description.supported_codecs)
+    return Capabilities(
+        provided=frozenset(operations | provided),
+        supported_codecs=tuple(codecs),
+        plugins=tuple(descriptions),
+        sandbox_tier=SANDBOX_TIER,
+    )
+
+
+def _unproven(plugin: TranscoderPlugin, problem: str) -> Proven:
+    return Proven(fingerprint="", description=PluginDescription(name=plugin.name, version="", problem=problem))
+
+
+def _read_cache(path: Path) -> Mapping[str, Proven]:
+    try:
+        return Cache.model_validate_json(path.read_bytes()).plugins
+    except (FileNotFoundError, ValidationError):
+        return {}
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_suffix(".tmp")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)

@@ -1,0 +1,1 @@
+"""Resource monitors: how busy this machine is."""
