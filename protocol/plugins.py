@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from protocol.capabilities import PluginDescription
+from protocol.capabilities import Load, PluginDescription
 from protocol.recipes import Recipe
 from protocol.results import AttemptResult, Failure, OutputFacts, StepReport
 
@@ -120,3 +120,9 @@ class TranscoderPlugin(Protocol):
     def judge(self, work: Work, outcome: Outcome) -> Failure | None: ...
     def checks(self, work: Work, files: Sequence[MadeFile]) -> Sequence[Invocation] | Failure: ...
     def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure: ...
+
+
+class ResourceMonitor(Protocol):
+    """Loaded by the entry point group `reelyard.monitors`; made with the directory whose disk it watches."""
+
+    def read(self) -> Load: ...
