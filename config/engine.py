@@ -31,9 +31,7 @@ class EngineSettings(BaseSettings):
     progress_s: Annotated[float, Field(gt=0, description="Progress is told at most this often.")] = 2.0
     survey_s: Annotated[float, Field(gt=0, description="Capabilities are proven anew this often.")] = 600.0
     disk_watermark_percent: Annotated[float, Field(ge=0, le=90, description="Below it no work is taken.")] = 10.0
-    disk_plenty_bytes: Annotated[int, Field(ge=0, description="As much free space as this is enough, whatever its share.")] = (
-        50 << 30
-    )
+    disk_plenty_bytes: Annotated[int, Field(ge=0, description="This much free space is enough.")] = 50 << 30
     nice: Annotated[int, Field(ge=0, le=19, description="Added to the nice level of tools.")] = 5
 
 

@@ -103,6 +103,10 @@ class StorageProvider(Protocol):
         """Write, sync and remove a small file. Raises StorageUnavailable or StorageFull."""
         ...
 
+    async def sweep_temporary(self, *, older_than_s: float, now: float) -> int:
+        """Remove what writes that never ended have left, older than this. Returns how many there were."""
+        ...
+
     async def promote(self, target: str, work: str, files: Sequence[Promoted], extra: Mapping[str, bytes]) -> None:
         """Publish all of `files` and `extra` below `target` at once, or nothing.
 

@@ -6,7 +6,8 @@ from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.grants import GrantWriter
 from dispatch.services.heartbeats import HeartbeatService
 from dispatch.services.leases import LeaseService
-from dispatch.services.scheduler import LeaseAsk, Scheduler
+from dispatch.services.polls import LeaseAsk
+from dispatch.services.scheduler import Scheduler
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.leases import (
     Heartbeat,

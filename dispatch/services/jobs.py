@@ -10,7 +10,7 @@ from dispatch.core import endings, paging
 from dispatch.core.callers import Caller
 from dispatch.core.paging import JobFilter
 from dispatch.core.publication import METADATA, published_prefix
-from dispatch.core.records import Attempt, Graph, StagedRow
+from dispatch.core.records import Attempt, Graph, Job, StagedRow, Task
 from dispatch.core.times import rfc3339
 from dispatch.core.views import job_view
 from dispatch.ports import Clock, Store, Transaction
@@ -27,7 +27,7 @@ LINK_S = 3600
 class Explainer(Protocol):
     """The scheduler, as far as `why` needs it."""
 
-    def why(self, graph: Graph) -> WhyReply: ...
+    def why(self, job: Job, tasks: Sequence[Task]) -> WhyReply: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,8 @@ class JobService:
         return await self._change(who, job_id, lambda graph, now: endings.retry(graph, priority=request.priority, now=now))
 
     async def why(self, who: Caller, job_id: str) -> WhyReply:
-        return self._explainer.why((await self._load(who, job_id)).graph)
+        graph = (await self._load(who, job_id)).graph
+        return self._explainer.why(graph.job, graph.tasks)
 
     async def log(self, who: Caller, job_id: str) -> JobLog:
         attempts = (await self._load(who, job_id)).attempts

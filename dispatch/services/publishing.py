@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -45,7 +45,7 @@ class Publisher:
     def __init__(self, store: Store, storage: StorageProvider, clock: Clock) -> None:
         self._store, self._storage, self._clock = store, storage, clock
         self._due: dict[str, float] = {}
-        self.wake = lambda: None
+        self.wake: Callable[[], None] = lambda: None
 
     def __call__(self, commit: Commit) -> None:
         entered = [job.job_id for job in commit.jobs if job.state is JobState.COMPLETING]
