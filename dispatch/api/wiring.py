@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -14,8 +15,8 @@ from dispatch.services.files import FileService
 from dispatch.services.health import HealthService
 from dispatch.services.jobs import JobService
 from dispatch.services.keys import KeyService
-from dispatch.services.profiles import ProfileBook
 from dispatch.services.submissions import SubmissionService
+from protocol.admin import ProfilePage
 from protocol.storage import StorageProvider
 
 
@@ -31,7 +32,7 @@ class Services:
     store: Store
     storage: StorageProvider
     hub: EventHub
-    profiles: ProfileBook
+    profiles: Callable[[], ProfilePage]
     clock: Clock
     ids: Ids
     version: str
