@@ -40,7 +40,7 @@ async def list_tenants(call: Call) -> web.StreamResponse:
 
 
 async def list_profiles(call: Call) -> web.StreamResponse:
-    return answers.message(call.services.profiles())
+    return answers.message(await call.services.profiles.list())
 
 
 async def version(call: Call) -> web.StreamResponse:

@@ -37,13 +37,13 @@ class MissingHandler(Exception):
     """The operations table and the handlers differ; the server does not start like that."""
 
 
-def application(services: Services, limits: Limits, *, at_shutdown: Iterable[Callable[[], None]] = ()) -> web.Application:
+def application(services: Services, limits: Limits, *, at_shutdown: Iterable[Callable[[], object]] = ()) -> web.Application:
     """The whole API. `at_shutdown` ends what waits below this layer, such as long polls; streams end by themselves."""
     app = web.Application(middlewares=[_guard], client_max_size=0)
     app[SERVICES], app[LIMITS] = services, limits
     for name, handler in _checked(HANDLERS).items():
         _route(app, BY_NAME[name], handler)
-    endings = (services.hub.close, *at_shutdown)
+    endings: tuple[Callable[[], object], ...] = (services.hub.close, *at_shutdown)
 
     async def end_waiting(_: web.Application) -> None:
         for end in endings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -15,8 +14,8 @@ from dispatch.services.files import FileService
 from dispatch.services.health import HealthService
 from dispatch.services.jobs import JobService
 from dispatch.services.keys import KeyService
+from dispatch.services.profiles import ProfileBook
 from dispatch.services.submissions import SubmissionService
-from protocol.admin import ProfilePage
 from protocol.storage import StorageProvider
 
 
@@ -32,7 +31,7 @@ class Services:
     store: Store
     storage: StorageProvider
     hub: EventHub
-    profiles: Callable[[], ProfilePage]
+    profiles: ProfileBook
     clock: Clock
     ids: Ids
     version: str
