@@ -45,7 +45,7 @@ class ThumbnailShot(Message):
 class PlannedRendition(Message):
     """One rendition with its exact size and where its files go. `playlist` and `segments` are None without HLS.
 
-    `segments` is a printf pattern with one `%03d`, below the playlist's directory.
+    `segments` is a path like the others, in the playlist's directory, with one `%03d` for the number.
     """
 
     rendition: Rendition

@@ -168,7 +168,7 @@ def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profil
     playlist = segments = None
     if profile.hls is not None:
         ending = "ts" if profile.hls.format is SegmentFormat.TS else "m4s"
-        playlist, segments = f"{name}/segments/playlist.m3u8", f"segment_%03d.{ending}"
+        playlist, segments = f"{name}/segments/playlist.m3u8", f"{name}/segments/segment_%03d.{ending}"
     return PlannedRendition(
         rendition=rendition,
         encoder=rendition.encoders[0],

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, not_, or_, select
 
-from dispatch.core.records import Graph
 from dispatch.core.paging import JobFilter
+from dispatch.core.records import Graph
 from dispatch.store import rows, schema
 from protocol.states import JobState
 
