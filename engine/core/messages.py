@@ -28,7 +28,10 @@ class Timer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Seconds, bytes and percent. With `disk_plenty_bytes` free the disk is never low. `linger_s` bounds how long a lease request waits for a disk write under way."""
+    """Seconds, bytes and percent. With `disk_plenty_bytes` free the disk is never low.
+
+    `linger_s` bounds how long a lease request waits for a disk write under way.
+    """
 
     drain_timeout_s: float = 600.0
     goodbye_s: float = 30.0

@@ -199,9 +199,11 @@ class Workload:
         yield from self._end(attempt, Fail(task_id=report.task_id, token=report.token, failure=failure))
 
     def wants(self, report: Report) -> bool:
-        """Whether the attempt of a report that was not settled is still held."""
+        """Whether a report that was not settled still says something: not after a drop, nor once a final one says more."""
         attempt = self.attempts.get(key_of(report))
-        return attempt is not None and not attempt.is_dropped
+        if attempt is None or attempt.is_dropped:
+            return False
+        return isinstance(report, Complete | Fail | Release) or attempt.final is None
 
     def keep(self, key: Key) -> None:
         """Dispatch confirmed a held attempt at registration. One that waits is acknowledged again."""
