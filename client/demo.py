@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.api import ReelyardClient
-from client.errors import ClientCode, ClientError, ExitCode, exit_code
+from client.errors import ClientCode, ClientError, ExitCode
 from client.location import KEY_FILE, URL_FILE, read_line
 from client.made import made_table
 from client.main import module_command
@@ -195,8 +195,8 @@ def _run(video: Path | None, place: Place, screen: Screen) -> int:
         return ExitCode.JOB_FAILED
     except Exception as error:  # noqa: BLE001 - this function owns the demo: whoever runs it gets one line, never a traceback
         told = tellable(error)
-        screen.note(f"error: {told.code}: {told.message}. The log: {place.log}")
-        return exit_code(told)
+        screen.note(f"error: {told.code}: {told.message.rstrip('.')}. The log: {place.log}")
+        return ExitCode.JOB_FAILED
     shutil.rmtree(place.data, ignore_errors=True)  # the outputs stay; what the server kept is no use without it
     return ExitCode.DONE
 

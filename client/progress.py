@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -30,32 +30,49 @@ def ending(job: JobView) -> str:
 
 
 def changes(before: JobView | None, after: JobView) -> list[str]:
-    """The lines that tell what is new: the job's status, steps that began or ended, every tenth of a running step."""
+    """The lines that tell what is new: the status, attempts that failed, steps that ended, every tenth of running ones."""
     old = {step.name: step for step in before.tasks} if before else {}
-    told = [line for step in after.tasks if (line := _step_line(old.get(step.name), step))]
+    told = [
+        f"{after.job_id} {line}" for line in (*_new_failures(before, after), *_new_endings(old, after), *_new_tenths(old, after))
+    ]
     if after.state in TERMINAL_JOB_STATES:
-        return [
-            *(f"{after.job_id} {line}" for line in told),
-            *([ending(after)] if before is None or before.state != after.state else []),
-        ]
+        return told if before is not None and before.state == after.state else [*told, ending(after)]
     if before is None or before.status != after.status:
-        told.insert(0, str(after.status))
-    return [f"{after.job_id} {line}" for line in told]
+        told.insert(0, f"{after.job_id} {after.status}")
+    return told
 
 
-def _step_line(old: StepView | None, new: StepView) -> str | None:
-    had = (old.status, _tenth(old)) if old else (StepState.PENDING, 0)
-    if (new.status, _tenth(new)) == had or new.status is StepState.PENDING:
-        return None
-    match new.status:
-        case StepState.RUNNING:
-            return f"{new.name} {_tenth(new) * TENTHS} %"
-        case StepState.COMPLETED if old is None or old.status is not StepState.COMPLETED:
-            return f"{new.name} completed{_measures(new)}"
-        case StepState.FAILED | StepState.SKIPPED if old is None or old.status is not new.status:
-            return f"{new.name} {new.status}" + (f": {new.error}" if new.error else "")
-        case _:
-            return None
+def _new_failures(before: JobView | None, after: JobView) -> Iterator[str]:
+    """An attempt that failed is told even when another one follows: the job's own error comes only with its end."""
+    known = {attempt.token for attempt in before.attempts if attempt.error} if before else set[int]()
+    for attempt in after.attempts:
+        if attempt.error and attempt.token not in known:
+            yield f"attempt {attempt.token} ({attempt.kind}) {attempt.state}: {attempt.error}"
+
+
+def _new_endings(old: Mapping[str, StepView], after: JobView) -> Iterator[str]:
+    for step in after.tasks:
+        if step.name in old and old[step.name].status is step.status:
+            continue
+        match step.status:
+            case StepState.COMPLETED:
+                yield f"{step.name} completed{_measures(step)}"
+            case StepState.FAILED | StepState.SKIPPED:
+                yield f"{step.name} {step.status}" + (f": {step.error}" if step.error else "")
+            case StepState.PENDING | StepState.RUNNING:
+                pass
+
+
+def _new_tenths(old: Mapping[str, StepView], after: JobView) -> Iterator[str]:
+    """One line for all steps that reached the same tenth: steps of one process go hand in hand."""
+    reached: dict[int, list[str]] = {}
+    for step in after.tasks:
+        had = old.get(step.name)
+        is_new = had is None or had.status is not StepState.RUNNING or _tenth(had) != _tenth(step)
+        if step.status is StepState.RUNNING and is_new:
+            reached.setdefault(_tenth(step), []).append(step.name)
+    for tenth, names in reached.items():
+        yield f"{tenth * TENTHS} %: {' '.join(names)}"
 
 
 def _tenth(step: StepView) -> int:

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from client.errors import ClientError, one_line
 from client.rows import Table, lines
-from protocol.errors import ReelyardError
+from protocol.errors import ErrorCode, ReelyardError
 
 
 def program() -> str:
@@ -62,6 +62,7 @@ class Screen:
 
     def error(self, error: ReelyardError | ClientError) -> None:
         """One line with the stable code on stderr; with `--json` the same as a document on stdout."""
-        self.note(f"error: {error.code}: {error.message}")
         details = error.details if isinstance(error, ReelyardError) else {}
+        where = f" ({details['request_id']})" if error.code is ErrorCode.INTERNAL_ERROR and "request_id" in details else ""
+        self.note(f"error: {error.code}: {error.message}{where}")
         self.document({"error": {"code": str(error.code), "message": error.message, "details": details}})

@@ -95,7 +95,9 @@ async def refusal(response: aiohttp.ClientResponse) -> ReelyardError | Unreadabl
         head = one_line(text[:200].decode("utf-8", "replace"))
         sentence = f"{response.url.origin()} answered {response.status} in words this client does not know: {head or 'nothing'}"
         return Unreadable(response.status, sentence, retry_after=retry_after)
-    return ReelyardError(told.code, told.message, details=dict(told.details), retry_after=retry_after)
+    return ReelyardError(
+        told.code, told.message, details={**told.details, "request_id": told.request_id}, retry_after=retry_after
+    )
 
 
 class Transport:

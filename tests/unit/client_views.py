@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from protocol.jobs import JobView, StepView
-from protocol.states import JobState, JobStatus, StepState
+from protocol.jobs import AttemptView, JobView, StepView
+from protocol.states import AttemptState, JobState, JobStatus, StepState, TaskKind
 
 JOB_ID = "job_01"
 _STATUS = {
@@ -19,6 +19,20 @@ _STATUS = {
 
 def step(name: str, status: StepState = StepState.PENDING, percent: float = 0.0, **more: Any) -> StepView:  # Any: any field
     return StepView(name=name, status=status, progress_percent=percent, **more)
+
+
+def attempt(token: int, state: AttemptState, *, error: str | None = None) -> AttemptView:
+    return AttemptView(
+        task_id="tsk_01",
+        kind=TaskKind.TRANSCODE,
+        token=token,
+        state=state,
+        engine_id="eng_01",
+        granted_at="2026-11-20T06:00:00Z",
+        started_at=None,
+        ended_at=None,
+        error=error,
+    )
 
 
 def job(state: JobState = JobState.PENDING, *steps: StepView, **more: Any) -> JobView:  # Any: any field of the view

@@ -12,8 +12,8 @@ from client.progress import Bars, Lines, bar_percent, changes, step_note
 from client.stream import LiveProgress, with_progress
 from protocol.errors import ErrorCode, FailureClass
 from protocol.jobs import JobErrorView, JobView
-from protocol.states import JobState, StepState
-from tests.unit.client_views import JOB_ID, job, step
+from protocol.states import AttemptState, JobState, StepState
+from tests.unit.client_views import JOB_ID, attempt, job, step
 
 S = StepState
 
@@ -43,11 +43,33 @@ def test_a_job_is_told_from_its_first_view_to_its_end() -> None:
     ) == [
         f"{JOB_ID} pending",
         f"{JOB_ID} processing",
-        f"{JOB_ID} transcode_720p 0 %",
-        f"{JOB_ID} transcode_720p 40 %",
+        f"{JOB_ID} 0 %: transcode_720p",
+        f"{JOB_ID} 40 %: transcode_720p",
         f"{JOB_ID} transcode_720p completed (4.2 s, 1.5 MB)",
         f"{JOB_ID} extract_audio_mp3 skipped: the input has no sound",
         f"{JOB_ID} completed in 1 min 05 s",
+    ]
+
+
+def test_steps_of_one_process_share_a_line() -> None:
+    assert told(
+        job(JobState.TRANSCODING, step("a", S.RUNNING, 12), step("b", S.RUNNING, 19), step("c", S.RUNNING, 3)),
+        job(JobState.TRANSCODING, step("a", S.RUNNING, 21), step("b", S.RUNNING, 19), step("c", S.RUNNING, 29)),
+    ) == [f"{JOB_ID} processing", f"{JOB_ID} 10 %: a b", f"{JOB_ID} 0 %: c", f"{JOB_ID} 20 %: a c"]
+
+
+def test_a_failed_attempt_is_told_once_although_another_follows() -> None:
+    failed = attempt(7, AttemptState.FAILED, error="TOOL_FAILED: no space")
+
+    assert told(
+        job(JobState.TRANSCODING, attempts=(attempt(7, AttemptState.RUNNING),)),
+        job(JobState.RETRYING, attempts=(failed,)),
+        job(JobState.ASSIGNED, attempts=(failed, attempt(8, AttemptState.GRANTED))),
+    ) == [
+        f"{JOB_ID} processing",
+        f"{JOB_ID} pending",
+        f"{JOB_ID} attempt 7 (transcode) failed: TOOL_FAILED: no space",
+        f"{JOB_ID} processing",
     ]
 
 
