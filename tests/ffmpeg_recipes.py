@@ -9,12 +9,17 @@ from protocol.profiles import AudioFile, HlsPackaging, Preset, Rendition, Rendit
 from protocol.recipes import PlannedAudio, PlannedRendition, ThumbnailShot, TranscodeRecipe
 from protocol.steps import EXTRACT_AUDIO_MP3, GENERATE_THUMBNAILS, TRANSCRIBE_VIDEO, hls_step, transcode_step
 
+TEN_SECONDS = HlsPackaging(segment_seconds=10)
 PERCENTS = (0, 25, 50, 75, 100)
-ROWS = {360: ("main", "3.1", 23, 96_000, 44_100), 720: ("high", "4.0", 22, 128_000, 48_000)}
+ROWS = {
+    180: ("main", "3.1", 23, 96_000, 44_100),
+    360: ("main", "3.1", 23, 96_000, 44_100),
+    720: ("high", "4.0", 22, 128_000, 48_000),
+}
 
 
 def rendition(height: int, preset: Preset = Preset.MEDIUM) -> Rendition:
-    """360p or 720p with the numbers of the profile `web`."""
+    """360p or 720p with the numbers of the profile `web`, and a 180p like its 360p for small clips."""
     profile, level, crf, bitrate, sample_rate = ROWS[height]
     return Rendition(
         name=f"{height}p",
@@ -56,7 +61,7 @@ def web(
     source: MediaFacts,
     *,
     heights: tuple[int, ...] = (360, 720),
-    hls: HlsPackaging | None = HlsPackaging(segment_seconds=10),
+    hls: HlsPackaging | None = TEN_SECONDS,
     preset: Preset = Preset.MEDIUM,
 ) -> TranscodeRecipe:
     """What the profile `web` makes of `source`."""

@@ -57,7 +57,7 @@ def _check(name: str, argv: tuple[str, ...]) -> Invocation:
 
 
 def _input(path: str, *options: str) -> tuple[str, ...]:
-    return ("-protocol_whitelist", "file", *options, "-i", f"file:{path}")
+    return ("-protocol_whitelist", "file", "-err_detect", "explode", *options, "-i", f"file:{path}")
 
 
 def _facts(ffprobe: str, path: str) -> tuple[str, ...]:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from protocol.profiles import Rendition
-
 _SEGMENT = re.compile(r"^#EXTINF:(\d+(?:\.\d+)?),[^\n]*\n(?!#)(\S+)$", re.MULTILINE)
 _MAP = re.compile(r'^#EXT-X-MAP:URI="([^"]+)"', re.MULTILINE)
 
@@ -75,14 +73,19 @@ def bandwidths(playlist: Playlist, sizes: Sequence[int]) -> tuple[int, int]:
     return -(-max(rates) // 1), -(-sum(sizes) * 8 // playlist.duration)
 
 
-_AVC_PROFILES = {"baseline": "42C0", "main": "4D40", "high": "6400"}
+_AVC_PROFILES = {"Constrained Baseline": "42C0", "Baseline": "4280", "Main": "4D40", "High": "6400"}
 """profile_idc and the constraint flags x264 sets, in hexadecimal (RFC 6381, ISO/IEC 14496-10 7.4.2.1)."""
 
 
-def codecs(rendition: Rendition, *, has_sound: bool) -> str:
-    """The CODECS attribute (RFC 6381) of H.264 with or without AAC-LC."""
-    level = round(float(rendition.level) * 10)
-    picture = f"avc1.{_AVC_PROFILES[rendition.profile]}{level:02X}"
+def codecs(profile: str, level: int, *, has_sound: bool) -> str | None:
+    """The CODECS attribute (RFC 6381) of H.264 with or without AAC-LC; None for a profile without a row.
+
+    Profile and level are those of the stream: a fast preset leaves out what makes it more than Baseline.
+    """
+    flags = _AVC_PROFILES.get(profile)
+    if flags is None:
+        return None
+    picture = f"avc1.{flags}{level:02X}"
     return f"{picture},mp4a.40.2" if has_sound else picture
 
 

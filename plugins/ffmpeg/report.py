@@ -156,8 +156,7 @@ def _master(recipe: TranscodeRecipe, proof: Proof, path: str) -> bytes:
         if proven.playlist is None or proven.planned.playlist is None:
             continue
         peak, average = hls.bandwidths(proven.playlist, proven.sizes)
-        codecs = hls.codecs(proven.planned.rendition, has_sound=bool(recipe.source.audio))
         uri = hls.relative(proven.planned.playlist, path)
         size = (proven.planned.width, proven.planned.height)
-        variants.append(hls.Variant(uri, *size, rate=rate, codecs=codecs, peak=peak, average=average))
+        variants.append(hls.Variant(uri, *size, rate=rate, codecs=proven.codecs, peak=peak, average=average))
     return hls.master(variants)

@@ -12,7 +12,7 @@ from fractions import Fraction
 from plugins.ffmpeg import checks, hls
 from plugins.ffmpeg.filters import output_rate
 from plugins.ffmpeg.lengths import LEAST_SLACK, SLACK_FRAMES, Lengths, end_of, hold
-from plugins.ffmpeg.probe import Unreadable, facts_of
+from plugins.ffmpeg.probe import Unreadable, coded_profile, facts_of
 from plugins.ffmpeg.rejected import Rejected
 from protocol.errors import ErrorCode
 from protocol.media import MediaFacts
@@ -24,10 +24,14 @@ from protocol.steps import EXTRACT_AUDIO_MP3, GENERATE_THUMBNAILS, hls_step, tra
 
 @dataclass(frozen=True, slots=True)
 class ProvenRendition:
-    """A rendition that holds, with what was measured. `playlist` is None without HLS; `sizes` are its segments' bytes."""
+    """A rendition that holds, with what was measured. `playlist` is None without HLS; `sizes` are its segments' bytes.
+
+    `codecs` is what a master playlist calls its streams.
+    """
 
     planned: PlannedRendition
     facts: MediaFacts
+    codecs: str
     playlist: hls.Playlist | None
     sizes: tuple[int, ...]
 
@@ -57,7 +61,6 @@ def presence(recipe: TranscodeRecipe, files: Sequence[MadeFile]) -> None:
 def verify(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome], files: Sequence[MadeFile]) -> Proof:
     """What the checks measured, when every output is what was asked for. Raises Rejected."""
     sizes = {file.path: file.size for file in files}
-    _decoded(recipe, outcomes)
     keyframes = checks.frames_of(outcomes[checks.KEYFRAMES].stdout) if checks.KEYFRAMES in outcomes else {}
     renditions = []
     with_playlist = 0
@@ -69,10 +72,11 @@ def verify(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome], files: Sequ
             playlist, segment_sizes = _playlist(recipe, planned, outcomes, sizes)
             _segments_hold(recipe, planned, playlist, keyframes.get(with_playlist))
             with_playlist += 1
-        renditions.append(ProvenRendition(planned, facts, playlist, segment_sizes))
+        renditions.append(ProvenRendition(planned, facts, _codecs(recipe, planned, outcomes), playlist, segment_sizes))
     audio = _audio_file(recipe, outcomes, sizes)
     proof = Proof(tuple(renditions), audio)
-    _lengths_hold(recipe, proof)
+    _lengths_hold(recipe, proof)  # before the endings: where the input ends early, they are missing too
+    _decoded(recipe, outcomes)
     return proof
 
 
@@ -114,6 +118,15 @@ def _rendition(
     if video.duration is None or abs(counted - Fraction(video.duration)) > SLACK_FRAMES / rate:
         raise Rejected(ErrorCode.OUTPUT_INVALID, f"{planned.path} lacks frames.", step)
     return facts
+
+
+def _codecs(recipe: TranscodeRecipe, planned: PlannedRendition, outcomes: Mapping[str, Outcome]) -> str:
+    profile, level = coded_profile(outcomes[f"{checks.FACTS}:{planned.path}"].stdout)
+    codecs = hls.codecs(profile, level, has_sound=bool(recipe.source.audio))
+    if codecs is None:
+        step = transcode_step(planned.rendition.name)
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"{planned.path} has a profile that is not known.", step)
+    return codecs
 
 
 def _playlist(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ TAIL_BYTES = 65_536
 class Attempt:
     """Everything one attempt did."""
 
-    result: Conclusion | Failure
+    result: Conclusion | Failure | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     reports: list[StepReport] = field(default_factory=list)
 
@@ -75,7 +74,7 @@ def _run_all(plugin: FFmpegPlugin, work: Work, invocations: Sequence[Invocation]
 def run_attempt(plugin: FFmpegPlugin, work: Work) -> Attempt:
     """Run the whole attempt, and write the extra files of a success."""
     directory = Path(work.directory)
-    attempt = Attempt(Failure.model_construct())
+    attempt = Attempt()
     attempt.result = _conclude(plugin, work, attempt)
     if isinstance(attempt.result, Conclusion):
         for name, content in attempt.result.extra.items():
@@ -87,6 +86,10 @@ def run_attempt(plugin: FFmpegPlugin, work: Work) -> Attempt:
 def _conclude(plugin: FFmpegPlugin, work: Work, attempt: Attempt) -> Conclusion | Failure:
     if failure := _run_all(plugin, work, plugin.plan(work), attempt):
         return failure
+    return _prove(plugin, work, attempt)
+
+
+def _prove(plugin: FFmpegPlugin, work: Work, attempt: Attempt) -> Conclusion | Failure:
     checks = plugin.checks(work, made_files(Path(work.directory)))
     if isinstance(checks, Failure):
         return checks
@@ -95,6 +98,7 @@ def _conclude(plugin: FFmpegPlugin, work: Work, attempt: Attempt) -> Conclusion 
     return plugin.conclude(work, attempt.outcomes, made_files(Path(work.directory)))
 
 
-def scratch(parent: Path) -> Path:
-    """A new empty work directory."""
-    return Path(tempfile.mkdtemp(dir=parent))
+def prove_again(plugin: FFmpegPlugin, work: Work, done: Attempt) -> Conclusion | Failure:
+    """Check and conclude what lies in the work directory now, after an encode that is done."""
+    attempt = Attempt(outcomes=done.outcomes[:1])
+    return _prove(plugin, work, attempt)

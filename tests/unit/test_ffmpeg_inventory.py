@@ -1,0 +1,49 @@
+"""What the trials of a start prove."""
+
+from __future__ import annotations
+
+from plugins.ffmpeg import inventory
+from protocol.plugins import Invocation, Outcome
+
+FILTERS = b"".join(f" T.. {name}              V->V       What it does.\n".encode() for name in sorted(inventory.FILTERS))
+
+
+def outcomes(failed: str = "", filters: bytes = FILTERS) -> list[Outcome]:
+    ended = []
+    for probe in inventory.probes("ffmpeg", "ffprobe"):
+        stdout = filters if probe.name == "inventory:filters" else b""
+        ended.append(Outcome(probe, int(probe.name == failed), stdout, "", wall_seconds=0.1, cpu_seconds=0.1))
+    return ended
+
+
+def test_what_encoded_is_listed() -> None:
+    assert inventory.capabilities(outcomes()) == (
+        "encoder:aac",
+        "encoder:libmp3lame",
+        "encoder:libx264",
+        "encoder:mjpeg",
+        "operation:analyze",
+        "operation:transcode",
+    )
+    assert inventory.missing(outcomes()) is None
+
+
+def test_an_encoder_that_fails_its_trial_takes_the_transcodes_with_it() -> None:
+    proven = outcomes(failed="trial:libx264")
+
+    assert inventory.operations(proven) == ("analyze",)
+    assert inventory.supported_codecs(proven) == ("aac", "mjpeg", "mp3")
+    assert inventory.missing(proven) == "FFmpeg cannot encode with: libx264"
+
+
+def test_a_build_without_a_filter_takes_no_transcodes() -> None:
+    proven = outcomes(filters=FILTERS.replace(b" bwdif ", b" other "))
+
+    assert inventory.operations(proven) == ("analyze",)
+    assert inventory.missing(proven) == "FFmpeg lacks filters that every transcode needs"
+
+
+def test_without_working_tools_there_is_no_operation() -> None:
+    broken = [Outcome(Invocation("inventory:version", ("ffprobe",)), -9, b"", "", wall_seconds=0.1, cpu_seconds=0.1)]
+
+    assert inventory.operations(broken) == ()
