@@ -171,8 +171,6 @@ class ReadyIndex:
 
     def settle(self, task_id: str, true_s: float) -> None:
         """The attempt has ended after this much work: the tenant's charge is corrected, once."""
-        if task_id in self._taken:
-            return  # chosen again already; that charge is for the next attempt
         charge = self._charged.pop(task_id, None)
         if charge is not None:
             flow, charged_s = charge

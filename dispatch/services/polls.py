@@ -40,13 +40,12 @@ class Poll:
     changed them; it gets none until something about its engine changes, or the engine asks anew.
     """
 
-    __slots__ = ("answer", "ask", "is_granting", "is_late", "is_stalled", "is_tried", "listeners", "room", "timer")
+    __slots__ = ("answer", "ask", "is_granting", "is_late", "is_stalled", "is_tried", "room", "timer")
 
     def __init__(self, ask: LeaseAsk, answer: asyncio.Future[LeaseAnswer]) -> None:
         self.ask, self.answer = ask, answer
         self.room = Room(ask.slots, ask.light_slots)
         self.is_tried = self.is_granting = self.is_late = self.is_stalled = False
-        self.listeners = 0
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -82,13 +81,11 @@ class Polls:
         return poll
 
     async def wait(self, poll: Poll) -> LeaseAnswer:
-        """The answer. A caller that goes away closes its poll, unless tasks are being granted to it or another listens."""
-        poll.listeners += 1
+        """The answer. A caller that goes away closes its poll, unless tasks are being granted to it."""
         try:
             return await asyncio.shield(poll.answer)
         finally:
-            poll.listeners -= 1
-            if not poll.answer.done() and not poll.listeners and not poll.is_granting:
+            if not poll.answer.done() and not poll.is_granting:
                 self._finish(poll, LeaseAnswer())
 
     def reply(self, poll: Poll, grants: tuple[Grant, ...] = ()) -> None:

@@ -80,18 +80,17 @@ class Scheduler:
             self._lose(engine_id)
         for attempt in commit.attempts:
             self._follow_attempt(attempt)
-        jobs = {job.job_id: job for job in commit.jobs}
-        ended = {job_id for job_id, job in jobs.items() if job.state in TERMINAL_JOB_STATES}
         for task in commit.tasks:
-            if task.state is not TaskState.PENDING or task.job_id in ended:
+            if task.state is not TaskState.PENDING:
                 self.index.drop(task.task_id, task.job_id)
                 continue
             if self.index.put(task):
                 self._fresh.append(task.task_id)
             self._wake.set()
-        for job_id in ended:
-            self.index.drop_job(job_id)
-            self._warm.pop(job_id, None)
+        for job in {job.job_id: job for job in commit.jobs}.values():
+            if job.state in TERMINAL_JOB_STATES:
+                self.index.drop_job(job.job_id)
+                self._warm.pop(job.job_id, None)
 
     async def ask(self, ask: LeaseAsk) -> LeaseAnswer:
         """Wait until there are grants or orders for the engine, or `wait_s` is over."""

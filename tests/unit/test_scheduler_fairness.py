@@ -142,12 +142,29 @@ def test_shares_hold_when_the_weight_of_old_service_is_rebased(index: ReadyIndex
     assert later == {"a": 50, "b": 50}
 
 
+def test_tags_that_become_equal_when_rebased_keep_every_flow_in_its_place() -> None:
+    fair = FairQueue()
+    for cost, tenant in enumerate("abcdef"):
+        fair.show(fair.flow(tenant), 1)
+        fair.charge(fair.flow(tenant), 100.0 - cost, NOW)
+    later = NOW + 5000 * HALF_LIFE_S
+    got: Counter[str] = Counter()
+    for _ in range(60):
+        flow = fair.first(1)
+        assert flow is not None
+        got[flow.tenant] += 1
+        fair.charge(flow, 1.0, later)
+
+    assert got == dict.fromkeys("abcdef", 10)
+
+
 def test_a_clock_set_back_does_not_make_service_free(index: ReadyIndex) -> None:
+    index.set_weight("a", 3.0)
     backlog(index, "a", 100)
     backlog(index, "b", 100)
-    serve(index, "eng_one", 2)
+    serve(index, "eng_one", 4)
 
-    assert serve(index, "eng_one", 40, now=NOW - 1000 * HALF_LIFE_S) == {"a": 20, "b": 20}
+    assert serve(index, "eng_one", 40, now=NOW - 1000 * HALF_LIFE_S) == {"a": 30, "b": 10}
 
 
 @given(

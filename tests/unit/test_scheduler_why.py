@@ -1,0 +1,104 @@
+"""Why a job waits: the first condition of each engine, in words, and one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dispatch.core.matching import EngineSight
+from dispatch.core.ready_index import Room
+from dispatch.core.records import Task
+from dispatch.core.why import FITS, FarmView, why
+from protocol.capabilities import Slots
+from protocol.jobs import WhyEngine, WhyReply
+from protocol.states import EngineState, JobState, TaskKind, TaskState
+from tests.unit.scheduler_world import NOW, make_job, make_sight, make_task
+
+FULL = Slots(encoding=2, light=1, free_encoding=0, free_light=1).model_dump_json()
+
+
+def reason(task: Task, sight: EngineSight, *others: EngineSight, rooms: dict[str, Room] | None = None) -> str:
+    reply = why(make_job("a"), [task], FarmView((sight, *others), rooms or {}), now=NOW)
+    return reply.engines[0].reason
+
+
+@pytest.mark.parametrize(
+    ("task", "engine", "expected"),
+    [
+        ({"needs": ("encoder:libx264", "operation:noop")}, {}, "lacks encoder:libx264"),
+        ({"tags": ("site:oslo",)}, {}, "lacks tag site:oslo"),
+        ({}, {"state": EngineState.DRAINING}, "is draining"),
+        ({}, {"wanted": "drain"}, "is draining"),
+        ({}, {"wanted": "pause"}, "is paused"),
+        ({}, {"state": EngineState.OFFLINE}, "is offline"),
+        ({}, {"state": EngineState.LOST}, "is lost: it fell silent"),
+        ({}, {"state": EngineState.BUSY}, "is busy and takes no new work"),
+        ({}, {"slots_json": FULL}, "busy: all 2 encoding slots are taken"),
+        ({"kind": TaskKind.ANALYZE}, {"slots_json": FULL}, "does not ask for work at this moment"),
+        ({}, {}, "does not ask for work at this moment"),
+    ],
+)
+def test_an_engine_names_its_first_condition(task: dict[str, Any], engine: dict[str, Any], expected: str) -> None:
+    assert reason(make_task("a", **task), make_sight("one", **engine)) == expected
+
+
+def test_an_open_poll_tells_more_than_the_last_heartbeat() -> None:
+    full, free = {"eng_one": Room(0, 1)}, {"eng_one": Room(1, 0)}
+
+    assert reason(make_task("a"), make_sight("one"), rooms=full) == "busy: all 2 encoding slots are taken"
+    assert reason(make_task("a"), make_sight("one", slots_json=FULL), rooms=free) == FITS
+    light = make_task("a", kind=TaskKind.ANALYZE)
+    assert reason(light, make_sight("one"), rooms=free) == "busy: its one light slot is taken"
+
+
+def test_an_engine_that_failed_the_task_stands_back_only_behind_another_that_fits() -> None:
+    task = make_task("a", avoid=("eng_one",))
+    room = {"eng_one": Room(1, 0)}
+
+    assert (
+        reason(task, make_sight("one"), make_sight("two"), rooms=room) == "failed this task before; another engine is preferred"
+    )
+    assert reason(task, make_sight("one"), make_sight("two", state=EngineState.LOST), rooms=room) == FITS
+
+
+def test_the_whole_answer_of_a_waiting_job() -> None:
+    farm = FarmView((make_sight("one", slots_json=FULL), make_sight("two", wanted="drain")), {}, ahead=7)
+
+    assert why(make_job("a"), [make_task("a")], farm, now=NOW) == WhyReply(
+        job_id="job_a",
+        state=JobState.PENDING,
+        summary="noop waits for its turn on 1 of 2 engines. About 7 tasks of its kind go first.",
+        ahead_in_queue=7,
+        engines=(
+            WhyEngine(engine_id="eng_one", name="one", reason="busy: all 2 encoding slots are taken"),
+            WhyEngine(engine_id="eng_two", name="two", reason="is draining"),
+        ),
+    )
+
+
+def summary(*tasks: Task, state: JobState = JobState.PENDING, farm: FarmView | None = None) -> str:
+    return why(make_job("a", state), tasks, farm or FarmView((make_sight("one"),), {}), now=NOW).summary
+
+
+def test_a_summary_names_what_matters_most() -> None:
+    held = replace(make_task("a"), state=TaskState.RUNNING, engine_id="eng_one")
+    waiting = replace(make_task("a"), state=TaskState.WAITING)
+    unfit = make_task("a", needs=("encoder:x",))
+
+    assert summary(make_task("a"), state=JobState.FAILED) == "The job is failed; it waits for nothing."
+    assert summary(state=JobState.COMPLETING) == "Every task is done; the outputs are being published."
+    assert summary(held, state=JobState.TRANSCODING) == "The job is being worked on: noop is running on one."
+    assert summary(waiting) == "No task can be granted yet: the inputs of the next one are not made."
+    assert summary(make_task("a", not_before=NOW + 5)) == "The next try of noop is not before 2027-01-15T08:00:05.000Z."
+    assert summary(make_task("a"), farm=FarmView((), {})) == "No engine is registered. Start one with `reelyard engine`."
+    assert summary(unfit) == "No engine can take noop now; 1 of 1: lacks encoder:x."
+    held_back = FarmView((make_sight("one"),), {}, held="the storage cannot be reached")
+    assert summary(make_task("a"), farm=held_back) == "No work is handed out now: the storage cannot be reached."
+
+
+def test_a_backoff_that_has_passed_is_not_told() -> None:
+    reply = why(make_job("a"), [make_task("a", not_before=NOW - 1)], FarmView((make_sight("one"),), {}), now=NOW)
+
+    assert reply.not_before is None
