@@ -165,7 +165,8 @@ async def demo(video: Path | None, place: Place, screen: Screen) -> None:
         links = await client.outputs(job.job_id)
         for link in links.files:
             await client.download(link, place.outputs)
-    screen.line(ending(job))
+    if screen.is_live:
+        screen.line(ending(job))  # lines have told it already
     screen.table(made_table(job.outputs))
     screen.line(
         f"{len(links.files)} files, checked and whole, are in {place.outputs}; delete {place.root} when you have seen them"

@@ -23,7 +23,8 @@ def made_table(outputs: Object) -> Table:
 def _rows(name: str, entry: Object) -> Iterator[tuple[str, ...]]:
     """An entry is a file itself, a stream of many, or holds such entries under names of their own."""
     if isinstance(entry.get("path"), str):
-        yield _row(name, entry)
+        if entry.get("size_bytes") is not None:  # the job's own description has none
+            yield _row(name, entry)
         return
     if isinstance(url := entry.get("hls_url"), str):
         yield _stream(name, url, entry)
@@ -33,9 +34,8 @@ def _rows(name: str, entry: Object) -> Iterator[tuple[str, ...]]:
         if isinstance(inner, dict):
             yield from _rows(label, inner)
         elif isinstance(inner, list):
-            for item in inner:
-                if isinstance(item, dict):
-                    yield from _rows(_label(label, item), item)
+            for item in sorted((item for item in inner if isinstance(item, dict)), key=_position):
+                yield from _rows(_label(label, item), item)
 
 
 def _stream(name: str, url: str, entry: Object) -> tuple[str, ...]:
@@ -43,6 +43,11 @@ def _stream(name: str, url: str, entry: Object) -> tuple[str, ...]:
     total = entry.get("total_segments_size_bytes")
     _, _, path = url.partition("/files/")
     return (name, NONE, NONE, NONE, size(total if isinstance(total, int) else None), path or url)
+
+
+def _position(item: Object) -> float:
+    percent = item.get("position_percent")
+    return percent if isinstance(percent, int | float) else -1
 
 
 def _label(label: str, item: Object) -> str:

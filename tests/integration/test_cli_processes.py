@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import select
 import signal
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from client.processes import UrlFile
@@ -60,6 +62,57 @@ async def test_a_stale_address_is_not_taken_for_a_new_one(tmp_path: Path) -> Non
         fresh.replace(path)
 
     assert told.result() == "http://127.0.0.1:2"
+
+
+async def start_up(data: Path) -> tuple[asyncio.subprocess.Process, list[psutil.Process]]:
+    """`reelyard up` once it has told the next command and its engine has registered, and the processes below it."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "client", "up", "--data", str(data), "--listen", "127.0.0.1:0",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert child.stdout is not None
+    assert child.stderr is not None
+    assert (await child.stdout.readline()).startswith(b"Reelyard listens on http://127.0.0.1:")
+    assert b" submit my.mp4 --wait" in await child.stdout.readline()
+    async for line in child.stderr:
+        if b"engine_registered" in line:
+            break
+    return child, psutil.Process(child.pid).children(recursive=True)
+
+
+async def test_up_stops_the_engine_first_and_leaves_nothing(tmp_path: Path) -> None:
+    child, below = await start_up(tmp_path / "data")
+
+    child.send_signal(signal.SIGTERM)
+    _, err = await child.communicate()
+
+    assert (child.returncode, len(below) >= 2) == (0, True)
+    assert psutil.wait_procs(below, timeout=10)[1] == []
+    events = [json.loads(line)["event"] for line in err.decode().splitlines() if line.startswith("{")]
+    assert events.index("engine_left") < events.index("stopping") < events.index("stopped")
+
+
+async def test_up_that_is_killed_takes_its_children_along(tmp_path: Path) -> None:
+    child, below = await start_up(tmp_path / "data")
+
+    child.send_signal(signal.SIGKILL)
+    await child.communicate()
+
+    assert len(below) >= 2
+    assert (await asyncio.to_thread(psutil.wait_procs, below, 30))[1] == []
+
+
+async def test_up_stops_when_its_engine_dies_and_says_so(tmp_path: Path) -> None:
+    child, below = await start_up(tmp_path / "data")
+
+    next(process for process in below if "engine" in process.cmdline()).kill()
+    _, err = await child.communicate()
+
+    assert child.returncode == 3
+    assert (
+        err.decode().splitlines()[-1] == "error: PROCESS_DIED: engine ended by itself with exit code -9; its messages stand above"
+    )
+    assert psutil.wait_procs(below, timeout=10)[1] == []
 
 
 async def test_up_that_cannot_listen_says_so_and_leaves_nothing(tmp_path: Path) -> None:

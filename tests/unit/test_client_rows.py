@@ -78,6 +78,7 @@ def test_what_a_job_made_is_found_wherever_it_stands() -> None:
                 "auto_generated": [{"position_percent": 0, "path": "thumbnails/thumb_00.jpg", "size_bytes": 9}],
             },
             "transcription": None,
+            "metadata_json": {"url": "/x/metadata.json", "path": "metadata.json"},
         }
     ).rows == (
         ("360p", "640x360", "h264", "600 kb/s", "1.5 kB", "360p/video_360p.mp4"),
