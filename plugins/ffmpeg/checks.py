@@ -71,10 +71,10 @@ def _text(path: str) -> tuple[str, ...]:
 
 
 def _keyframes(playlists: list[str]) -> tuple[str, ...]:
-    """Demux the segments as a player does, and list nothing but the keyframes; nothing is decoded."""
-    inputs = [argument for path in playlists for argument in _input(path)]
+    """Read the segments as a player does, and decode and list nothing but the keyframes."""
+    inputs = [argument for path in playlists for argument in _input(path, "-skip_frame", "nokey")]
     maps = [argument for n in range(len(playlists)) for argument in ("-map", f"{n}:v:0")]
-    return (*inputs, *maps, "-c", "copy", "-bsf:v", "noise=drop=not(key)", "-f", "framecrc", "pipe:1")
+    return ("-xerror", *inputs, *maps, "-fps_mode", "passthrough", "-f", "framecrc", "pipe:1")
 
 
 @dataclass(frozen=True, slots=True)

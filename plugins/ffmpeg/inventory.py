@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from plugins.ffmpeg.encoders import ENCODERS, EncoderRow
+from plugins.ffmpeg.encoders import ENCODERS, PICTURE_TRIAL, EncoderRow
 from protocol.plugins import Invocation, Limits, Outcome
 
 TRIAL_LIMITS = Limits(wall_s=30.0, cpu_s=60, memory_bytes=2 << 30, file_bytes=1 << 20)
@@ -19,16 +19,29 @@ FILTERS = frozenset({"scale", "fps", "split", "select", "setsar", "format", "bwd
 _FILTER = re.compile(r"^ [TSC.]{2,3} (\w+) ", re.MULTILINE)
 
 
-def probes(ffmpeg: str, ffprobe: str) -> tuple[Invocation, ...]:
-    """Lists what the build has, and tries each encoder."""
+STREAMING_TRIALS = ("trial:write_hls", "trial:read_hls")
+"""Segments are written and read back: some builds (a static 7.0.2) crash on every playlist they read."""
+
+
+def probes(ffmpeg: str, ffprobe: str, directory: str) -> tuple[Invocation, ...]:
+    """Lists what the build has, tries each encoder, and writes a few frames as HLS below `directory` and reads them."""
     listings = (("version", (ffprobe, "-version")), ("filters", (ffmpeg, "-hide_banner", "-filters")))
     listed = [Invocation(name=f"inventory:{name}", argv=argv, limits=TRIAL_LIMITS) for name, argv in listings]
-    return (*listed, *(_trial(ffmpeg, row) for row in ENCODERS))
+    return (*listed, *(_trial(ffmpeg, row) for row in ENCODERS), *_streaming(ffmpeg, directory))
 
 
 def _trial(ffmpeg: str, row: EncoderRow) -> Invocation:
     head = (ffmpeg, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error")
     return Invocation(name=f"trial:{row.name}", argv=(*head, *row.trial, "-f", "null", "-"), limits=TRIAL_LIMITS)
+
+
+def _streaming(ffmpeg: str, directory: str) -> tuple[Invocation, ...]:
+    head = (ffmpeg, "-y", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error")
+    playlist = f"file:{directory}/trial.m3u8"
+    encode = (*PICTURE_TRIAL, "-frames:v", "10", "-c:v", "libx264", "-f", "hls", playlist)
+    argvs = ((*head, *encode), (*head, "-i", playlist, "-f", "null", "-"))
+    named = zip(STREAMING_TRIALS, argvs, strict=True)
+    return tuple(Invocation(name=name, argv=argv, limits=TRIAL_LIMITS) for name, argv in named)
 
 
 def _succeeded(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
@@ -41,13 +54,14 @@ def proven_encoders(outcomes: Sequence[Outcome]) -> tuple[EncoderRow, ...]:
 
 
 def operations(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """The task kinds this machine can do: to analyze needs ffprobe, to transcode every encoder and filter as well."""
+    """The task kinds this machine can do: to analyze needs the tools, to transcode all they are used for."""
     done = _succeeded(outcomes)
     if "inventory:version" not in done or "inventory:filters" not in done:
         return ()
     filters = set(_FILTER.findall(done["inventory:filters"].stdout.decode("utf-8", "replace")))
     encoders = {row.name for row in proven_encoders(outcomes)}
-    return ("analyze", "transcode") if filters >= FILTERS and encoders >= TRANSCODE_NEEDS else ("analyze",)
+    is_whole = filters >= FILTERS and encoders >= TRANSCODE_NEEDS and done.keys() >= set(STREAMING_TRIALS)
+    return ("analyze", "transcode") if is_whole else ("analyze",)
 
 
 def capabilities(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
@@ -64,4 +78,8 @@ def missing(outcomes: Sequence[Outcome]) -> str | None:
     if "transcode" in operations(outcomes):
         return None
     lacking = sorted(TRANSCODE_NEEDS - {row.name for row in proven_encoders(outcomes)})
-    return f"FFmpeg cannot encode with: {', '.join(lacking)}" if lacking else "FFmpeg lacks filters that every transcode needs"
+    if lacking:
+        return f"FFmpeg cannot encode with: {', '.join(lacking)}"
+    if not _succeeded(outcomes).keys() >= set(STREAMING_TRIALS):
+        return "FFmpeg cannot write HLS and read it back; use another build"
+    return "FFmpeg lacks filters that every transcode needs"

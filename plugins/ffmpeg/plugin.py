@@ -45,7 +45,7 @@ class FFmpegPlugin:
         """Looks for the tools anew. Raises ReelyardError(TOOL_MISSING)."""
         self._found = None
         tools = self._tools()
-        return inventory.probes(tools.ffmpeg.path, tools.ffprobe.path)
+        return inventory.probes(tools.ffmpeg.path, tools.ffprobe.path, directory)
 
     def describe(self, outcomes: Sequence[Outcome]) -> PluginDescription:
         tools = self._tools()
@@ -107,7 +107,7 @@ class FFmpegPlugin:
         return checks.build(tools.ffmpeg.path, tools.ffprobe.path, work.recipe, work.threads)
 
     def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure:
-        tools = report.tool_uses(outcomes, self._versions())
+        tools = report.tool_uses(outcomes, self._names())
         by_name = {outcome.invocation.name: outcome for outcome in outcomes}
         match work.recipe:
             case AnalyzeRecipe() as recipe:
@@ -124,9 +124,12 @@ class FFmpegPlugin:
             case _:
                 raise _unfit(work)
 
-    def _versions(self) -> Mapping[str, str]:
+    def _names(self) -> Mapping[str, report.ToolName]:
         tools = self._tools()
-        return {tool.path: tool.version for tool in (tools.ffmpeg, tools.ffprobe)}
+        return {
+            tools.ffmpeg.path: report.ToolName("ffmpeg", tools.ffmpeg.version),
+            tools.ffprobe.path: report.ToolName("ffprobe", tools.ffprobe.version),
+        }
 
 
 def _analyzed(work: Work, facts: MediaFacts, outcomes: Sequence[Outcome]) -> AttemptResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from plugins.ffmpeg import hls
@@ -60,18 +61,24 @@ def step_reports(steps: Sequence[str], done: frozenset[str], wall_seconds: float
     )
 
 
-def tool_uses(outcomes: Sequence[Outcome], versions: Mapping[str, str]) -> tuple[ToolUse, ...]:
-    """What ran, with the tool's name for its path. `versions` goes by that path."""
-    return tuple(
-        ToolUse(
-            tool=outcome.invocation.argv[0].rpartition("/")[2],
-            version=versions.get(outcome.invocation.argv[0], "unknown"),
-            argv=(outcome.invocation.argv[0].rpartition("/")[2], *outcome.invocation.argv[1:]),
-            wall_seconds=outcome.wall_seconds,
-            cpu_seconds=outcome.cpu_seconds,
-        )
-        for outcome in outcomes
-    )
+@dataclass(frozen=True, slots=True)
+class ToolName:
+    """What a tool is called in the record, for its path."""
+
+    name: str
+    version: str
+
+
+def tool_uses(outcomes: Sequence[Outcome], names: Mapping[str, ToolName]) -> tuple[ToolUse, ...]:
+    """What ran, with the tool's name for its path. `names` goes by that path."""
+    uses = []
+    for outcome in outcomes:
+        path, *arguments = outcome.invocation.argv
+        tool = names.get(path, ToolName(path.rpartition("/")[2], "unknown"))
+        argv = (tool.name, *arguments)
+        wall, cpu = outcome.wall_seconds, outcome.cpu_seconds
+        uses.append(ToolUse(tool=tool.name, version=tool.version, argv=argv, wall_seconds=wall, cpu_seconds=cpu))
+    return tuple(uses)
 
 
 def warnings(encode: Outcome) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ FILTERS = b"".join(f" T.. {name}              V->V       What it does.\n".encode
 
 def outcomes(failed: str = "", filters: bytes = FILTERS) -> list[Outcome]:
     ended = []
-    for probe in inventory.probes("ffmpeg", "ffprobe"):
+    for probe in inventory.probes("ffmpeg", "ffprobe", "/scratch"):
         stdout = filters if probe.name == "inventory:filters" else b""
         ended.append(Outcome(probe, int(probe.name == failed), stdout, "", wall_seconds=0.1, cpu_seconds=0.1))
     return ended
@@ -41,6 +41,13 @@ def test_a_build_without_a_filter_takes_no_transcodes() -> None:
 
     assert inventory.operations(proven) == ("analyze",)
     assert inventory.missing(proven) == "FFmpeg lacks filters that every transcode needs"
+
+
+def test_a_build_that_cannot_read_playlists_takes_no_transcodes() -> None:
+    proven = outcomes(failed="trial:read_hls")
+
+    assert inventory.operations(proven) == ("analyze",)
+    assert inventory.missing(proven) == "FFmpeg cannot write HLS and read it back; use another build"
 
 
 def test_without_working_tools_there_is_no_operation() -> None:
