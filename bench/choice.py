@@ -16,22 +16,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
+from bench.rows import Row
 from dispatch.core.matching import EngineSight
 from dispatch.core.ready_index import ReadyIndex, Room
 from dispatch.core.records import Task
 from protocol.states import EngineState, TaskKind, TaskState
 
 TASKS, TENANTS, ENGINES, CHOICES = 1_000_000, 1_000, 10_000, 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One measured figure, with its target where the design sets one."""
-
-    name: str
-    value: float
-    unit: str
-    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,97 +1,24 @@
-"""The scheduler on virtual time: long polls, wake-ups, put-backs, backoffs, orders, holds."""
+"""The scheduler's rounds on virtual time: wake-ups, put-backs, backoffs, holds."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from dispatch.core.records import Tenant
-from dispatch.services.polls import LeaseAnswer, LeaseAsk
-from dispatch.services.scheduler import GRANTS_A_ROUND, Scheduler
+from dispatch.services.scheduler import GRANTS_A_ROUND
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.leases import Order
 from protocol.states import AttemptState, EngineState, JobState, TaskKind, TaskState
-from tests.unit.scheduler_world import NOW, Rows, make_ask, make_engine, make_job, make_task
-from tests.virtual_loop import Stuck, VirtualClock, run
-
-EMPTY = LeaseAnswer()
-CANCEL = Order(order="cancel", task_id="tsk_a", token=1)
-
-
-@dataclass
-class Farm:
-    """The scheduler over rows in memory; `asking` starts a long poll that goes on by itself."""
-
-    rows: Rows
-    scheduler: Scheduler
-    group: asyncio.TaskGroup
-    backed_off: list[str] = field(default_factory=list)
-
-    def asking(self, name: str, **changes: Any) -> asyncio.Task[LeaseAnswer]:  # fields of the ask
-        ask = make_ask(name, **{"arrived": asyncio.get_running_loop().time(), **changes})
-        return self.group.create_task(self.scheduler.ask(ask))
-
-
-def play(rows: Rows, story: Callable[[Farm], Coroutine[Any, Any, None]]) -> None:
-    """Load, run the scheduler on virtual time, play the story, stop."""
-
-    async def main() -> None:
-        async def on_backoff(job_ids: Sequence[str]) -> None:
-            farm.backed_off.extend(job_ids)
-
-        scheduler = Scheduler(rows, rows, VirtualClock(NOW), on_backoff)
-        rows.listeners.append(scheduler)
-        await scheduler.load()
-        async with asyncio.TaskGroup() as group:
-            farm = Farm(rows, scheduler, group)
-            loop = group.create_task(scheduler.run())
-            await settled()
-            await story(farm)
-            loop.cancel()
-
-    run(main())
-
-
-async def settled() -> None:
-    """Let everything happen that needs no time."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-def given(answer: LeaseAnswer) -> list[str]:
-    return [grant.task_id.removeprefix("tsk_") for grant in answer.grants]
-
-
-async def elapsed(awaitable: Awaitable[LeaseAnswer]) -> tuple[list[str], float]:
-    begun = asyncio.get_running_loop().time()
-    answer = await awaitable
-    return given(answer), round(asyncio.get_running_loop().time() - begun, 3)
+from tests.unit.scheduler_play import EMPTY, Farm, elapsed, given, play, settled
+from tests.unit.scheduler_world import NOW, Rows, make_engine, make_job, make_task
 
 
 def test_a_waiting_task_is_granted_at_once() -> None:
     async def story(farm: Farm) -> None:
         assert await elapsed(farm.asking("one")) == (["a"], 0.0)
-
-    play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
-
-
-def test_an_ask_without_work_is_answered_empty_after_its_time() -> None:
-    async def story(farm: Farm) -> None:
-        assert await elapsed(farm.asking("one", wait_s=25.0)) == ([], 25.0)
-        assert farm.rows.rounds == []
-
-    play(Rows(engines=[make_engine("one")]), story)
-
-
-def test_an_ask_that_does_not_wait_still_gets_what_is_there() -> None:
-    async def story(farm: Farm) -> None:
-        assert await elapsed(farm.asking("one", wait_s=0.0)) == (["a"], 0.0)
-        assert await elapsed(farm.asking("one", wait_s=0.0)) == ([], 0.0)
 
     play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
 
@@ -116,16 +43,6 @@ def test_never_more_grants_than_slots() -> None:
     heavy = [make_task(name) for name in "abcd"]
     light = [make_task(name, kind=TaskKind.ANALYZE) for name in "xy"]
     play(Rows(tasks=[*heavy, *light], engines=[make_engine("one")]), story)
-
-
-def test_all_asks_of_a_moment_are_granted_in_one_transaction() -> None:
-    async def story(farm: Farm) -> None:
-        asks = [farm.asking(name) for name in ("one", "two", "three")]
-        assert [given(await ask) for ask in asks] == [["a"], ["b"], ["c"]]
-        assert [len(choices) for choices in farm.rows.rounds] == [3]
-
-    engines = [make_engine(name) for name in ("one", "two", "three")]
-    play(Rows(tasks=[make_task(name) for name in "abc"], engines=engines), story)
 
 
 def test_a_large_round_is_cut_and_goes_on_by_itself() -> None:
@@ -242,143 +159,6 @@ def test_a_retry_wakes_the_other_engine() -> None:
     play(Rows(engines=[make_engine("one"), make_engine("two")]), story)
 
 
-def test_a_newer_ask_answers_the_older_one_at_once() -> None:
-    async def story(farm: Farm) -> None:
-        older = farm.asking("one", request_id="r1")
-        await asyncio.sleep(5)
-        newer = farm.asking("one", request_id="r2")
-
-        assert await elapsed(older) == ([], 0.0)
-        farm.rows.save(make_task("a"))
-        assert await elapsed(newer) == (["a"], 0.0)
-
-    play(Rows(engines=[make_engine("one")]), story)
-
-
-def test_a_newer_ask_during_a_grant_does_not_double_the_slots() -> None:
-    async def story(farm: Farm) -> None:
-        farm.rows.gate = asyncio.Event()
-        older = farm.asking("one", request_id="r1")
-        await settled()
-        newer = farm.asking("one", request_id="r2")
-        await settled()
-        farm.rows.gate.set()
-
-        assert await elapsed(older) == (["a"], 0.0)
-        assert await elapsed(newer) == ([], 25.0)
-
-    play(Rows(tasks=[make_task("a"), make_task("b")], engines=[make_engine("one")]), story)
-
-
-def test_the_same_request_again_during_its_grant_gets_the_same_grants() -> None:
-    async def story(farm: Farm) -> None:
-        farm.rows.gate = asyncio.Event()
-        first = farm.asking("one", request_id="r")
-        await settled()
-        again = farm.asking("one", request_id="r")
-        await settled()
-        first.cancel()
-        await settled()
-        farm.rows.gate.set()
-
-        assert given(await again) == ["a"]
-        assert len(farm.rows.rounds) == 1
-
-    play(Rows(tasks=[make_task("a"), make_task("b")], engines=[make_engine("one")]), story)
-
-
-def test_an_ask_that_went_away_gets_nothing() -> None:
-    async def story(farm: Farm) -> None:
-        gone = farm.asking("one")
-        await settled()
-        gone.cancel()
-        await settled()
-        farm.rows.save(make_task("a"))
-        await settled()
-
-        assert farm.rows.rounds == []
-
-    play(Rows(engines=[make_engine("one")]), story)
-
-
-def test_an_ask_whose_time_ends_during_its_grant_still_gets_it() -> None:
-    async def story(farm: Farm) -> None:
-        farm.rows.gate = asyncio.Event()
-        asking = farm.asking("one", wait_s=1.0)
-        await asyncio.sleep(3)
-        assert not asking.done()
-        farm.rows.gate.set()
-
-        assert given(await asking) == ["a"]
-
-    play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
-
-
-def test_an_ask_whose_time_ends_before_its_first_round_waits_for_that_round() -> None:
-    async def story(farm: Farm) -> None:
-        farm.rows.gate = asyncio.Event()
-        one = farm.asking("one")
-        await settled()
-        two = farm.asking("two", wait_s=0.0)
-        await asyncio.sleep(1)
-        farm.rows.gate.set()
-
-        assert (given(await one), given(await two)) == (["a"], ["b"])
-
-    play(Rows(tasks=[make_task("a"), make_task("b")], engines=[make_engine("one"), make_engine("two")]), story)
-
-
-def test_an_ask_whose_round_does_not_come_is_answered_when_grants_pause() -> None:
-    async def story(farm: Farm) -> None:
-        farm.rows.gate = asyncio.Event()
-        farm.rows.trouble = ReelyardError(ErrorCode.DATABASE_UNAVAILABLE)
-        farm.asking("one")
-        await settled()
-        two = farm.asking("two", wait_s=0.0)
-        await asyncio.sleep(1)
-        farm.rows.gate.set()
-
-        assert await elapsed(two) == ([], 0.0)
-
-    play(Rows(tasks=[make_task("a")], engines=[make_engine("one"), make_engine("two")]), story)
-
-
-def test_an_order_is_answered_at_once_on_the_open_poll() -> None:
-    async def story(farm: Farm) -> None:
-        asking = farm.asking("one", slots=0)
-        await asyncio.sleep(4)
-        farm.scheduler.order("eng_one", CANCEL)
-
-        assert await asking == LeaseAnswer(orders=(CANCEL,))
-        assert await farm.asking("one", slots=0) == EMPTY
-
-    play(Rows(engines=[make_engine("one")]), story)
-
-
-def test_an_order_is_kept_once_for_the_next_ask() -> None:
-    async def story(farm: Farm) -> None:
-        farm.scheduler.order("eng_one", CANCEL, Order(order="drain"))
-        farm.scheduler.order("eng_one", CANCEL, Order(order="undrain"))
-
-        assert await farm.asking("one") == LeaseAnswer(orders=(CANCEL, Order(order="undrain")))
-
-    play(Rows(engines=[make_engine("one")]), story)
-
-
-def test_an_order_during_a_grant_rides_along() -> None:
-    async def story(farm: Farm) -> None:
-        farm.rows.gate = asyncio.Event()
-        asking = farm.asking("one")
-        await settled()
-        farm.scheduler.order("eng_one", CANCEL)
-        farm.rows.gate.set()
-        answer = await asking
-
-        assert (given(answer), answer.orders) == (["a"], (CANCEL,))
-
-    play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
-
-
 def test_a_task_cancelled_while_it_is_granted_makes_room_for_the_next() -> None:
     async def story(farm: Farm) -> None:
         cancelled = make_task("a", priority=9, state=TaskState.CANCELLED)
@@ -417,15 +197,6 @@ def test_a_grant_that_fails_is_put_back_and_tried_again_after_a_pause() -> None:
     play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
 
 
-def test_an_ask_is_answered_empty_in_time_while_the_database_is_away() -> None:
-    async def story(farm: Farm) -> None:
-        farm.rows.trouble = ReelyardError(ErrorCode.DATABASE_UNAVAILABLE)
-        assert await elapsed(farm.asking("one", wait_s=7.0)) == ([], 7.0)
-        assert await elapsed(farm.asking("one", wait_s=0.0)) == ([], 0.0)
-
-    play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
-
-
 @pytest.mark.parametrize("error", [ZeroDivisionError(), ReelyardError(ErrorCode.INTERNAL_ERROR)])
 def test_any_other_error_ends_the_loop(error: Exception) -> None:
     async def story(farm: Farm) -> None:
@@ -436,23 +207,6 @@ def test_any_other_error_ends_the_loop(error: Exception) -> None:
     with pytest.raises(ExceptionGroup) as caught:
         play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
     assert caught.value.exceptions == (error,)
-
-
-def test_nothing_is_granted_while_held_and_orders_still_flow() -> None:
-    async def story(farm: Farm) -> None:
-        farm.scheduler.hold("the storage cannot be reached")
-        asking = farm.asking("one")
-        await asyncio.sleep(5)
-        assert farm.rows.rounds == []
-        farm.scheduler.order("eng_one", CANCEL)
-        assert await asking == LeaseAnswer(orders=(CANCEL,))
-        asking = farm.asking("one")
-        await asyncio.sleep(5)
-        farm.scheduler.resume()
-
-        assert await elapsed(asking) == (["a"], 0.0)
-
-    play(Rows(tasks=[make_task("a")], engines=[make_engine("one")]), story)
 
 
 def test_a_task_is_granted_when_its_backoff_passes_and_its_job_is_derived_again() -> None:
@@ -509,20 +263,6 @@ def test_the_index_equals_the_rows_when_quiet() -> None:
     play(Rows(tasks=[make_task(str(n)) for n in range(10)], engines=[make_engine("one")]), story)
 
 
-def test_a_removed_engine_ends_its_poll_and_its_orders() -> None:
-    async def story(farm: Farm) -> None:
-        asking = farm.asking("one")
-        await asyncio.sleep(1)
-        farm.rows.save(gone_engines=("eng_one",))
-        assert await elapsed(asking) == ([], 0.0)
-
-        farm.scheduler.order("eng_one", CANCEL)
-        farm.rows.save(gone_engines=("eng_one",))
-        assert await farm.asking("one") == EMPTY
-
-    play(Rows(engines=[make_engine("one")]), story)
-
-
 def test_tenant_weights_and_true_costs_come_with_the_commits() -> None:
     async def story(farm: Farm) -> None:
         got = [given(await farm.asking("one"))[0] for _ in range(8)]
@@ -550,30 +290,3 @@ def test_an_ended_attempt_corrects_the_charge() -> None:
 
     tasks = [make_task(f"{tenant}{n:02d}", tenant=tenant) for tenant in "ab" for n in range(20)]
     play(Rows(tasks=tasks, engines=[make_engine("one")]), story)
-
-
-def test_stopping_answers_every_poll() -> None:
-    async def story(farm: Farm) -> None:
-        farm.asking("one")
-        farm.asking("two")
-        await settled()
-
-    play(Rows(engines=[make_engine("one")]), story)  # the group would hang, and the loop say Stuck, otherwise
-
-
-def test_a_loop_with_nothing_to_wait_for_says_so() -> None:
-    async def main() -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.get_running_loop().create_future()
-
-    with pytest.raises(Stuck):
-        run(main())
-
-
-def test_asks_take_no_longer_than_they_say() -> None:
-    async def story(farm: Farm) -> None:
-        asks: list[LeaseAsk] = [make_ask("one", wait_s=w, request_id=str(w)) for w in (0.0, 0.5, 60.0)]
-        for ask in asks:
-            assert await elapsed(farm.scheduler.ask(ask)) == ([], ask.wait_s)
-
-    play(Rows(engines=[make_engine("one")]), story)
