@@ -40,8 +40,11 @@ def error(fault: ReelyardError, request_id: str, headers: dict[str, str] | None 
     answer = raw_json(problems.envelope(fault, request_id), fault.status, headers)
     if fault.retry_after is not None:
         answer.headers["Retry-After"] = str(max(1, round(fault.retry_after)))
-    if fault.code is ErrorCode.UNAUTHORIZED:
-        answer.headers["WWW-Authenticate"] = 'Bearer realm="reelyard"'
+    match fault.code:
+        case ErrorCode.UNAUTHORIZED:
+            answer.headers["WWW-Authenticate"] = 'Bearer realm="reelyard"'
+        case ErrorCode.RANGE_NOT_SATISFIABLE:
+            answer.headers["Content-Range"] = f"bytes */{fault.details['size']}"
     return answer
 
 

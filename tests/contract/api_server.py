@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,13 @@ from dispatch.api.wiring import Limits, Services
 from dispatch.app import Core, prepare
 from protocol import signing
 
+CODECS = [f"encoder:{name}" for name in ("libx264", "aac", "libmp3lame", "mjpeg")]
 ENGINE = {
     "name": "box",
     "hostname": "box.local",
     "boot_id": "boot-0001",
     "version": "0.1.0",
-    "capabilities": {"provided": ["operation:noop", "operation:analyze", "operation:transcode", "encoder:libx264"]},
+    "capabilities": {"provided": ["operation:noop", "operation:analyze", "operation:transcode", *CODECS]},
     "slots": {"encoding": 1, "light": 2, "free_encoding": 1, "free_light": 2},
 }
 Json = dict[str, Any]  # Any: what a server answers has no narrower type before it is looked at
@@ -41,6 +42,10 @@ class Answer:
     def code(self) -> str:
         code: str = self.json["error"]["code"]
         return code
+
+
+def head_of(answer: Answer) -> tuple[int, str]:
+    return answer.status, answer.code
 
 
 @dataclass(slots=True)
@@ -85,8 +90,10 @@ class Server:
         made = await self.call("POST", "/api/v1/engines/register", key=token, json={**ENGINE, **fields})
         return made.json["engine_id"], made.json["credential"]
 
-    async def lease(self, engine: tuple[str, str], request_id: str, *, slots: int = 1, wait_s: float = 5.0) -> Json:
-        body = {"boot_id": "boot-0001", "slots": slots, "light_slots": 0, "wait_s": wait_s, "request_id": request_id}
+    async def lease(
+        self, engine: tuple[str, str], request_id: str, *, slots: int = 1, light_slots: int = 0, wait_s: float = 5.0
+    ) -> Json:
+        body = {"boot_id": "boot-0001", "slots": slots, "light_slots": light_slots, "wait_s": wait_s, "request_id": request_id}
         answer = await self.call("POST", f"/api/v1/engines/{engine[0]}/lease", key=engine[1], json=body)
         told: Json = answer.json
         return told
@@ -101,6 +108,12 @@ class Server:
         return f"/files/s/{signing.sign(self.core.outside.secrets.signing, method=method, prefix=prefix, expiry=expiry)}"
 
 
+async def until(fact: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for something the server does by itself and tells nobody of."""
+    while not await fact():  # noqa: ASYNC110  # nothing here could set an event
+        await asyncio.sleep(0.005)
+
+
 Change = Callable[[Services], Services]
 
 
@@ -113,7 +126,7 @@ async def served(
     data: Path, limits: Limits | None = None, *, change: Change = _as_it_is, **inputs: Any
 ) -> AsyncIterator[Server]:  # Any: settings
     """A server that runs for the block and stops as it would on SIGTERM."""
-    core, store = prepare(DispatchSettings(data=data, inputs=Inputs(**inputs)))
+    core, store = prepare(DispatchSettings(data=data, inputs=Inputs.model_validate(inputs)))
     store.start()
     try:
         await core.load()

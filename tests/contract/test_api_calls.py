@@ -16,7 +16,7 @@ from dispatch.api.wiring import Limits
 from dispatch.services.profiles import ProfileBook
 from protocol.admin import ProfilePage, Scope
 from protocol.operations import OPERATIONS, Form, Operation
-from tests.contract.api_server import ENGINE, Answer, served
+from tests.contract.api_server import ENGINE, head_of, served
 
 OWN_KEY = (Scope.OPEN, Scope.REGISTRATION, Scope.ENGINE)
 
@@ -25,10 +25,6 @@ def filled(operation: Operation) -> str:
     return re.sub(
         r"\{(\w+)[^}]*\}", lambda found: {"path": "a.mp4", "signature": "x.1"}.get(found[1], f"{found[1][:3]}_0"), operation.path
     )
-
-
-def head_of(answer: Answer) -> tuple[int, str]:
-    return answer.status, answer.code
 
 
 async def test_every_operation_refuses_callers_without_a_key(tmp_path: Path) -> None:
