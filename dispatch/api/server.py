@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from dispatch.api import answers, engines, files, jobs, operators, streams, uploads
 from dispatch.api.authentication import admit
@@ -27,6 +28,8 @@ HANDLERS: Mapping[str, Handler] = {
     **files.HANDLERS,
     **operators.HANDLERS,
 }
+BOOT = web.AppKey("boot", str)
+COUNT: web.AppKey[Iterator[int]] = web.AppKey("count")
 REQUEST_ID = web.RequestKey("request_id", str)
 IS_ANSWERED = web.RequestKey("is_answered", bool)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.\-]{8,64}")
@@ -41,6 +44,7 @@ def application(services: Services, limits: Limits, *, at_shutdown: Iterable[Cal
     """The whole API. `at_shutdown` ends what waits below this layer, such as long polls; streams end by themselves."""
     app = web.Application(middlewares=[_guard], client_max_size=0)
     app[SERVICES], app[LIMITS] = services, limits
+    app[BOOT], app[COUNT] = services.ids.new("req", services.clock.now()), itertools.count(0x1000)
     for name, handler in _checked(HANDLERS).items():
         _route(app, BY_NAME[name], handler)
     endings: tuple[Callable[[], object], ...] = (services.hub.close, *at_shutdown)
@@ -71,12 +75,25 @@ def _route(app: web.Application, operation: Operation, handler: Handler) -> None
     async def serve(request: web.Request) -> web.StreamResponse:
         call = Call(request, operation, services)
         await admit(call)
+        if "Expect" in request.headers:
+            await _let_the_body_come(request)
         return await handler(call)
 
     resource = app.router.add_resource(operation.path)
-    resource.add_route(operation.method, serve)
-    if operation.method == "GET" and operation.gives is not Form.SSE:
-        resource.add_route("HEAD", serve)
+    methods = ("GET", "HEAD") if operation.method == "GET" and operation.gives is not Form.SSE else (operation.method,)
+    for method in methods:
+        resource.add_route(method, serve, expect_handler=_nothing_yet)
+
+
+async def _nothing_yet(request: web.Request) -> None:
+    """aiohttp would ask for the body here, before anybody has looked at the key."""
+
+
+async def _let_the_body_come(request: web.Request) -> None:
+    """RFC 9110, 10.1.1. Expectations other than this one may be passed over."""
+    if request.headers["Expect"].lower() == "100-continue" and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # it is no part of the answer
 
 
 @web.middleware
@@ -100,11 +117,11 @@ async def _guard(request: web.Request, handler: Next) -> web.StreamResponse:
 
 
 def _request_id(request: web.Request) -> str:
+    """The caller's own, else one that begins with an id of this start: fresh chance for every call would cost more."""
     told = request.headers.get("X-Request-Id")
     if told is not None and _REQUEST_ID.fullmatch(told):
         return told
-    services = request.app[SERVICES]
-    return services.ids.new("req", services.clock.now())
+    return f"{request.app[BOOT]}{next(request.app[COUNT]):x}"
 
 
 def _refusal(request: web.Request, fault: ReelyardError, headers: dict[str, str] | None = None) -> web.StreamResponse:
@@ -122,8 +139,6 @@ def _of_routing(fault: web.HTTPException) -> ReelyardError:
             return ReelyardError(ErrorCode.ROUTE_NOT_FOUND)
         case 405:
             return ReelyardError(ErrorCode.METHOD_NOT_ALLOWED)
-        case 417:
-            return ReelyardError(ErrorCode.VALIDATION_FAILED, "the only expectation this server meets is 100-continue")
         case _:
             return ReelyardError(ErrorCode.INTERNAL_ERROR)
 

@@ -250,3 +250,25 @@ async def test_contract_is_served_as_openapi(tmp_path: Path) -> None:
         answer = await server.call("GET", "/openapi.json", key=None)
 
     assert (answer.status, answer.json["openapi"]) == (200, "3.1.0")
+
+
+async def test_body_is_asked_for_only_once_the_key_is_known(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        host, port = server.web.addresses[0][:2]
+        lines = []
+        for key in ("rk_wrong", server.key):
+            reader, writer = await asyncio.open_connection(host, port)
+            head = f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n"
+            writer.write(f"{head}Content-Length: 18\r\nExpect: 100-continue\r\n\r\n".encode())
+            lines.append(await reader.readline())
+            writer.write(b'{"profile":"noop"}')
+            if key == server.key:
+                lines += [await reader.readline(), await reader.readline()]
+            writer.close()
+
+    assert lines == [
+        b"HTTP/1.1 401 Unauthorized\r\n",
+        b"HTTP/1.1 100 Continue\r\n",
+        b"\r\n",
+        b"HTTP/1.1 202 Accepted\r\n",
+    ]
