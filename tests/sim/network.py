@@ -1,0 +1,85 @@
+"""The wire between processes: it loses requests and answers, repeats and delays them, and can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from dispatch.app import Core
+from engine.ports import Unreachable
+from protocol.errors import ErrorCode, ReelyardError
+from tests.sim.ground import Ground
+from tests.sim.server import Server
+
+T = TypeVar("T")
+Handler = Callable[[Core], Awaitable[T]]
+PATIENCE_S = 15.0
+LATE_S = 12.0
+
+
+@dataclass(slots=True)
+class Line:
+    """One party's way to dispatch. Cut, nothing passes; frozen, nothing that arrives is seen until it thaws."""
+
+    name: str
+    is_cut: bool = False
+    frozen: asyncio.Event | None = None
+
+    async def thawed(self) -> None:
+        while self.frozen is not None:
+            await self.frozen.wait()
+
+
+class Network:
+    def __init__(self, ground: Ground, server: Server) -> None:
+        self._ground, self._server = ground, server
+
+    async def call(self, line: Line, handler: Handler[T], *, wait_s: float = 0.0) -> T:
+        """The handler's answer. Raises Unreachable, or the ReelyardError it ended with."""
+        ground = self._ground
+        await line.thawed()
+        await self._pass(line, "request lost")
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        ground.group.create_task(self._deliver(handler, answer))
+        if ground.hits("request repeated", ground.rates.repeat):
+            ground.group.create_task(self._again(handler))
+        try:
+            async with asyncio.timeout(wait_s + PATIENCE_S):
+                result = await answer
+        except TimeoutError:
+            raise Unreachable("no answer in time") from None
+        await line.thawed()
+        await self._pass(line, "answer lost")
+        return result
+
+    async def _pass(self, line: Line, lost: str) -> None:
+        ground = self._ground
+        if ground.hits("late", ground.rates.delay):
+            await ground.pause(LATE_S)
+        else:
+            await ground.pause(0.01)
+        if line.is_cut or ground.hits(lost, ground.rates.lose):
+            await ground.pause(2.0)
+            raise Unreachable(lost)
+
+    async def _again(self, handler: Handler[T]) -> None:
+        await self._ground.pause(LATE_S)
+        await self._deliver(handler, asyncio.get_running_loop().create_future())
+
+    async def _deliver(self, handler: Handler[T], answer: asyncio.Future[T]) -> None:
+        """The packet lives on when its sender has died."""
+        result = await self._server.handle(handler)
+        if answer.done():
+            return
+        if not isinstance(result, BaseException):
+            answer.set_result(result)
+            return
+        answer.set_exception(result)
+        answer.exception()  # looked at: its sender may have died
+
+
+def is_passing(error: ReelyardError) -> bool:
+    """Whether a sensible client sends the same again."""
+    return error.status >= 500 or error.code is ErrorCode.RATE_LIMITED

@@ -1,0 +1,212 @@
+"""The AttemptRunner of a box: work that takes virtual time, fails by its job's script, and stages its files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dispatch.app import Core
+from engine.core import failures
+from engine.core.attempts import Key, key_of
+from engine.core.backoff import full_jitter
+from engine.core.progress import Progress
+from engine.ports import Tell, Unreachable
+from protocol.errors import ErrorCode, FailureClass, ReelyardError
+from protocol.leases import Complete, Fail, Grant
+from protocol.media import AudioStream, MediaFacts, VideoStream
+from protocol.recipes import NoopRecipe, TranscodeRecipe
+from protocol.results import AttemptResult, Failure, FileRole, OutputFacts, StagedFile, StepReport
+from protocol.states import StepState, TaskKind
+from protocol.storage import Written
+from tests.sim.ground import Ground
+from tests.sim.network import is_passing
+from tests.sim.plan import JobPlan, Nature
+from tests.sim.process import Process
+from tests.sim.watch import Watch
+
+if TYPE_CHECKING:
+    from tests.sim.box import Box
+
+WORK_S = {TaskKind.ANALYZE: 0.5, TaskKind.TRANSCODE: 8.0, TaskKind.NOOP: 4.0}
+PARTS = 3
+TRIES = 12
+FACTS = MediaFacts(
+    container="mov",
+    duration="20",
+    size_bytes=12,
+    bitrate=4_000_000,
+    video=VideoStream(index=0, codec="h264", width=1280, height=720, coded_width=1280, coded_height=720, frame_rate="25"),
+    audio=(AudioStream(index=1, codec="aac", channels=2, sample_rate=48_000),),
+    streams=2,
+)
+CODES = {
+    FailureClass.INPUT: ErrorCode.INPUT_CORRUPT,
+    FailureClass.POLICY: ErrorCode.INPUT_LIMITS,
+    FailureClass.ENGINE: ErrorCode.TOOL_FAILED,
+    FailureClass.INTERNAL: ErrorCode.PLUGIN_FAILED,
+    FailureClass.INFRA: ErrorCode.TRANSFER_FAILED,
+}
+
+
+@dataclass(slots=True)
+class Bench:
+    """What all tools of a world share. `plans` are those of the jobs, by number; `deaths` count engine processes a job cost."""
+
+    ground: Ground
+    watch: Watch
+    plans: dict[int, JobPlan]
+    failed: Counter[int] = field(default_factory=Counter)
+    deaths: Counter[str] = field(default_factory=Counter)
+    runs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often the tool ran, by job and kind."""
+
+    def plan_of(self, job_id: str) -> JobPlan:
+        return self.plans[self.watch.numbers[job_id]]
+
+
+class Tool:
+    """One process's AttemptRunner."""
+
+    def __init__(self, bench: Bench, process: Process, box: Box) -> None:
+        self._bench, self._process, self._box, self._ground = bench, process, box, bench.ground
+
+    def instant(self, grant: Grant) -> Complete | Fail | None:
+        if not isinstance(grant.recipe, NoopRecipe) or grant.recipe.seconds > 0:
+            return None
+        self._began(grant)
+        return _complete(grant, AttemptResult(steps=_done(grant)))
+
+    async def run(self, grant: Grant, tell: Tell) -> Complete | Fail:
+        self._began(grant)
+        try:
+            return await self._work(grant, tell)
+        except Unreachable as lost:
+            return _fail(grant, failures.transfer_failed(str(lost)))
+        except ReelyardError as error:
+            return _fail(grant, failures.transfer_failed(error.message))
+
+    async def forget(self, key: Key) -> None:
+        self._process.check()
+
+    async def sweep(self, keep: Collection[Key]) -> None:
+        self._process.check()
+
+    def _began(self, grant: Grant) -> None:
+        """No tool runs before the disk says that it was started."""
+        self._process.check()
+        row = self._box.disk.rows.get(key_of(grant))
+        if row is None or not row.is_started:
+            raise self._ground.broken(f"{self._box.own.name} ran {key_of(grant)} before its disk had it as started")
+        self._bench.runs[(grant.job_id, grant.kind.value)] += 1
+        self._ground.note("runs", self._box.own.name, grant.task_id, grant.token)
+
+    async def _work(self, grant: Grant, tell: Tell) -> Complete | Fail:
+        progress = Progress(grant.steps, uploads=grant.staging_url is not None)
+        if grant.input is not None:
+            await self._fetch(grant.input.url)
+        for part in range(1, PARTS + 1):
+            await self._spend(WORK_S[grant.kind] / PARTS * self._ground.rng.uniform(0.5, 2.0))
+            tell(progress.told(StepReport(name=n, state=StepState.RUNNING, progress=part / PARTS) for n in grant.steps))
+            if part == 1 and (failure := self._mishap(grant)) is not None:
+                return _fail(grant, failure)
+        if grant.kind is TaskKind.ANALYZE:
+            return _complete(grant, AttemptResult(analysis=FACTS, steps=_done(grant)))
+        files = await self._stage(grant, grant.recipe) if isinstance(grant.recipe, TranscodeRecipe) else ()
+        tell(progress.uploaded(1.0))
+        return _complete(grant, AttemptResult(files=files, steps=_done(grant)))
+
+    async def _spend(self, seconds: float) -> None:
+        if self._ground.hits("kill engine at work", self._ground.rates.kill_engine):
+            self._process.die()
+        await self._ground.sleep(seconds)
+        await self._box.line.thawed()
+        self._process.check()
+
+    def _mishap(self, grant: Grant) -> Failure | None:
+        """What the job's plan lets happen to an attempt of its main task."""
+        if grant.kind is TaskKind.ANALYZE:
+            return None
+        plan = self._bench.plan_of(grant.job_id)
+        if plan.nature is Nature.CRASHES_ENGINES:
+            self._bench.deaths[grant.job_id] += 1
+            self._box.crash("Fatal Python error: Segmentation fault")
+            self._process.check()
+        if plan.nature is Nature.EATS_MEMORY:
+            self._bench.deaths[grant.job_id] += 1
+            return Failure(
+                failure_class=FailureClass.ENGINE, code=ErrorCode.TASK_MEMORY, message="over its limit", is_engine_death=True
+            )
+        at = self._bench.failed[plan.number]
+        if at >= len(plan.failures):
+            return None
+        self._bench.failed[plan.number] += 1
+        wanted = plan.failures[at]
+        return Failure(failure_class=wanted, code=CODES[wanted], message=f"scripted {wanted}")
+
+    async def _fetch(self, url: str) -> None:
+        _, _, _, signature, path = url.split("/", 4)
+        await self._patiently(lambda core: core.services.files.open_signed(signature, "GET", path))
+
+    async def _stage(self, grant: Grant, recipe: TranscodeRecipe) -> tuple[StagedFile, ...]:
+        assert grant.staging_url is not None
+        _, _, _, signature, prefix = grant.staging_url.split("/", 4)
+        staged = []
+        for path, facts in _files_of(recipe):
+            content = f"{path} by {self._box.own.name} under {grant.task_id} {grant.token}".encode()
+            await self._put(signature, f"{prefix}/{path}", content)
+            sha256 = hashlib.sha256(content).hexdigest()
+            staged.append(StagedFile(path=path, size=len(content), sha256=sha256, facts=facts))
+        return tuple(staged)
+
+    async def _put(self, signature: str, path: str, content: bytes) -> None:
+        async def blocks() -> AsyncIterator[bytes]:
+            yield content
+
+        async def handler(core: Core) -> Written:
+            return await core.services.files.stage(signature, path, blocks())
+
+        try:
+            await self._patiently(handler)
+        except ReelyardError as error:
+            if error.code is not ErrorCode.FILE_EXISTS:  # one we put there in a try whose answer was lost
+                raise
+
+    async def _patiently(self, handler: object) -> None:
+        for tries in range(1, TRIES + 1):
+            try:
+                await self._box.network.call(self._box.line, handler)  # type: ignore[arg-type]  # results of both kinds are dropped
+            except (Unreachable, ReelyardError) as problem:
+                if tries == TRIES or (isinstance(problem, ReelyardError) and not is_passing(problem)):
+                    raise
+                await self._spend(full_jitter(tries, self._ground.rng.random()))
+            else:
+                self._process.check()
+                return
+
+
+def _files_of(recipe: TranscodeRecipe) -> list[tuple[str, OutputFacts]]:
+    files = [
+        (
+            r.path,
+            OutputFacts(role=FileRole.RENDITION, rendition=r.rendition.name, codec="h264", width=r.width, height=r.height),
+        )
+        for r in recipe.renditions
+    ]
+    if recipe.audio is not None:
+        files.append((recipe.audio.path, OutputFacts(role=FileRole.AUDIO, codec="mp3", duration=20.0)))
+    return files
+
+
+def _done(grant: Grant) -> tuple[StepReport, ...]:
+    return tuple(StepReport(name=name, state=StepState.COMPLETED, progress=1.0) for name in grant.steps)
+
+
+def _complete(grant: Grant, result: AttemptResult) -> Complete:
+    return Complete(task_id=grant.task_id, token=grant.token, result=result)
+
+
+def _fail(grant: Grant, failure: Failure) -> Fail:
+    return Fail(task_id=grant.task_id, token=grant.token, failure=failure)

@@ -1,0 +1,137 @@
+"""What must be true of a world once it has healed and is quiet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import orjson
+from sqlalchemy import Connection, select
+
+from dispatch.app import Core
+from dispatch.core.publication import METADATA
+from dispatch.core.records import Attempt, Job, StagedRow, Task
+from dispatch.store import rows, schema
+from protocol.errors import ErrorCode, FailureClass
+from protocol.states import AttemptState, JobState, TaskState
+from tests.sim.box import Box
+from tests.sim.plan import JobPlan, Nature
+from tests.sim.storage import Disk
+from tests.sim.tenant import Client
+from tests.sim.tool import Bench
+from tests.sim.watch import LIVE, OVER
+
+CHARGED = frozenset({FailureClass.ENGINE, FailureClass.INTERNAL})
+MOST_DEATHS = 3
+
+
+class Rows:
+    """Everything the database holds at the end."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.jobs = [rows.load_job(row) for row in connection.execute(select(schema.jobs))]
+        self.tasks: list[Task] = [rows.TASKS.load(row) for row in connection.execute(select(schema.tasks))]
+        self.attempts: list[Attempt] = [rows.ATTEMPTS.load(row) for row in connection.execute(select(schema.attempts))]
+        self.staged: list[StagedRow] = [rows.STAGED.load(row) for row in connection.execute(select(schema.staged_files))]
+        self.events = [rows.load_event(row).new for row in connection.execute(select(schema.events).order_by(schema.events.c.seq))]
+
+    def tasks_of(self, job_id: str) -> list[Task]:
+        return [task for task in self.tasks if task.job_id == job_id]
+
+
+def of_jobs(found: Rows, clients: list[Client], bench: Bench) -> Iterator[str]:
+    """Every job that was accepted is there once, and ended as it had to."""
+    for client in clients:
+        jobs = [job for job in found.jobs if orjson.loads(job.user_metadata_json)["number"] == client.plan.number]
+        if len(jobs) != 1 or set(client.accepted) != {jobs[0].job_id}:
+            yield f"job {client.plan.number} was accepted as {client.accepted} and is {[job.job_id for job in jobs]}"
+            continue
+        yield from _of_job(jobs[0], found, client, bench)
+
+
+def _of_job(job: Job, found: Rows, client: Client, bench: Bench) -> Iterator[str]:
+    attempts = [attempt for attempt in found.attempts if attempt.job_id == job.job_id]
+    told = [event.to_state for event in found.events if event.job_id == job.job_id and event.task_id is None]
+    if told[-1] != job.state.value:
+        yield f"{job.job_id} is {job.state}, its last event says {told[-1]}"
+    if client.is_cancelled and job.state is not JobState.CANCELLED:
+        yield f"{job.job_id} was cancelled and is {job.state}"
+    if bench.deaths[job.job_id] > MOST_DEATHS and not client.asked_retry:
+        yield f"{job.job_id} cost {bench.deaths[job.job_id]} engine processes"
+    done = [attempt for attempt in attempts if attempt.state is AttemptState.DONE]
+    match job.state:
+        case JobState.COMPLETED:
+            kinds = sorted(attempt.kind for attempt in done if _is_current(attempt, found))
+            if kinds != sorted(task.kind for task in found.tasks_of(job.job_id)):
+                yield f"{job.job_id} completed by attempts {kinds}"
+            if told.count(JobState.COMPLETED) != 1 or bench.watch.finished[job.job_id] != 1:
+                yield f"{job.job_id} completed {told.count(JobState.COMPLETED)} times"
+        case JobState.CANCELLED:
+            if not client.asked_cancel:
+                yield f"{job.job_id} was cancelled by nobody"
+        case JobState.FAILED:
+            yield from _of_failed(job, found, client.plan)
+        case _:
+            yield f"{job.job_id} is still {job.state}"
+
+
+def _is_current(attempt: Attempt, found: Rows) -> bool:
+    return any(task.task_id == attempt.task_id and task.token == attempt.token for task in found.tasks)
+
+
+def _of_failed(job: Job, found: Rows, plan: JobPlan) -> Iterator[str]:
+    """A job fails for a reason that was put into it, never for what the world did to it."""
+    error = orjson.loads(job.error_json or "{}")
+    code, failure_class = error.get("code"), error.get("failure_class")
+    charged = max(task.charged for task in found.tasks_of(job.job_id))
+    is_expected = (
+        (code == ErrorCode.JOB_EXPIRED and plan.ttl_s is not None)
+        or (code == ErrorCode.TASK_POISONOUS and plan.nature is not Nature.HEALTHY)
+        or (failure_class in plan.failures and failure_class not in CHARGED | {FailureClass.INFRA})
+        or (failure_class in CHARGED and charged >= plan.max_attempts and _may_be_charged(plan))
+    )
+    if not is_expected:
+        yield f"{job.job_id} failed with {code} ({failure_class}), charged {charged}; its plan was {plan}"
+
+
+def _may_be_charged(plan: JobPlan) -> bool:
+    injected = sum(failure in CHARGED for failure in plan.failures)
+    return plan.nature is not Nature.HEALTHY or injected >= plan.max_attempts
+
+
+def of_files(found: Rows, disk: Disk) -> Iterator[str]:
+    """What is published is what the settled attempts staged, of completed jobs and no others; staging is empty."""
+    expected = {}
+    for job in found.jobs:
+        staged = [row for row in found.staged if row.job_id == job.job_id]
+        if job.state is JobState.COMPLETED and staged:
+            expected[f"{job.tenant}/processed/{job.job_id}"] = {row.path: row.sha256 for row in staged}
+    for target in disk.published.keys() | expected.keys():
+        files = {path: hashlib.sha256(content).hexdigest() for path, content in disk.below(target).items()}
+        metadata = files.pop(METADATA, None)
+        if files != expected.get(target) or metadata is None:
+            yield f"{target} holds {sorted(files)}, expected were {sorted(expected.get(target, {}))}"
+        if disk.below(target) != disk.published.get(target):
+            yield f"{target} was changed after it was published"
+    current = {(task.task_id, task.token) for task in found.tasks if task.state is TaskState.DONE}
+    yield from (f"{row.path} of {row.job_id} is of no settled attempt" for row in found.staged if (row.task_id, row.token) not in current)
+    kept = {job.job_id for job in found.jobs if job.state is JobState.FAILED}
+    left = [path for path in disk.files if path.startswith("staging/") and path.split("/")[1] not in kept]
+    if left:
+        yield f"staging still holds {left}"
+
+
+def of_memory(found: Rows, core: Core) -> Iterator[str]:
+    """When quiet, what dispatch has in memory is what the database says."""
+    over = {job.job_id for job in found.jobs if job.state in OVER}
+    ready = {task.task_id for task in found.tasks if task.state is TaskState.PENDING and task.job_id not in over}
+    if core.scheduler.index.snapshot() != ready:
+        yield f"the index knows {sorted(core.scheduler.index.snapshot())}, ready are {sorted(ready)}"
+    live = {attempt.token for attempt in found.attempts if attempt.state in LIVE}
+    if len(core.table) != len(live):
+        yield f"{len(core.table)} leases are in memory, live are {sorted(live)}"
+
+
+def of_boxes(boxes: list[Box]) -> Iterator[str]:
+    """No engine holds what nobody waits for."""
+    yield from (f"{box.own.name} still holds {sorted(box.disk.rows)}" for box in boxes if box.disk.rows)

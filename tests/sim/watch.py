@@ -1,0 +1,246 @@
+"""Promises held against every commit, the moment it is on disk, and against every answer dispatch gives an engine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import orjson
+
+from dispatch.core.records import Attempt, Event, Job, Task
+from dispatch.ports import Commit
+from engine.core.attempts import Key
+from protocol.errors import FailureClass
+from protocol.events import EventType
+from protocol.leases import LeaseReply, LeaseRequest
+from protocol.states import AttemptState as A
+from protocol.states import JobState as J
+from protocol.states import TaskKind
+from protocol.states import TaskState as T
+from tests.sim.ground import Broken, Ground
+from tests.sim.plan import Plan
+
+# The tables of the design, written out once more: the code's own are what is under test.
+JOB_MOVES: dict[str | None, frozenset[str]] = {
+    None: frozenset({J.PENDING}),
+    J.PENDING: frozenset({J.ASSIGNED, J.CANCELLED, J.FAILED}),
+    J.ASSIGNED: frozenset({J.TRANSCODING, J.COMPLETING, J.PENDING, J.RETRYING, J.FAILED, J.CANCELLED}),
+    J.TRANSCODING: frozenset({J.COMPLETING, J.RETRYING, J.FAILED, J.CANCELLED}),
+    J.COMPLETING: frozenset({J.COMPLETED, J.RETRYING, J.FAILED}),
+    J.RETRYING: frozenset({J.PENDING, J.ASSIGNED, J.TRANSCODING, J.COMPLETING, J.FAILED, J.CANCELLED}),
+    J.FAILED: frozenset({J.RETRYING}),
+    J.COMPLETED: frozenset(),
+    J.CANCELLED: frozenset(),
+}
+TASK_MOVES: dict[str, frozenset[str]] = {
+    T.WAITING: frozenset({T.PENDING, T.SKIPPED, T.CANCELLED}),
+    T.PENDING: frozenset({T.ASSIGNED, T.SKIPPED, T.FAILED, T.CANCELLED}),
+    T.ASSIGNED: frozenset({T.RUNNING, T.DONE, T.PENDING, T.FAILED, T.CANCELLED}),
+    T.RUNNING: frozenset({T.DONE, T.PENDING, T.FAILED, T.CANCELLED}),
+    T.FAILED: frozenset({T.PENDING}),
+    T.DONE: frozenset({T.PENDING}),
+    T.CANCELLED: frozenset(),
+    T.SKIPPED: frozenset(),
+}
+LIVE = frozenset({A.GRANTED, A.ACKED, A.RUNNING})
+OVER = frozenset({J.COMPLETED, J.FAILED, J.CANCELLED})
+NEVER_RETRIED = frozenset({FailureClass.INPUT, FailureClass.POLICY})
+LAG_S = 4.0
+"""Memory follows the database by so much at the most: a slow commit, and those in front of it."""
+
+
+class Watch:
+    """A CommitListener. `numbers` tells a job's number in the plan; `finished` counts JobFinished events."""
+
+    def __init__(self, ground: Ground, plan: Plan) -> None:
+        self._ground, self._plan = ground, plan
+        self.jobs: dict[str, Job] = {}
+        self.tasks: dict[str, Task] = {}
+        self.attempts: dict[int, Attempt] = {}
+        self.numbers: dict[str, int] = {}
+        self.finished: Counter[str] = Counter()
+        self._told: dict[str, str] = {}
+        self._last_seq = self._last_token = 0
+        self._renewed: dict[int, float] = {}
+        self._ended: dict[int, float] = {}
+        self._leaving: Counter[str] = Counter()
+        self._settled: dict[tuple[int, str], object] = {}
+        self._up_since = 0.0
+
+    def __call__(self, commit: Commit) -> None:
+        for event in commit.events:
+            self._event(event)
+        for job in commit.jobs:
+            self._job(job)
+        for task in commit.tasks:
+            self._task(task)
+        for attempt in sorted(commit.attempts, key=lambda attempt: attempt.token):
+            self._attempt(attempt)
+        for job_id in {job.job_id for job in commit.jobs} | {task.job_id for task in commit.tasks}:
+            self._whole(job_id)
+
+    def _wrong(self, promise: str) -> Broken:
+        return self._ground.broken(promise)
+
+    # --- rows and events
+
+    def _event(self, event: Event) -> None:
+        new = event.new
+        if event.seq != self._last_seq + 1:
+            raise self._wrong(f"event {event.seq} follows {self._last_seq}")
+        self._last_seq = event.seq
+        self._ground.note(new.type.value, new.task_id or new.job_id, new.from_state, new.to_state)
+        subject = new.task_id or new.job_id
+        if subject is None or new.to_state is None:
+            return
+        known = self._told.get(subject)
+        if new.task_id is not None and known is None:
+            known = self.tasks[subject].state.value
+        if new.from_state != known:
+            raise self._wrong(f"{subject} goes from {new.from_state}, but was {known}")
+        moves = JOB_MOVES[known] if new.task_id is None else TASK_MOVES[known or ""]
+        if new.to_state not in moves:
+            raise self._wrong(f"{subject} goes from {known} to {new.to_state}, which is in no table")
+        self._told[subject] = new.to_state
+        if new.type is EventType.JOB_FINISHED:
+            self.finished[subject] += 1
+
+    def _job(self, job: Job) -> None:
+        known = self.jobs.get(job.job_id)
+        if known is None:
+            self.numbers[job.job_id] = orjson.loads(job.user_metadata_json)["number"]
+        elif job.version <= known.version:
+            raise self._wrong(f"{job.job_id} went from version {known.version} to {job.version}")
+        elif job.progress < known.progress:
+            raise self._wrong(f"{job.job_id}'s progress fell from {known.progress} to {job.progress}")
+        if self._told.get(job.job_id) != job.state.value:
+            raise self._wrong(f"{job.job_id} is {job.state}, its events say {self._told.get(job.job_id)}")
+        self.jobs[job.job_id] = job
+
+    def _task(self, task: Task) -> None:
+        if self._told.get(task.task_id, task.state.value) != task.state.value:
+            raise self._wrong(f"{task.task_id} is {task.state}, its events say {self._told[task.task_id]}")
+        if task.charged > self.jobs[task.job_id].max_attempts:
+            raise self._wrong(f"{task.task_id} was charged {task.charged} times")
+        known = self.tasks.get(task.task_id)
+        if known is not None and known.state is not task.state and task.task_id not in self._told:
+            raise self._wrong(f"{task.task_id} went from {known.state} to {task.state} without an event")
+        self.tasks[task.task_id] = task
+
+    def _attempt(self, attempt: Attempt) -> None:
+        known = self.attempts.get(attempt.token)
+        if known is None:
+            self._granted(attempt)
+        elif known.state not in LIVE and (known.state, known.digest) != (attempt.state, attempt.digest):
+            raise self._wrong(f"attempt {attempt.token} was {known.state} for good, and is {attempt.state}")
+        self.attempts[attempt.token] = attempt
+        if attempt.state in LIVE:
+            return
+        self._ended.setdefault(attempt.token, self._ground.clock.monotonic())
+        if known is not None and known.state in LIVE and attempt.state is A.EXPIRED:
+            self._expired(known)
+        if known is not None and known.state in LIVE and attempt.state is A.FAILED and attempt.error_json is not None:
+            failure = orjson.loads(attempt.error_json)
+            task = self.tasks[attempt.task_id]
+            if failure["failure_class"] in NEVER_RETRIED and task.state is not T.FAILED:
+                raise self._wrong(f"{attempt.task_id} failed by its {failure['failure_class']} and is {task.state}")
+
+    def _granted(self, attempt: Attempt) -> None:
+        if attempt.token <= self._last_token:
+            raise self._wrong(f"token {attempt.token} follows {self._last_token}")
+        self._last_token = attempt.token
+        self._renewed[attempt.token] = self._ground.clock.monotonic()
+        if self.jobs[attempt.job_id].state in OVER:
+            raise self._wrong(f"{attempt.task_id} was granted while its job is {self.jobs[attempt.job_id].state}")
+        other = [a.token for a in self.attempts.values() if a.task_id == attempt.task_id and a.state in LIVE]
+        if other:
+            raise self._wrong(f"{attempt.task_id} is held under {other} and was granted as {attempt.token}")
+
+    def _expired(self, was: Attempt) -> None:
+        """A lease runs out by true time alone, or because its engine came back without it."""
+        if self._leaving[was.engine_id]:
+            return
+        since = max(self._renewed[was.token], self._up_since)
+        span = self._ground.clock.monotonic() - since
+        allowed = self._plan.ack_s if was.state is A.GRANTED else self._plan.lease_s
+        if span < allowed - LAG_S:
+            raise self._wrong(f"the lease of attempt {was.token} ended {span:.1f} s after it was renewed")
+
+    def _whole(self, job_id: str) -> None:
+        """What a job is follows from its tasks."""
+        job = self.jobs[job_id]
+        tasks = [task for task in self.tasks.values() if task.job_id == job_id]
+        states = {task.state for task in tasks}
+        held = [task for task in tasks if task.state in (T.ASSIGNED, T.RUNNING)]
+        live = {a.task_id: a for a in self.attempts.values() if a.job_id == job_id and a.state in LIVE}
+        if sorted(live) != sorted(task.task_id for task in held):
+            raise self._wrong(f"{job_id}: held are {[t.task_id for t in held]}, live are {sorted(live)}")
+        for task in held:
+            if live[task.task_id].token != task.token or live[task.task_id].engine_id != task.engine_id:
+                raise self._wrong(f"{task.task_id} is held under {task.token} by {task.engine_id}, not by its live attempt")
+        if not self._fits(job.state, tasks, states, bool(held)):
+            raise self._wrong(f"{job_id} is {job.state} with tasks {[str(task.state) for task in tasks]}")
+
+    def _fits(self, state: J, tasks: list[Task], states: set[T], is_held: bool) -> bool:
+        is_done = states <= {T.DONE, T.SKIPPED}
+        encodes = any(t.state is T.RUNNING and t.kind is not TaskKind.ANALYZE for t in tasks)
+        match state:
+            case J.COMPLETING | J.COMPLETED:
+                return is_done
+            case J.FAILED:
+                return not is_held and (T.FAILED in states or is_done)
+            case J.CANCELLED:
+                return states <= {T.DONE, T.SKIPPED, T.CANCELLED}
+            case J.TRANSCODING:
+                return not (is_done or T.FAILED in states)
+            case J.ASSIGNED:
+                return is_held and not encodes and T.FAILED not in states
+            case _:
+                return not (is_held or is_done or T.FAILED in states)
+
+    # --- answers to engines
+
+    def is_live(self, token: int) -> bool:
+        attempt = self.attempts.get(token)
+        return attempt is not None and attempt.state in LIVE
+
+    def live_of_request(self, engine_id: str, request_id: str) -> set[Key]:
+        return {
+            Key(a.task_id, a.token)
+            for a in self.attempts.values()
+            if (a.engine_id, a.request_id) == (engine_id, request_id) and a.state in LIVE
+        }
+
+    def answered(self, request: LeaseRequest, reply: LeaseReply, before: set[Key]) -> None:
+        """A repeated call returns its grants that still live; a settled report is answered as the first time."""
+        missing = {key for key in before if self.is_live(key.token)} - {Key(g.task_id, g.token) for g in reply.tasks}
+        if missing and all(self._ground.clock.monotonic() - self._renewed[key.token] > LAG_S for key in missing):
+            raise self._wrong(f"request {request.request_id} came again and was not given its {sorted(missing)}")
+        for report, answer in zip(request.reports, reply.settled, strict=True):
+            if report.type in ("ack", "start"):
+                continue
+            first = self._settled.setdefault((report.token, report.type), answer)
+            if first != answer:
+                raise self._wrong(f"{report.type} of {report.token} was answered {first}, and then {answer}")
+
+    def renewed(self, engine_id: str, keys: Iterable[Key]) -> None:
+        """A lease is renewed for its holder alone, and only while it lives."""
+        now = self._ground.clock.monotonic()
+        for key in keys:
+            attempt = self.attempts.get(key.token)
+            if attempt is None or (attempt.task_id, attempt.engine_id) != (key.task_id, engine_id):
+                raise self._wrong(f"{engine_id} was told to keep {key}, which it does not hold")
+            if attempt.state not in LIVE and now - self._ended[key.token] > LAG_S:
+                raise self._wrong(f"{engine_id} was told to keep {key}, which had ended")
+            self._renewed[key.token] = now
+
+    def leaving(self, engine_id: str | None, change: int) -> None:
+        """While an engine registers or says goodbye, what it does not hold ends at once."""
+        if engine_id is not None:
+            self._leaving[engine_id] += change
+
+    def dispatch_came(self, now: float) -> None:
+        self._up_since = now
+
+    def dispatch_went(self, now: float) -> None:
+        self._leaving.clear()

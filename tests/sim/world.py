@@ -1,0 +1,211 @@
+"""One world from its seed to its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from protocol.states import JobState
+from tests.sim import verdict
+from tests.sim.box import Box
+from tests.sim.ground import NO_FAULTS, Ground
+from tests.sim.network import Network
+from tests.sim.plan import BUSY_S, Fault, FaultKind, Plan, draw_plan
+from tests.sim.server import Server
+from tests.sim.storage import Disk
+from tests.sim.store import empty_database
+from tests.sim.tenant import Client
+from tests.sim.tool import Bench
+from tests.sim.watch import OVER, Watch
+from tests.virtual_loop import VirtualLoop
+
+PATIENCE_S = 1500.0
+LOOK_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What came of a world. `problems` are broken promises; `states` count how jobs ended; `faults` what hit."""
+
+    seed: int
+    problems: tuple[str, ...]
+    states: Counter[JobState]
+    faults: Counter[str]
+    digest: str
+    virtual_s: float
+    trace: tuple[tuple[object, ...], ...]
+
+
+class World:
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.ground = Ground(random.Random(f"world {plan.seed}"), plan.rates)
+        self.connection = empty_database()
+        self.watch = Watch(self.ground, plan)
+        self.disk = Disk(self.ground)
+        self.bench = Bench(self.ground, self.watch, {job.number: job for job in plan.jobs})
+        self.server = Server(self.ground, plan, self.connection, self.disk, self.watch)
+        self.network = Network(self.ground, self.server)
+        self.boxes = [Box(own, plan, self.network, self.bench) for own in plan.engines]
+        self.clients = [Client(job, self.network, self.bench) for job in plan.jobs]
+        self.busy_s = BUSY_S
+
+    def run(self) -> Story:
+        problems: list[str] = []
+        with quiet(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            try:
+                problems.extend(runner.run(self._run()))
+            except BaseExceptionGroup as group:
+                problems.extend(f"{type(error).__name__}: {error}" for error in leaves(group))
+            virtual_s = self.watch_time
+        digest = hashlib.sha256(repr(self.ground.trace).encode()).hexdigest()[:16]
+        states = Counter(job.state for job in self.watch.jobs.values())
+        return Story(
+            self.plan.seed, tuple(problems), states, self.ground.count, digest, virtual_s, tuple(self.ground.trace)
+        )
+
+    watch_time = 0.0
+
+    async def _run(self) -> list[str]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                self.ground.tasks = group
+                lives = [group.create_task(self.server.live())]
+                lives += [group.create_task(box.live()) for box in self.boxes]
+                clients = [group.create_task(client.live()) for client in self.clients]
+                faults = [group.create_task(self._fault(fault)) for fault in self.plan.faults]
+                await asyncio.sleep(self.busy_s)
+                await self._heal()
+                await asyncio.wait(faults) if faults else None
+                problems = await self._settle(clients)
+                for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                    task.cancel()
+        finally:
+            self.watch_time = self.ground.clock.monotonic()
+        return problems
+
+    async def _heal(self) -> None:
+        self.ground.rates = NO_FAULTS
+        self.ground.note("healing")
+
+    async def _settle(self, clients: list[asyncio.Task[None]]) -> list[str]:
+        """Wait until nothing is left to do; then judge."""
+        limit = self.ground.clock.monotonic() + PATIENCE_S
+        while not self._is_quiet(clients):
+            if self.ground.clock.monotonic() > limit:
+                break
+            await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(LOOK_S)
+        core = self.server.core
+        if core is None:
+            return ["dispatch is down at the end"]
+        await next(duty for duty in core.duties if duty.name == "housekeeping").run_once()
+        found = verdict.Rows(self.connection)
+        problems = [*verdict.of_jobs(found, self.clients, self.bench), *verdict.of_files(found, self.disk)]
+        return [*problems, *verdict.of_memory(found, core), *verdict.of_boxes(self.boxes)]
+
+    def _is_quiet(self, clients: list[asyncio.Task[None]]) -> bool:
+        return (
+            all(task.done() for task in clients)
+            and all(job.state in OVER for job in self.watch.jobs.values())
+            and not any(box.disk.rows for box in self.boxes)
+            and self.server.core is not None
+        )
+
+    async def _fault(self, fault: Fault) -> None:
+        await asyncio.sleep(fault.at)
+        self.ground.count[fault.kind.value] += 1
+        self.ground.note("fault", fault.kind.value, round(fault.span, 3))
+        box = self.boxes[fault.which % len(self.boxes)]
+        match fault.kind:
+            case FaultKind.KILL_ENGINE:
+                box.kill(fault.span)
+            case FaultKind.FREEZE_ENGINE:
+                await box.freeze(fault.span)
+            case FaultKind.CUT_ENGINE:
+                await box.cut(fault.span)
+            case FaultKind.STOP_ENGINE:
+                box.stop()
+            case FaultKind.KILL_DISPATCH:
+                self.server.kill(fault.span)
+            case FaultKind.STOP_DISPATCH:
+                self.server.stop(fault.span)
+            case FaultKind.DRAIN_ENGINE:
+                await self._drain(box, fault.span)
+            case _:
+                await self._fault_around(fault)
+
+    async def _fault_around(self, fault: Fault) -> None:
+        match fault.kind:
+            case FaultKind.JUMP_CLOCK:
+                self.ground.clock.jumped += fault.size
+                await asyncio.sleep(fault.span)
+                self.ground.clock.jumped -= fault.size
+            case FaultKind.NO_STORAGE:
+                self.disk.is_away = True
+                await asyncio.sleep(fault.span)
+                self.disk.is_away = False
+            case FaultKind.FULL_STORAGE:
+                self.disk.is_full = True
+                await asyncio.sleep(fault.span)
+                self.disk.is_full = False
+            case _:
+                await self._lose_staged(fault.span)
+
+    async def _lose_staged(self, span: float) -> None:
+        """The first staged file of a job that is not published yet is gone."""
+        until = self.ground.clock.monotonic() + span
+        while self.ground.clock.monotonic() < until:
+            staged = sorted(path for path in self.disk.files if path.startswith("staging/"))
+            if staged:
+                self.ground.note("lost", staged[0])
+                self.ground.count["staged file lost"] += 1
+                self.disk.remove(staged[0])
+                return
+            await asyncio.sleep(0.5)
+
+    async def _drain(self, box: Box, span: float) -> None:
+        """An operator drains an engine and lets it go on later, by calls that work at once or not at all."""
+        for what in ("drain", "undrain"):
+            core, identity = self.server.core, box.disk.identity
+            if core is not None and identity is not None:
+                engines = core.services.engines
+                call = engines.drain if what == "drain" else engines.undrain
+                await self.server.handle(lambda _, call=call, identity=identity: call(identity.engine_id))
+            await asyncio.sleep(span)
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No logs: they cost more than the world itself."""
+    kept = structlog.get_config()
+    structlog.configure(
+        processors=[_drop], logger_factory=structlog.ReturnLoggerFactory(), wrapper_class=structlog.make_filtering_bound_logger(50)
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**kept)
+
+
+def _drop(logger: object, name: str, event: object) -> str:
+    raise structlog.DropEvent
+
+
+def run(seed: int) -> Story:
+    return World(draw_plan(seed)).run()
