@@ -298,6 +298,7 @@ class Agent:
         """All that happened is handled: tell a change of state, poll anew if anything changed, or leave."""
         if self._is_leaving:
             return
+        self._work.announce()
         if self._state() is not self._told_state:
             yield from self._beat()
         room = self._room()

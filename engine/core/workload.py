@@ -22,6 +22,7 @@ class Workload:
     def __init__(self, slots: SlotPlan, outbox: Outbox) -> None:
         self.attempts = Attempts(slots)
         self._outbox = outbox
+        self._unannounced: list[Attempt] = []
         self.is_draining = False
         self.may_start = False
 
@@ -95,9 +96,16 @@ class Workload:
             yield from self._end(attempt, _release(attempt, "the engine is draining"))
             return
         attempt.phase = Phase.RUNNING
-        self._acknowledge(attempt)
-        self._outbox.add(Start(task_id=attempt.key.task_id, token=attempt.key.token))
+        self._unannounced.append(attempt)
         yield m.Run(attempt.grant)
+
+    def announce(self) -> None:
+        """Tell the start of what runs; work that has ended already needs no more than its final report."""
+        for attempt in self._unannounced:
+            if attempt.phase is Phase.RUNNING:
+                self._acknowledge(attempt)
+                self._outbox.add(Start(task_id=attempt.key.task_id, token=attempt.key.token))
+        self._unannounced.clear()
 
     def fill(self) -> Instructions:
         """Give free slots to waiting attempts, first come first."""

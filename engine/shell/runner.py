@@ -14,7 +14,7 @@ from engine.core.progress import Progress
 from engine.core.verdicts import over_limit
 from engine.ports import ScratchFull, Tell
 from engine.shell.process import Tools
-from engine.shell.scratch import NO_ROOM, Place, Scratch
+from engine.shell.scratch import INPUT, NO_ROOM, WORK, Scratch
 from engine.shell.staging import stage
 from engine.shell.transfer import Transfer, TransferFailed
 from protocol.errors import ErrorCode, ReelyardError
@@ -51,7 +51,7 @@ class Runner:
         if plugin is None or grant.input is not None:
             return None
         try:
-            work = _work(grant, self.scratch.place(key_of(grant)), self.threads)
+            work = _work(grant, self.scratch.name_of(key_of(grant)), self.threads)
             if plugin.plan(work) or plugin.checks(work, ()):
                 return None
             conclusion = plugin.conclude(work, (), ())
@@ -102,7 +102,7 @@ class _Attempt:
         if plugin is None:
             raise ReelyardError(ErrorCode.TOOL_MISSING, f"This engine has no plugin for {grant.kind} any more.")
         place = runner.scratch.make(key_of(grant))
-        work = _work(grant, place, runner.threads)
+        work = _work(grant, str(place.base), runner.threads)
         if grant.input is not None:
             await runner.transfer.fetch(grant.input, place.input)
         await self._use(plugin, work, plugin.plan(work))
@@ -132,13 +132,13 @@ class _Attempt:
         self._tell(self._progress.uploaded(fraction))
 
 
-def _work(grant: Grant, place: Place, threads: int) -> Work:
+def _work(grant: Grant, base: str, threads: int) -> Work:
     return Work(
         recipe=grant.recipe,
         steps=grant.steps,
-        directory=str(place.work),
+        directory=f"{base}/{WORK}",
         threads=1 if grant.kind in LIGHT_TASK_KINDS else threads,
-        input_path=str(place.input) if grant.input else None,
+        input_path=f"{base}/{INPUT}" if grant.input else None,
         input_name=grant.input.filename if grant.input else None,
         input_size=grant.input.size if grant.input else 0,
     )

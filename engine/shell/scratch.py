@@ -15,6 +15,7 @@ from engine.core.attempts import Key
 from engine.ports import ScratchFull
 from protocol.plugins import MadeFile
 
+INPUT, WORK = "input", "work"
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -37,11 +38,11 @@ class Place:
 
     @property
     def input(self) -> Path:
-        return self.base / "input"
+        return self.base / INPUT
 
     @property
     def work(self) -> Path:
-        return self.base / "work"
+        return self.base / WORK
 
     def files(self) -> Sequence[MadeFile]:
         """The plain files below the work directory, by path. Links are not followed and not listed."""
@@ -67,8 +68,11 @@ class Scratch:
         self._root = root
         self._made: set[Key] = set()
 
+    def name_of(self, key: Key) -> str:
+        return f"{self._root}/{key.task_id}-{key.token}"
+
     def place(self, key: Key) -> Place:
-        return Place(self._root / f"{key.task_id}-{key.token}")
+        return Place(Path(self.name_of(key)))
 
     def make(self, key: Key) -> Place:
         place = self.place(key)

@@ -84,7 +84,7 @@ def test_a_task_granted_beyond_the_slots_waits_on_disk_as_not_started() -> None:
 
     assert saves(asked)[0].granted == (m.SavedAttempt(ONE, 1, is_started=True), m.SavedAttempt(TWO, 2, is_started=False))
     assert runs(after) == [K1]
-    assert leases(after)[0].reports == (ACK, START, Ack(task_id="tsk_2", token=2))
+    assert leases(after)[0].reports == (Ack(task_id="tsk_2", token=2), ACK, START)
 
 
 def test_a_waiting_task_starts_when_a_slot_is_free_and_only_after_started_is_on_disk() -> None:
