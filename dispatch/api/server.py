@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import structlog
 from aiohttp import HttpVersion11, web
@@ -28,9 +28,20 @@ HANDLERS: Mapping[str, Handler] = {
     **files.HANDLERS,
     **operators.HANDLERS,
 }
-BOOT = web.AppKey("boot", str)
-COUNT: web.AppKey[Iterator[int]] = web.AppKey("count")
 REQUEST_ID = web.RequestKey("request_id", str)
+
+
+class RequestIds:
+    """Ids that begin with one of this start of the server: fresh chance for every call would cost more."""
+
+    def __init__(self, start: str) -> None:
+        self._start, self._counter = start, itertools.count(0x1000)
+
+    def new(self) -> str:
+        return f"{self._start}{next(self._counter):x}"
+
+
+REQUEST_IDS = web.AppKey("request_ids", RequestIds)
 IS_ANSWERED = web.RequestKey("is_answered", bool)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.\-]{8,64}")
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -44,7 +55,7 @@ def application(services: Services, limits: Limits, *, at_shutdown: Iterable[Cal
     """The whole API. `at_shutdown` ends what waits below this layer, such as long polls; streams end by themselves."""
     app = web.Application(middlewares=[_guard], client_max_size=0)
     app[SERVICES], app[LIMITS] = services, limits
-    app[BOOT], app[COUNT] = services.ids.new("req", services.clock.now()), itertools.count(0x1000)
+    app[REQUEST_IDS] = RequestIds(services.ids.new("req", services.clock.now()))
     for name, handler in _checked(HANDLERS).items():
         _route(app, BY_NAME[name], handler)
     endings: tuple[Callable[[], object], ...] = (services.hub.close, *at_shutdown)
@@ -117,11 +128,10 @@ async def _guard(request: web.Request, handler: Next) -> web.StreamResponse:
 
 
 def _request_id(request: web.Request) -> str:
-    """The caller's own, else one that begins with an id of this start: fresh chance for every call would cost more."""
     told = request.headers.get("X-Request-Id")
     if told is not None and _REQUEST_ID.fullmatch(told):
         return told
-    return f"{request.app[BOOT]}{next(request.app[COUNT]):x}"
+    return request.app[REQUEST_IDS].new()
 
 
 def _refusal(request: web.Request, fault: ReelyardError, headers: dict[str, str] | None = None) -> web.StreamResponse:
