@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, not_, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, not_, or_, select
 
 from dispatch.core.paging import JobFilter
 from dispatch.core.records import Graph
@@ -19,6 +19,23 @@ SORTS = {
     "priority": schema.jobs.c.priority,
 }
 
+# Duties run these two every few seconds.
+SELECT_IN_STATES = (
+    select(schema.jobs.c.job_id)
+    .where(schema.jobs.c.state.in_(bindparam("states", expanding=True)))
+    .order_by(schema.jobs.c.created_at)
+)
+SELECT_OVERDUE = (
+    select(schema.jobs.c.job_id)
+    .where(
+        schema.jobs.c.state.in_(WAITING),
+        schema.jobs.c.started_at.is_(None),
+        schema.jobs.c.ttl_from + schema.jobs.c.ttl_s <= bindparam("now"),
+    )
+    .order_by(schema.jobs.c.ttl_from)
+    .limit(bindparam("most"))
+)
+
 
 class ListingQueries:
     """Mixed into SqlTransaction."""
@@ -27,15 +44,11 @@ class ListingQueries:
 
     def jobs_in(self, states: Iterable[str]) -> list[str]:
         """Ids of the jobs in these states, oldest first."""
-        table = schema.jobs
-        statement = select(table.c.job_id).where(table.c.state.in_(list(states))).order_by(table.c.created_at)
-        return [row[0] for row in self._connection.execute(statement)]
+        return [row[0] for row in self._connection.execute(SELECT_IN_STATES, {"states": list(states)})]
 
     def expired_jobs(self, now: float, limit: int) -> list[str]:
         """Ids of jobs never started within their span, oldest first."""
-        table = schema.jobs
-        overdue = and_(table.c.state.in_(WAITING), table.c.started_at.is_(None), table.c.ttl_from + table.c.ttl_s <= now)
-        return [row[0] for row in self._connection.execute(select(table.c.job_id).where(overdue).limit(limit))]
+        return [row[0] for row in self._connection.execute(SELECT_OVERDUE, {"now": now, "most": limit})]
 
     def list_jobs(self, wanted: JobFilter) -> tuple[list[Graph], int]:
         """One page of jobs with their tasks, and how many there are in all. Stable under inserts with a cursor."""

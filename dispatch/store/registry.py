@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from dispatch.core.records import ApiKey, Engine, IdempotencyRow, Tenant
 from dispatch.store import rows, schema
+
+# Every heartbeat runs these three; building a statement costs more than running it.
+SELECT_ENGINE = select(schema.engines).where(schema.engines.c.engine_id == bindparam("wanted_id"))
+UPDATE_ENGINE = (
+    update(schema.engines)
+    .where(schema.engines.c.engine_id == bindparam("wanted_id"))
+    .values({column.name: bindparam(column.name) for column in schema.engines.columns})
+)
+INSERT_ENGINE = insert(schema.engines)
 
 
 class RegistryQueries:
@@ -18,7 +27,7 @@ class RegistryQueries:
         self._gone_engines: list[str] = []
 
     def engine(self, engine_id: str) -> Engine | None:
-        found = self._connection.execute(select(schema.engines).where(schema.engines.c.engine_id == engine_id)).first()
+        found = self._connection.execute(SELECT_ENGINE, {"wanted_id": engine_id}).first()
         return None if found is None else rows.ENGINES.load(found)
 
     def engines(self) -> list[Engine]:
@@ -27,10 +36,9 @@ class RegistryQueries:
 
     def put_engine(self, engine: Engine) -> None:
         params = rows.ENGINES.params(engine)
-        table = schema.engines
-        changed = self._connection.execute(update(table).where(table.c.engine_id == engine.engine_id).values(params))
+        changed = self._connection.execute(UPDATE_ENGINE, {**params, "wanted_id": engine.engine_id})
         if changed.rowcount == 0:
-            self._connection.execute(insert(table), params)
+            self._connection.execute(INSERT_ENGINE, params)
         self._engines.append(engine)
 
     def delete_engine(self, engine_id: str) -> None:
