@@ -65,7 +65,9 @@ def _picture(facts: MediaFacts, limits: InputLimits) -> Problem | None:
 
 
 def _too_small(video: VideoStream, limits: InputLimits) -> Problem | None:
-    if video.width >= limits.min_width and video.height >= limits.min_height:
+    """By the long and the short side, so that an upright film is held against the same box, turned."""
+    long, short = max(video.width, video.height), min(video.width, video.height)
+    if long >= max(limits.min_width, limits.min_height) and short >= min(limits.min_width, limits.min_height):
         return None
     size, least = f"{video.width}x{video.height}", f"{limits.min_width}x{limits.min_height}"
     return Problem(ErrorCode.INPUT_TOO_SMALL, f"The picture is {size}; this profile needs at least {least}.")

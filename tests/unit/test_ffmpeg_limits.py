@@ -14,6 +14,7 @@ VIDEO = VideoStream(index=0, codec="h264", width=1920, height=1080, coded_width=
 SOUND = AudioStream(index=1, codec="aac", channels=2, sample_rate=48_000)
 FACTS = MediaFacts(container="mp4", duration="20", size_bytes=1000, bitrate=None, video=VIDEO, audio=(SOUND,), streams=2)
 SMALL = VIDEO.model_copy(update={"width": 320, "height": 180})
+UPRIGHT = VIDEO.model_copy(update={"width": 360, "height": 640})
 HUGE = VIDEO.model_copy(update={"coded_width": 4352, "coded_height": 8193})
 FAST = VIDEO.model_copy(update={"frame_rate": "240"})
 
@@ -22,6 +23,7 @@ FAST = VIDEO.model_copy(update={"frame_rate": "240"})
     ("changed", "problem"),
     [
         ({}, None),
+        ({"video": UPRIGHT}, None),
         ({"video": SMALL}, Problem(ErrorCode.INPUT_TOO_SMALL, "The picture is 320x180; this profile needs at least 640x360.")),
         ({"video": HUGE}, Problem(ErrorCode.INPUT_LIMITS, "The picture is 4352x8193; at most 8192x4352 is taken.")),
         ({"video": FAST}, Problem(ErrorCode.INPUT_LIMITS, "The input has 240 frames a second; at most 120 are taken.")),
