@@ -130,7 +130,6 @@ def stale() -> list[str]:
 if __name__ == "__main__":
     if "--check" in sys.argv[1:]:
         found = stale()
-        print(*(f"{name} is out of date: run tools/docs.py" for name in found), sep="\n")
-        sys.exit(bool(found))
+        sys.exit("\n".join(f"{name} is out of date: run tools/docs.py" for name in found) or 0)
     for name, page in PAGES.items():
         (ROOT / name).write_text(page(), "utf-8")
