@@ -170,9 +170,7 @@ def fail(graph: Graph, token: int, failure: Failure, rule: FailureRule, *, diges
     )
     graph = with_attempt(graph, ended)
     task = graph.task(attempt.task_id)
-    verdict = retry_policy.after_failure(
-        task, failure.failure_class, max_attempts=graph.job.max_attempts, now=now, chance=rule.chance
-    )
+    verdict = _verdict(task, failure, graph.job, chance=rule.chance, now=now)
     task = replace(
         task,
         charged=verdict.charged,
@@ -187,6 +185,12 @@ def fail(graph: Graph, token: int, failure: Failure, rule: FailureRule, *, diges
         return give_up(graph, task, error_json, now=now)
     pending = replace(advance(task, "give_back"), engine_id=None, not_before=verdict.not_before)
     return settle_job(with_task(graph, pending, now=now, data_json=error_json), now=now)
+
+
+def _verdict(task: Task, failure: Failure, job: Job, *, chance: float, now: float) -> retry_policy.Verdict:
+    if failure.code is ErrorCode.ENGINE_DIED and failure.failure_class is FailureClass.INFRA:
+        return retry_policy.after_death(task, now=now, chance=chance)
+    return retry_policy.after_failure(task, failure.failure_class, max_attempts=job.max_attempts, now=now, chance=chance)
 
 
 def _poisoned(task: Task, failure: Failure) -> Failure:

@@ -30,6 +30,11 @@ def backoff(failures: int, *, chance: float) -> float:
     return span * (0.8 + 0.4 * chance)
 
 
+def after_death(task: Task, *, now: float, chance: float) -> Verdict:
+    """The rule for an engine that died without evidence against the task: whoever kills engines must not wear it out."""
+    return Verdict(now + backoff(1, chance=chance), task.charged, task.infra_failures)
+
+
 def after_failure(task: Task, failure_class: FailureClass, *, max_attempts: int, now: float, chance: float) -> Verdict:
     """The rule for a failure that an engine reported."""
     if failure_class in FINAL:
