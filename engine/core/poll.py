@@ -30,7 +30,7 @@ class Poll:
         self._lost: LeaseRequest | None = None
         self._limit = MAX_REPORTS
         self._failures = self._idle_answers = 0
-        self._is_paused = False
+        self._is_paused = self._is_silenced = False
 
     @property
     def may_bring_work(self) -> bool:
@@ -39,7 +39,7 @@ class Poll:
 
     def is_due(self, room: Room) -> bool:
         """Whether anything has changed since the newest request that is open."""
-        if self._lost is not None or len(self._open) >= MAX_OPEN:
+        if self._lost is not None or self._is_silenced or len(self._open) >= MAX_OPEN:
             return False
         return self._outbox.has_due or not (self._is_paused or self._is_current(room))
 
@@ -84,7 +84,8 @@ class Poll:
         """The pause before `retry`; None if nothing is to be repeated.
 
         The same request goes again, since dispatch may have granted something on it. A request that a newer one has
-        superseded does not: its reports ride on the next, its unacked grants return by themselves.
+        superseded does not: its reports ride on the next, its unacked grants return by themselves. The next waits too:
+        sent at once it would supersede the other one, and both would fail by turns without a pause.
         """
         if request_id not in self._open:
             return None
@@ -94,7 +95,8 @@ class Poll:
             self._limit = max(1, len(request.reports) // 2)
         if not is_newest:
             self._outbox.give_back(request_id)
-            return None
+            self._is_silenced = True
+            return retry_after if retry_after is not None else full_jitter(max(1, self._failures), self._chance())
         if code in REFUSALS:
             self._outbox.give_back(request_id)
             self._is_paused = True
@@ -110,7 +112,8 @@ class Poll:
 
     def retry(self) -> LeaseRequest | None:
         """The lost request, to be sent once more as it was."""
-        request, self._lost, self._is_paused = self._lost, None, False
+        request, self._lost = self._lost, None
+        self._is_paused = self._is_silenced = False
         if request is not None:
             self._open[request.request_id] = request
         return request
@@ -120,7 +123,7 @@ class Poll:
         for request_id in [*self._open, *([self._lost.request_id] if self._lost else [])]:
             self._outbox.give_back(request_id)
         self._open.clear()
-        self._lost, self._is_paused = None, False
+        self._lost, self._is_paused, self._is_silenced = None, False, False
 
     def forget_lost(self) -> None:
         """Do not repeat a lost request that offered slots: a draining engine wants none of its grants."""
