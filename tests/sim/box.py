@@ -26,7 +26,7 @@ from tests.sim.watch import Watch
 
 OPERATIONS = frozenset({"operation:noop", "operation:analyze"})
 WEB = frozenset({"operation:transcode", "encoder:libx264", "encoder:aac", "encoder:libmp3lame", "encoder:mjpeg"})
-DRAIN_S = 20.0
+DRAIN_S = 12.0
 
 
 class BoxDisk:

@@ -10,7 +10,7 @@ from protocol.errors import FailureClass
 from tests.sim.ground import Rates
 
 TENANTS = ("default", "acme")
-BUSY_S = 70.0
+BUSY_S = 40.0
 """How long the world misbehaves; then it is left to heal."""
 
 
@@ -81,24 +81,24 @@ class Plan:
     jobs: tuple[JobPlan, ...]
     faults: tuple[Fault, ...] = ()
     rates: Rates = field(default_factory=Rates)
-    lease_s: float = 20.0
-    heartbeat_s: float = 5.0
-    ack_s: float = 4.0
+    lease_s: float = 12.0
+    heartbeat_s: float = 4.0
+    ack_s: float = 3.0
     sweep_s: float = 2.0
 
 
 SPANS: dict[FaultKind, tuple[float, float]] = {
-    FaultKind.KILL_ENGINE: (0.5, 40.0),
-    FaultKind.FREEZE_ENGINE: (5.0, 60.0),
-    FaultKind.CUT_ENGINE: (5.0, 60.0),
-    FaultKind.DRAIN_ENGINE: (5.0, 30.0),
-    FaultKind.STOP_ENGINE: (1.0, 20.0),
-    FaultKind.KILL_DISPATCH: (0.2, 40.0),
-    FaultKind.STOP_DISPATCH: (0.2, 10.0),
-    FaultKind.JUMP_CLOCK: (3.0, 60.0),
-    FaultKind.NO_STORAGE: (1.0, 20.0),
-    FaultKind.FULL_STORAGE: (1.0, 20.0),
-    FaultKind.LOSE_STAGED: (20.0, 60.0),
+    FaultKind.KILL_ENGINE: (0.5, 25.0),
+    FaultKind.FREEZE_ENGINE: (3.0, 30.0),
+    FaultKind.CUT_ENGINE: (3.0, 30.0),
+    FaultKind.DRAIN_ENGINE: (3.0, 15.0),
+    FaultKind.STOP_ENGINE: (1.0, 10.0),
+    FaultKind.KILL_DISPATCH: (0.2, 20.0),
+    FaultKind.STOP_DISPATCH: (0.2, 5.0),
+    FaultKind.JUMP_CLOCK: (2.0, 30.0),
+    FaultKind.NO_STORAGE: (1.0, 12.0),
+    FaultKind.FULL_STORAGE: (1.0, 12.0),
+    FaultKind.LOSE_STAGED: (15.0, 30.0),
 }
 WEIGHTS: dict[FaultKind, int] = {
     FaultKind.KILL_ENGINE: 5,
@@ -146,21 +146,21 @@ def _job(rng: random.Random, number: int) -> JobPlan:
     failures = tuple(rng.choice(tuple(FailureClass)) for _ in range(rng.randint(1, 3))) if fails else ()
     return JobPlan(
         number=number,
-        at=rng.uniform(0.0, 30.0),
+        at=rng.uniform(0.0, 15.0),
         tenant=rng.choice(TENANTS),
         profile=profile,
         priority=rng.randint(1, 10),
         tags=frozenset({"site:north"}) if rng.random() < 0.15 else frozenset(),
-        ttl_s=rng.randint(20, 60) if rng.random() < 0.1 else None,
+        ttl_s=rng.randint(10, 40) if rng.random() < 0.1 else None,
         max_attempts=rng.randint(2, 5),
         nature=nature,
         failures=failures if nature is Nature.HEALTHY else (),
-        cancel_after=rng.uniform(0.0, 40.0) if rng.random() < 0.15 else None,
+        cancel_after=rng.uniform(0.0, 20.0) if rng.random() < 0.15 else None,
         retries=rng.random() < 0.5,
     )
 
 
 def _fault(rng: random.Random) -> Fault:
     kind = rng.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
-    size = rng.choice((-1, 1)) * rng.choice((5.0, 45.0, 3600.0))
-    return Fault(rng.uniform(1.0, BUSY_S - 10.0), kind, rng.uniform(*SPANS[kind]), rng.randrange(8), size)
+    size = rng.choice((-1, 1)) * rng.choice((5.0, 15.0, 3600.0))
+    return Fault(rng.uniform(1.0, BUSY_S - 12.0), kind, rng.uniform(*SPANS[kind]), rng.randrange(8), size)

@@ -14,6 +14,7 @@ from config.dispatch import DispatchSettings, Inputs, Jobs, Leases
 from config.profiles import load_profiles
 from dispatch.app import Core, Outside, Secrets, assemble
 from dispatch.events.bus import CommitBus
+from dispatch.services.files import as_client_error
 from engine.ports import Unreachable
 from protocol.errors import ReelyardError
 from protocol.profiles import Profile
@@ -112,5 +113,7 @@ class Server:
 async def _answered(handler: Callable[[Core], Awaitable[T]], core: Core) -> T | Exception:
     try:
         return await handler(core)
-    except (ReelyardError, StorageError) as error:
+    except ReelyardError as error:
         return error
+    except StorageError as error:
+        return as_client_error(error)

@@ -130,10 +130,11 @@ class Client:
                 raise self.bench.ground.broken(f"{view.job_id} was cancelled and is {view.state}")
 
     async def _retry_once(self) -> None:
-        """Look at the job until it has ended; once it has failed, ask for another try."""
-        while (view := await self._ask("get")) is None or view.state not in OVER:
+        """Once the job has ended, look at it; if it has failed, ask for another try."""
+        while self.bench.watch.jobs[self.accepted[-1]].state not in OVER:
             await asyncio.sleep(5.0)
-        if view.state is JobState.FAILED:
+        view = await self._ask("get")
+        if view is not None and view.state is JobState.FAILED:
             self.asked_retry = True
             await self._ask("retry")
 

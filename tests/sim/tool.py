@@ -30,7 +30,7 @@ from tests.sim.watch import Watch
 if TYPE_CHECKING:
     from tests.sim.box import Box
 
-WORK_S = {TaskKind.ANALYZE: 0.5, TaskKind.TRANSCODE: 8.0, TaskKind.NOOP: 4.0}
+WORK_S = {TaskKind.ANALYZE: 0.5, TaskKind.TRANSCODE: 6.0, TaskKind.NOOP: 4.0}
 PARTS = 3
 TRIES = 12
 FACTS = MediaFacts(
@@ -60,6 +60,8 @@ class Bench:
     plans: dict[int, JobPlan]
     failed: Counter[int] = field(default_factory=Counter)
     deaths: Counter[str] = field(default_factory=Counter)
+    beside: set[str] = field(default_factory=set)
+    """Jobs that ran on an engine while another job crashed it: nobody can tell them apart, so they may be blamed too."""
     runs: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How often the tool ran, by job and kind."""
 
@@ -132,6 +134,7 @@ class Tool:
         plan = self._bench.plan_of(grant.job_id)
         if plan.nature is Nature.CRASHES_ENGINES:
             self._bench.deaths[grant.job_id] += 1
+            self._bench.beside.update(row.grant.job_id for row in self._box.disk.rows.values() if row.is_started)
             self._box.crash("Fatal Python error: Segmentation fault")
             self._process.check()
         if plan.nature is Nature.EATS_MEMORY:

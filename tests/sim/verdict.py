@@ -70,7 +70,8 @@ def _of_job(job: Job, found: Rows, client: Client, bench: Bench) -> Iterator[str
             if not client.asked_cancel:
                 yield f"{job.job_id} was cancelled by nobody"
         case JobState.FAILED:
-            yield from _of_failed(job, found, client.plan)
+            if job.job_id not in bench.beside:
+                yield from _of_failed(job, found, client.plan)
         case _:
             yield f"{job.job_id} is still {job.state}"
 
@@ -114,7 +115,8 @@ def of_files(found: Rows, disk: Disk) -> Iterator[str]:
         if disk.below(target) != disk.published.get(target):
             yield f"{target} was changed after it was published"
     current = {(task.task_id, task.token) for task in found.tasks if task.state is TaskState.DONE}
-    yield from (f"{row.path} of {row.job_id} is of no settled attempt" for row in found.staged if (row.task_id, row.token) not in current)
+    strays = [row for row in found.staged if (row.task_id, row.token) not in current]
+    yield from (f"{row.path} of {row.job_id} is of no settled attempt" for row in strays)
     kept = {job.job_id for job in found.jobs if job.state is JobState.FAILED}
     left = [path for path in disk.files if path.startswith("staging/") and path.split("/")[1] not in kept]
     if left:

@@ -27,7 +27,7 @@ from tests.sim.watch import OVER, Watch
 from tests.virtual_loop import VirtualLoop
 
 PATIENCE_S = 1500.0
-LOOK_S = 5.0
+LOOK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
