@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
+
 from plugins.ffmpeg import verdict
 from plugins.ffmpeg.limits import problem_of
-from plugins.ffmpeg.probe import Unreadable, facts_of
+from plugins.ffmpeg.probe import Unmeasured, Unreadable, facts_of
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts
 from protocol.plugins import Outcome
@@ -12,16 +15,35 @@ from protocol.recipes import AnalyzeRecipe
 from protocol.results import Failure
 from protocol.steps import VALIDATE_VIDEO
 
-NOTHING_DECODED = "The first frames of the file do not decode."
+_OUT_TIME = re.compile(rb"^out_time_us=(\d+)\s*$", re.MULTILINE)
 
 
-def facts_or_failure(recipe: AnalyzeRecipe, outcome: Outcome, size_bytes: int) -> MediaFacts | Failure:
-    """The facts in the output of the probe, or why the input is refused."""
+def facts_or_failure(
+    recipe: AnalyzeRecipe, outcome: Outcome, size_bytes: int, measure: Outcome | None = None
+) -> MediaFacts | Failure:
+    """The facts in the output of the probe, or why the input is refused. `measure` read a file without a duration through."""
     try:
-        facts = facts_of(outcome.stdout, size_bytes)
+        facts = facts_of(outcome.stdout, size_bytes, _measured(measure))
     except Unreadable as error:
         return verdict.failure(FailureClass.INPUT, ErrorCode.INPUT_FORMAT, str(error), outcome, VALIDATE_VIDEO)
     problem = problem_of(facts, recipe.limits)
     if problem is None:
         return facts
     return verdict.failure(FailureClass.INPUT, problem.code, problem.message, outcome, VALIDATE_VIDEO)
+
+
+def needs_measuring(outcome: Outcome) -> bool:
+    """Whether the probe found everything but a duration."""
+    try:
+        facts_of(outcome.stdout, 0)
+    except Unmeasured:
+        return True
+    except Unreadable:
+        return False
+    return False
+
+
+def _measured(outcome: Outcome | None) -> Fraction | None:
+    """The last moment that `-progress` told, in seconds."""
+    moments = _OUT_TIME.findall(outcome.stdout) if outcome else []
+    return Fraction(int(moments[-1]), 1_000_000) if moments else None

@@ -64,6 +64,14 @@ def first_frames(ffmpeg: str, recipe: AnalyzeRecipe, threads: int) -> tuple[str,
     )
 
 
+def measure(ffmpeg: str, recipe: AnalyzeRecipe) -> tuple[str, ...]:
+    """Read the whole input without decoding it, and tell by `-progress` where it ends."""
+    return (
+        *(ffmpeg, *_quiet(), "-progress", "pipe:1", *_untrusted(recipe.limits), "-fd", "{fd0}", "-i", "fd:"),
+        *("-map", "0:V:0?", "-map", "0:a:0?", "-sn", "-dn", "-c", "copy", "-f", "null", "-"),
+    )
+
+
 def transcode(ffmpeg: str, recipe: TranscodeRecipe, threads: int) -> tuple[str, ...]:
     """One process: the source is decoded once, and every rendition, its segments, the audio and the thumbnails are written.
 

@@ -18,16 +18,19 @@ from protocol.results import AttemptResult, Failure, StepReport
 from protocol.states import StepState, TaskKind
 from protocol.steps import VALIDATE_VIDEO
 
-PROBE, FIRST_FRAMES, ENCODE = "probe", "first_frames", "encode"
-READS_INPUT = frozenset({PROBE, FIRST_FRAMES, ENCODE})
+PROBE, FIRST_FRAMES, MEASURE, ENCODE = "probe", "first_frames", "measure", "encode"
+READS_INPUT = frozenset({PROBE, FIRST_FRAMES, MEASURE, ENCODE})
 
+MEASURE_LIMITS = Limits(wall_s=1800.0, cpu_s=1800, memory_bytes=4 << 30, file_bytes=1 << 20)
 ANALYZE_LIMITS = Limits(wall_s=180.0, cpu_s=300, memory_bytes=4 << 30, file_bytes=1 << 20)
 LEAST_WALL_S, WALL_PER_SECOND = 4 * 3600.0, 20.0
 """An encode may run 4 h, or 20 times the length of its source where that is longer."""
 
 
 class FFmpegPlugin:
-    """Keeps nothing but where the tools are, and how far each running encode is (for a progress that never falls)."""
+    """Keeps nothing but where the tools are, and by work directory how far each running encode is (for a progress that
+    never falls) and which inputs do not tell their duration.
+    """
 
     name = "ffmpeg"
     operations: tuple[str, ...] = (TaskKind.ANALYZE, TaskKind.TRANSCODE)
@@ -35,6 +38,7 @@ class FFmpegPlugin:
     def __init__(self) -> None:
         self._found: Tools | None = None
         self._progress: dict[str, progress.Progress] = {}
+        self._unmeasured: set[str] = set()
 
     def _tools(self) -> Tools:
         if self._found is None:
@@ -92,11 +96,16 @@ class FFmpegPlugin:
         step = VALIDATE_VIDEO if isinstance(work.recipe, AnalyzeRecipe) else None
         failure = verdict.judge(outcome, reads_input=outcome.invocation.name in READS_INPUT, step=step)
         if failure is None and outcome.invocation.name == PROBE and isinstance(work.recipe, AnalyzeRecipe):
+            if analysis.needs_measuring(outcome):
+                self._unmeasured.add(work.directory)
+                return None
             facts = analysis.facts_or_failure(work.recipe, outcome, work.input_size)
             return facts if isinstance(facts, Failure) else None
         return failure
 
     def checks(self, work: Work, files: Sequence[MadeFile]) -> Sequence[Invocation] | Failure:
+        if isinstance(work.recipe, AnalyzeRecipe):
+            return self._measures(work, work.recipe)
         if not isinstance(work.recipe, TranscodeRecipe):
             return ()
         try:
@@ -106,12 +115,19 @@ class FFmpegPlugin:
         tools = self._tools()
         return checks.build(tools.ffmpeg.path, tools.ffprobe.path, work.recipe, work.threads)
 
+    def _measures(self, work: Work, recipe: AnalyzeRecipe) -> Sequence[Invocation]:
+        if work.directory not in self._unmeasured:
+            return ()
+        self._unmeasured.discard(work.directory)
+        argv = command.measure(self._tools().ffmpeg.path, recipe)
+        return (Invocation(name=MEASURE, argv=argv, reads=(_input_of(work),), limits=MEASURE_LIMITS),)
+
     def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure:
         tools = report.tool_uses(outcomes, self._names())
         by_name = {outcome.invocation.name: outcome for outcome in outcomes}
         match work.recipe:
             case AnalyzeRecipe() as recipe:
-                facts = analysis.facts_or_failure(recipe, by_name[PROBE], work.input_size)
+                facts = analysis.facts_or_failure(recipe, by_name[PROBE], work.input_size, by_name.get(MEASURE))
                 if isinstance(facts, Failure):
                     return facts
                 return Conclusion(facts={}, result=_analyzed(work, facts, outcomes).model_copy(update={"tools": tools}))

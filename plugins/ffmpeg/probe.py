@@ -27,8 +27,12 @@ class Unreadable(ValueError):
     """ffprobe's answer lacks what every media file has; the text says what, for a client."""
 
 
-def facts_of(stdout: bytes, size_bytes: int) -> MediaFacts:
-    """The facts in ffprobe's JSON. Raises Unreadable."""
+class Unmeasured(Unreadable):
+    """The file does not tell how long it is, as recordings of browsers do; reading it through does."""
+
+
+def facts_of(stdout: bytes, size_bytes: int, measured: Fraction | None = None) -> MediaFacts:
+    """The facts in ffprobe's JSON; `measured` is the duration in seconds of a file that tells none. Raises Unreadable."""
     try:
         document = json.loads(stdout)
     except ValueError as error:
@@ -40,8 +44,9 @@ def facts_of(stdout: bytes, size_bytes: int) -> MediaFacts:
     if video is None and not audio:
         raise Unreadable("The file holds neither a picture nor a sound that can be read.")
     duration = _fraction(container.get("duration")) or max((_span(s) or Fraction(0) for s in streams), default=Fraction(0))
+    duration = duration if duration > 0 else measured or Fraction(0)
     if duration <= 0:
-        raise Unreadable("The file does not tell how long it is. Write it anew (remux it) and send that.")
+        raise Unmeasured("The file does not tell how long it is, and reading it through did not either.")
     return MediaFacts(
         container=_container(container, streams),
         duration=_text(duration),

@@ -62,6 +62,7 @@ def test_analysis_arguments_are_those_recorded() -> None:
 
     assert list(command.probe("ffprobe", recipe)) == recorded("probe")
     assert list(command.first_frames("ffmpeg", recipe, 2)) == recorded("first_frames")
+    assert list(command.measure("ffmpeg", recipe)) == recorded("measure")
 
 
 @pytest.mark.parametrize("name", ["full_hd", "no_sound", "only_sound"])

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +345,12 @@ def _sound_outlasts(directory: Path) -> Path:
     return directory / "c.mp4"
 
 
+def _recorded_live(directory: Path) -> Path:
+    """As browsers record: no duration anywhere in the file."""
+    live = ("-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus", "-live", "1")
+    return make_clip(directory / "c.webm", seconds=2, width=320, height=180, options=live)
+
+
 def _edited(directory: Path) -> Path:
     whole = make_clip(directory / "whole.mp4", seconds=4, width=320, height=180)
     run_ffmpeg("-ss", "1.3", "-i", str(whole), "-c", "copy", str(directory / "c.mp4"))
@@ -364,6 +371,7 @@ def _edited(directory: Path) -> Path:
         (_surround, (320, 180), 50),
         (_sound_outlasts, (320, 180), 50),
         (_edited, (320, 180), 68),
+        (_recorded_live, (320, 180), 50),
     ],
 )
 def test_odd_sources_give_plain_outputs(tmp_path: Path, make: Callable[[Path], Path], size: tuple[int, int], frames: int) -> None:
@@ -378,6 +386,18 @@ def test_odd_sources_give_plain_outputs(tmp_path: Path, make: Callable[[Path], P
     assert abs(int(video["nb_read_frames"]) - frames) <= 1
     assert made["audio"]["channels"] == min(2, facts.audio[0].channels)
     assert "side_data_list" not in video
+
+
+def test_a_recording_without_a_duration_is_measured(tmp_path: Path) -> None:
+    clip = _recorded_live(tmp_path)
+    attempt = run_attempt(
+        FFmpegPlugin(), Work(AnalyzeRecipe(limits=LIMITS), (), str(tmp_path), threads=1, input_path=str(clip), input_size=1)
+    )
+    analysis = success(attempt).result.analysis
+
+    assert [outcome.invocation.name for outcome in attempt.outcomes] == ["probe", "first_frames", "measure"]
+    assert analysis is not None
+    assert float(Fraction(analysis.duration)) == pytest.approx(2, abs=0.05)
 
 
 def test_a_deinterlaced_picture_has_no_combs(tmp_path: Path) -> None:
