@@ -143,6 +143,21 @@ async def test_tools_die_with_a_killed_engine_and_the_next_one_reports_them(disp
     assert [(held.task_id, held.token) for held in dispatch.registrations[1].held] == [("tsk_1", 1)]
 
 
+async def test_a_fatal_signal_of_the_engine_is_evidence_for_its_next_run(dispatch: Dispatch, tmp_path: Path) -> None:
+    dispatch.tasks = [noop(1, seconds=300)]
+    async with engine(tmp_path / "data", dispatch.url) as first:
+        await until(lambda: bool(first.tools()))
+        first.signal(signal.SIGSEGV)
+        await first.exit_code()
+    async with engine(tmp_path / "data", dispatch.url):
+        await dispatch.told(lambda: len(dispatch.finals) == 1)
+
+    [final] = dispatch.finals
+    assert isinstance(final, Fail)
+    assert final.failure.is_engine_death
+    assert final.failure.evidence == {"fatal_signal": "Fatal Python error: Segmentation fault"}
+
+
 async def test_a_cancelled_tool_is_gone_and_its_slot_used_again(dispatch: Dispatch, tmp_path: Path) -> None:
     dispatch.tasks = [noop(1, seconds=300)]
     async with engine(tmp_path / "data", dispatch.url, "--slots", "1") as box:

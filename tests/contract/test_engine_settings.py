@@ -1,0 +1,65 @@
+"""The engine's settings: arguments over environment over file, and every mistake named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.engine import EngineSettings, SettingsProblem, read_engine_settings
+
+SERVER = {"server": "http://box:8080"}
+
+
+def read(
+    arguments: dict[str, object], environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, toml: Path | None = None
+) -> EngineSettings:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    return read_engine_settings(arguments, toml=toml, environ=environ)
+
+
+def test_arguments_come_before_the_environment_and_the_environment_before_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    toml = tmp_path / "engine.toml"
+    toml.write_text('server = "http://file"\nname = "file"\nslots = 3\n')
+    environ = {"REELYARD_ENGINE_SERVER": "http://environment", "REELYARD_ENGINE_NAME": "environment"}
+
+    settings = read({"server": "http://argument"}, environ, monkeypatch, toml)
+
+    assert (settings.server, settings.name, settings.slots) == ("http://argument", "environment", 3)
+
+
+def test_the_server_must_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsProblem, match="server: Field required"):
+        read({}, {}, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"server": "box:8080"}, "server"),
+        ({**SERVER, "slots": 0}, "slots"),
+        ({**SERVER, "tags": ["no-colon"]}, "tags"),
+        ({**SERVER, "name": "with space"}, "name"),
+        ({**SERVER, "colour": "red"}, "colour"),
+    ],
+)
+def test_a_wrong_setting_is_named(arguments: dict[str, object], word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsProblem, match=word):
+        read(arguments, {}, monkeypatch)
+
+
+def test_an_unknown_environment_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsProblem, match="REELYARD_ENGINE_SLOT;"):
+        read(dict(SERVER), {"REELYARD_ENGINE_SLOT": "2"}, monkeypatch)
+
+
+def test_tags_are_taken_as_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read({**SERVER, "tags": ["site:here", "site:here"]}, {}, monkeypatch).tags == frozenset({"site:here"})
+
+
+def test_a_missing_settings_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(SettingsProblem, match=r"nowhere\.toml"):
+        read(dict(SERVER), {}, monkeypatch, tmp_path / "nowhere.toml")

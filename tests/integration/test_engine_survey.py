@@ -1,0 +1,130 @@
+"""Plugins at the start: loaded or left out with a reason, proven by their probes, and not probed twice."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from engine.clock import SystemClock
+from engine.shell.crash import fatal_note_of_last_run
+from engine.shell.doctor import as_json, examine
+from engine.shell.loader import Loaded, load_monitor, load_transcoders
+from engine.shell.process import Tools
+from engine.shell.survey import ToolSurvey
+from plugins.monitors.load import PsutilMonitor
+from plugins.noop.plugin import NoopPlugin
+from protocol.capabilities import PluginDescription
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.plugins import Invocation, Limits, Outcome
+
+pytestmark = pytest.mark.integration
+
+
+@dataclass
+class Probing(NoopPlugin):
+    """Proves itself by a tool that must succeed; counts how often it was asked what that told."""
+
+    tool: str = "/bin/true"
+    described: int = 0
+
+    def probes(self, directory: str) -> Sequence[Invocation]:
+        if not Path(self.tool).exists():
+            raise ReelyardError(ErrorCode.TOOL_MISSING, f"there is no {self.tool}")
+        return (Invocation(name="trial", argv=(self.tool,), limits=Limits(wall_s=20.0)),)
+
+    def describe(self, outcomes: Sequence[Outcome]) -> PluginDescription:
+        self.described += 1
+        done = [outcome for outcome in outcomes if outcome.exit_code == 0]
+        return PluginDescription(name="probing", version="1", operations=("noop",) if done else (), capabilities=("encoder:x",))
+
+
+def survey_of(plugin: Probing, tmp_path: Path, *left_out: PluginDescription) -> ToolSurvey:
+    return ToolSurvey(Loaded((plugin,), left_out), Tools(SystemClock()), tmp_path, tmp_path / "capabilities.json", "1")
+
+
+async def test_what_was_proven_is_what_the_engine_offers(tmp_path: Path) -> None:
+    broken = PluginDescription(name="broken", version="", problem="ImportError: no")
+
+    capabilities = await survey_of(Probing(), tmp_path, broken).at_start()
+
+    assert capabilities.provided == {"operation:noop", "encoder:x"}
+    assert [(plugin.name, plugin.problem) for plugin in capabilities.plugins] == [
+        ("probing", None),
+        ("broken", "ImportError: no"),
+    ]
+
+
+async def test_the_second_start_does_not_probe_unchanged_tools_again(tmp_path: Path) -> None:
+    first = await survey_of(Probing(), tmp_path).at_start()
+    again = Probing()
+
+    assert await survey_of(again, tmp_path).at_start() == first
+    assert again.described == 0
+
+
+async def test_a_changed_tool_is_probed_again(tmp_path: Path) -> None:
+    tool = tmp_path / "tool"
+    shutil.copy("/bin/true", tool)
+    await survey_of(Probing(tool=str(tool)), tmp_path).at_start()
+    shutil.copy("/bin/false", tool)
+    again = Probing(tool=str(tool))
+
+    capabilities = await survey_of(again, tmp_path).at_start()
+
+    assert (again.described, "operation:noop" in capabilities.provided) == (1, False)
+
+
+async def test_a_periodic_survey_proves_everything_anew(tmp_path: Path) -> None:
+    plugin = Probing()
+    survey = survey_of(plugin, tmp_path)
+    await survey.at_start()
+    await survey.run_once()
+
+    assert plugin.described == 2
+
+
+async def test_a_plugin_without_its_tools_is_reported_and_offers_nothing(tmp_path: Path) -> None:
+    capabilities = await survey_of(Probing(tool="/nowhere"), tmp_path).at_start()
+
+    assert (capabilities.provided, capabilities.plugins[0].problem) == (frozenset(), "there is no /nowhere")
+
+
+def test_a_plugin_that_cannot_be_imported_is_left_out_with_its_reason() -> None:
+    here = EntryPoint("here", "plugins.noop.plugin:NoopPlugin", "reelyard.transcoders")
+    gone = EntryPoint("gone", "plugins.nowhere:Plugin", "reelyard.transcoders")
+
+    loaded = load_transcoders([here, gone])
+
+    assert [plugin.name for plugin in loaded.plugins] == ["noop"]
+    assert loaded.left_out == (
+        PluginDescription(name="gone", version="", problem="ModuleNotFoundError: No module named 'plugins.nowhere'"),
+    )
+
+
+def test_the_monitor_reads_this_machine(tmp_path: Path) -> None:
+    monitor = load_monitor([EntryPoint("load", "plugins.monitors.load:PsutilMonitor", "reelyard.monitors")], str(tmp_path))
+    load = monitor.read()
+
+    assert 0 <= load.cpu_percent <= 100
+    assert 0 < load.memory_percent <= 100
+    assert load.disk_free_bytes <= shutil.disk_usage(tmp_path).total
+
+
+async def test_the_doctor_names_what_keeps_this_machine_from_working(tmp_path: Path) -> None:
+    findings = await examine(survey_of(Probing(tool="/nowhere"), tmp_path), PsutilMonitor(str(tmp_path)), tmp_path)
+
+    bad = [finding.what for finding in findings if not finding.is_ok]
+    assert {"plugin noop", "transcoding"} <= set(bad)
+    assert '"ok":false' in as_json(findings)
+
+
+def test_a_run_that_ended_without_a_fatal_signal_left_no_note(tmp_path: Path) -> None:
+    (tmp_path / "fatal.log").write_text("\n")
+
+    assert fatal_note_of_last_run(tmp_path / "fatal.log") is None
+    assert fatal_note_of_last_run(tmp_path / "missing.log") is None
