@@ -1,4 +1,4 @@
-"""Runs one tool process: limits, its output, its end. The process and its whole group are gone when `run` returns."""
+"""Runs one tool process: limits, its output, its end. When `run` returns it is gone and its whole group was killed."""
 
 from __future__ import annotations
 

@@ -149,8 +149,9 @@ async def test_a_cancelled_tool_that_ignores_term_is_killed_after_five_seconds(t
 async def test_what_a_tool_leaves_behind_in_its_group_is_killed_with_it(tmp_path: Path) -> None:
     outcome = await run(python(TWO_PROCESSES), tmp_path)
 
-    left = int(outcome.stdout)
-    assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+    left = [process for process in psutil.process_iter() if process.pid == int(outcome.stdout)]
+    _, alive = psutil.wait_procs([one for one in left if one.status() != psutil.STATUS_ZOMBIE], timeout=10)
+    assert alive == []
 
 
 async def test_a_fault_while_reading_a_line_ends_the_run_with_it(tmp_path: Path) -> None:
