@@ -52,6 +52,13 @@ class Codec(Generic[R]):
             made[name] = convert(made[name])
         return made
 
+    def changes(self, record: R, fixed: frozenset[str]) -> Params:
+        """The parameters of an update: a `fixed` column must not be named, or it would be set as well."""
+        made = self.params(record)
+        for name in fixed:
+            del made[name]
+        return made
+
     def load(self, row: Row[Any]) -> R:
         values = list(row)
         for index, convert in self.converters:

@@ -25,12 +25,14 @@ def _guarded(
     statement = update(table).where(table.c[key] == bindparam("was_key"))
     for guard in guards:
         statement = statement.where(table.c[guard] == bindparam(f"was_{guard}"))
-    return statement.values({c.name: bindparam(c.name) for c in table.columns if c.name not in keep | {key}})
+    return statement.values({c.name: bindparam(c.name) for c in table.columns if c.name not in keep})
 
 
-JOB_KEEPS = frozenset({"tenant", "profile_json", "input_json", "user_metadata_json", "created_at", "max_attempts", "ttl_s"})
-TASK_KEEPS = frozenset({"job_id", "tenant", "kind", "ordinal", "created_at"})
-ATTEMPT_KEEPS = frozenset({"task_id", "job_id", "engine_id", "boot_id", "request_id", "kind", "granted_at"})
+JOB_KEEPS = frozenset(
+    {"job_id", "tenant", "profile_json", "input_json", "user_metadata_json", "created_at", "max_attempts", "ttl_s"}
+)
+TASK_KEEPS = frozenset({"task_id", "job_id", "tenant", "kind", "ordinal", "created_at"})
+ATTEMPT_KEEPS = frozenset({"token", "task_id", "job_id", "engine_id", "boot_id", "request_id", "kind", "granted_at"})
 UPDATE_JOB = _guarded(schema.jobs, "job_id", ("state", "version"), JOB_KEEPS)
 UPDATE_TASK = _guarded(schema.tasks, "task_id", ("state", "token", "version"), TASK_KEEPS)
 UPDATE_ATTEMPT = _guarded(schema.attempts, "token", ("state",), ATTEMPT_KEEPS)
@@ -160,7 +162,7 @@ class SqlTransaction(RegistryQueries, ListingQueries):
     def _save_job(self, old: Graph, new: Graph, out: list[rows.Params]) -> None:
         """Any change of a task, an attempt or an output raises the job's version: its ETag follows from it."""
         self.touch(job := _raised(new.job, old.job.version))
-        params = rows.job_params(job)
+        params = {name: value for name, value in rows.job_params(job).items() if name not in JOB_KEEPS}
         params["was_key"], params["was_state"], params["was_version"] = job.job_id, old.job.state.value, old.job.version
         out.append(params)
 
@@ -172,7 +174,7 @@ class SqlTransaction(RegistryQueries, ListingQueries):
             if was is task:
                 continue
             raised = _raised(task, was.version)
-            params = rows.TASKS.params(raised)
+            params = rows.TASKS.changes(raised, TASK_KEEPS)
             params["was_key"], params["was_version"] = was.task_id, was.version
             params["was_state"], params["was_token"] = was.state.value, was.token
             out.append(params)
@@ -184,10 +186,10 @@ class SqlTransaction(RegistryQueries, ListingQueries):
             was = known.get(attempt.token)
             if was is attempt:
                 continue
-            params = rows.ATTEMPTS.params(attempt)
             if was is None:
-                made.append(params)
+                made.append(rows.ATTEMPTS.params(attempt))
             else:
+                params = rows.ATTEMPTS.changes(attempt, ATTEMPT_KEEPS)
                 params["was_key"], params["was_state"] = was.token, was.state.value
                 changed.append(params)
             self._attempts.append(attempt)
