@@ -1,0 +1,97 @@
+"""A real dispatch and a real engine as processes on this machine, for benches that go over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+START_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Farm:
+    """`url` and `key` are what a client needs; `data` holds the database and the logs."""
+
+    url: str
+    key: str
+    data: Path
+
+    def session(self) -> aiohttp.ClientSession:
+        headers = {"X-API-Key": self.key, "Content-Type": "application/json"}
+        return aiohttp.ClientSession(base_url=self.url, headers=headers, connector=aiohttp.TCPConnector(limit=64))
+
+
+@asynccontextmanager
+async def farm(*, slots: int | None = None, settings: Mapping[str, str] | None = None) -> AsyncIterator[Farm]:
+    """Start both, wait until the engine is online, stop both at the end."""
+    with tempfile.TemporaryDirectory(prefix="reelyard-bench-") as directory:
+        data = Path(directory)
+        environment = {**os.environ, "REELYARD_DISPATCH_LOG_LEVEL": "warning", **(settings or {})}
+        dispatch = _start(["dispatch", "--data", str(data), "--listen", "127.0.0.1:0"], data / "dispatch.log", environment)
+        try:
+            url = await _read_when_there(data / "dispatch.url", dispatch)
+            token = data / "secrets/registration.token"
+            arguments = ["engine", "--server", url, "--data", str(data / "engine"), "--name", "bench", "--token-file", str(token)]
+            arguments += ["--slots", str(slots)] if slots else []
+            engine = _start(arguments, data / "engine.log", environment)
+            try:
+                running = Farm(url, (data / "secrets/admin.key").read_text().strip(), data)
+                await _until_online(running, engine)
+                yield running
+            finally:
+                _stop(engine)
+        finally:
+            _stop(dispatch)
+
+
+def _start(arguments: list[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return subprocess.Popen([sys.executable, "-m", *arguments], stdout=output, stderr=output, env=dict(environment))
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _check_alive(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        raise SystemExit(f"{process.args!r} ended with {process.returncode}")
+
+
+async def _read_when_there(path: Path, process: subprocess.Popen[bytes]) -> str:
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        _check_alive(process)
+        if path.exists():
+            return path.read_text().strip()
+        await asyncio.sleep(0.02)
+    raise SystemExit("dispatch did not start in time")
+
+
+async def _until_online(running: Farm, engine: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_S
+    async with running.session() as session:
+        while time.monotonic() < until:
+            _check_alive(engine)
+            async with session.get("/api/v1/engines") as reply:
+                if (await reply.json())["total"]:
+                    return
+            await asyncio.sleep(0.05)
+    raise SystemExit("the engine did not register in time")

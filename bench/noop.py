@@ -1,0 +1,107 @@
+"""No-op jobs over HTTP: submitted, granted, run by one engine process with 16 slots, recorded, durable all the way.
+
+`end to end` counts from the first batch sent to the last job completed; `drain` from the moment the engine may take
+work to the last job completed; `submit to start` is one job at a time on an idle system.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import datetime
+
+import aiohttp
+
+from bench.farm import Farm, farm
+from bench.rows import Row, percentile
+
+JOBS, BATCH, SLOTS, SINGLES = 4_000, 500, 16, 100
+BODY = json.dumps({"jobs": [{"profile": "noop"}] * BATCH})
+
+
+async def _submit(session: aiohttp.ClientSession, jobs: int) -> None:
+    left = jobs // BATCH
+
+    async def sender() -> None:
+        nonlocal left
+        while left > 0:
+            left -= 1
+            async with session.post("/api/v1/jobs/batch", data=BODY) as reply:
+                if reply.status != 202:
+                    raise SystemExit(await reply.text())
+                await reply.read()
+
+    await asyncio.gather(sender(), sender())
+
+
+async def _completed(session: aiohttp.ClientSession) -> int:
+    async with session.get("/api/v1/jobs", params={"state": "completed", "limit": "1"}) as reply:
+        return int((await reply.json())["total"])
+
+
+async def _until_completed(session: aiohttp.ClientSession, count: int) -> None:
+    while await _completed(session) < count:
+        await asyncio.sleep(0.05)
+
+
+async def _end_to_end(running: Farm) -> Row:
+    async with running.session() as session:
+        before = await _completed(session)
+        started = time.perf_counter()
+        await _submit(session, JOBS)
+        await _until_completed(session, before + JOBS)
+        return Row("no-op jobs end to end", JOBS / (time.perf_counter() - started), "jobs/s", ">= 2500, aim 5000")
+
+
+async def _drain(running: Farm) -> Row:
+    async with running.session() as session:
+        async with session.get("/api/v1/engines") as reply:
+            engine_id = (await reply.json())["engines"][0]["engine_id"]
+        await _pause(session, engine_id, paused=True)
+        before = await _completed(session)
+        await _submit(session, JOBS)
+        started = time.perf_counter()
+        await _pause(session, engine_id, paused=False)
+        await _until_completed(session, before + JOBS)
+        return Row("drain of a full queue", JOBS / (time.perf_counter() - started), "jobs/s", ">= 7000, aim 15000")
+
+
+async def _pause(session: aiohttp.ClientSession, engine_id: str, *, paused: bool) -> None:
+    async with session.patch(f"/api/v1/engines/{engine_id}", data=json.dumps({"paused": paused})) as reply:
+        if reply.status != 200:
+            raise SystemExit(await reply.text())
+
+
+async def _submit_to_start(running: Farm) -> list[Row]:
+    """From before the POST to the moment dispatch took the start down, in the same machine's wall clock."""
+    spans = []
+    async with running.session() as session:
+        for _ in range(SINGLES):
+            sent = time.time()
+            async with session.post("/api/v1/jobs", data='{"profile":"noop"}') as reply:
+                job_id = (await reply.json())["job_id"]
+            started = None
+            while started is None:
+                async with session.get(f"/api/v1/jobs/{job_id}") as reply:
+                    started = (await reply.json())["started_at"]
+            spans.append(1000 * (datetime.fromisoformat(started).timestamp() - sent))
+            await asyncio.sleep(0.01)
+    return [
+        Row("submit to start, p50", percentile(spans, 0.50), "ms", "<= 3"),
+        Row("submit to start, p99", percentile(spans, 0.99), "ms", "<= 10"),
+    ]
+
+
+async def measure() -> list[Row]:
+    async with farm(slots=SLOTS) as running:
+        return [*await _submit_to_start(running), await _end_to_end(running), await _drain(running)]
+
+
+def run() -> list[Row]:
+    return asyncio.run(measure())
+
+
+if __name__ == "__main__":
+    for row in run():
+        print(f"{row.name:32} {row.value:10.1f} {row.unit:8} {row.target}")
