@@ -61,6 +61,7 @@ class FaultKind(StrEnum):
     NO_STORAGE = "storage away"
     FULL_STORAGE = "storage full"
     LOSE_STAGED = "lose staged file"
+    SLOW_DISK = "slow disk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Plan:
 
 SPANS: dict[FaultKind, tuple[float, float]] = {
     FaultKind.KILL_ENGINE: (0.5, 25.0),
-    FaultKind.FREEZE_ENGINE: (3.0, 30.0),
+    FaultKind.FREEZE_ENGINE: (3.0, 24.0),
     FaultKind.CUT_ENGINE: (3.0, 30.0),
     FaultKind.DRAIN_ENGINE: (3.0, 15.0),
     FaultKind.STOP_ENGINE: (1.0, 10.0),
@@ -99,6 +100,7 @@ SPANS: dict[FaultKind, tuple[float, float]] = {
     FaultKind.NO_STORAGE: (1.0, 12.0),
     FaultKind.FULL_STORAGE: (1.0, 12.0),
     FaultKind.LOSE_STAGED: (15.0, 30.0),
+    FaultKind.SLOW_DISK: (5.0, 20.0),
 }
 WEIGHTS: dict[FaultKind, int] = {
     FaultKind.KILL_ENGINE: 5,
@@ -112,6 +114,7 @@ WEIGHTS: dict[FaultKind, int] = {
     FaultKind.NO_STORAGE: 1,
     FaultKind.FULL_STORAGE: 1,
     FaultKind.LOSE_STAGED: 2,
+    FaultKind.SLOW_DISK: 2,
 }
 RATES = Rates(
     lose=0.03,

@@ -62,7 +62,7 @@ class Server:
             process.spawn(self._run(process))
             await process.over.wait()
             self.core = self._process = None
-            self._watch.dispatch_went(self._ground.clock.monotonic())
+            self._watch.dispatch_went()
             down_s, self.down_s = self.down_s or self._ground.rng.uniform(0.2, 8.0), 0.0
             await asyncio.sleep(down_s)
             process.is_dead = True
@@ -70,14 +70,14 @@ class Server:
     async def _run(self, process: Process) -> None:
         bus = CommitBus()
         store = SimStore(self._connection, self._ground, process, self._watch)
-        store.listeners.append(bus)
+        store.listeners.extend((bus, self._watch.follow))
         ground = self._ground
         outside = Outside(
             store, bus, SimStorage(self._disk, process), ground.clock, ground.ids, ground, profiles(), SECRETS
         )
         core = assemble(outside, self._settings)
         await core.load()
-        self._watch.dispatch_came(ground.clock.monotonic())
+        self._watch.dispatch_came()
         self.core = core
         process.spawn(core.scheduler.run())
         for duty in core.duties:

@@ -18,6 +18,7 @@ from tests.sim.ground import Ground
 from tests.sim.process import Process
 
 T = TypeVar("T")
+SLOW_S = 1.5
 
 
 @lru_cache(maxsize=1)
@@ -85,8 +86,8 @@ class SimStore:
         self._process.check()
         if ground.hits("kill dispatch at a commit", ground.rates.kill_dispatch):
             self._process.die()
-        if ground.hits("slow commit", ground.rates.slow_commit):
-            await asyncio.sleep(ground.rng.uniform(0.0, 3.0))
+        if ground.hits("slow commit", 0.6 if ground.is_disk_slow else ground.rates.slow_commit):
+            await asyncio.sleep(ground.rng.uniform(0.0, SLOW_S))
         elif ground.rates.slow_commit and ground.rng.random() < 0.3:
             await asyncio.sleep(ground.rng.uniform(0.0, 0.01))
         self._process.check()

@@ -66,6 +66,7 @@ class Watch:
         self._leaving: Counter[str] = Counter()
         self._settled: dict[tuple[int, str], object] = {}
         self._up_since = 0.0
+        self._in_memory: set[int] = set()
 
     def __call__(self, commit: Commit) -> None:
         for event in commit.events:
@@ -136,7 +137,7 @@ class Watch:
         self.attempts[attempt.token] = attempt
         if attempt.state in LIVE:
             return
-        self._ended.setdefault(attempt.token, self._ground.clock.monotonic())
+        self._ended.setdefault(attempt.token, self._ground.time)
         if known is not None and known.state in LIVE and attempt.state is A.EXPIRED:
             self._expired(known)
         if known is not None and known.state in LIVE and attempt.state is A.FAILED and attempt.error_json is not None:
@@ -149,7 +150,7 @@ class Watch:
         if attempt.token <= self._last_token:
             raise self._wrong(f"token {attempt.token} follows {self._last_token}")
         self._last_token = attempt.token
-        self._renewed[attempt.token] = self._ground.clock.monotonic()
+        self._renewed[attempt.token] = self._ground.time
         if self.jobs[attempt.job_id].state in OVER:
             raise self._wrong(f"{attempt.task_id} was granted while its job is {self.jobs[attempt.job_id].state}")
         other = [a.token for a in self.attempts.values() if a.task_id == attempt.task_id and a.state in LIVE]
@@ -161,7 +162,7 @@ class Watch:
         if self._leaving[was.engine_id]:
             return
         since = max(self._renewed[was.token], self._up_since)
-        span = self._ground.clock.monotonic() - since
+        span = self._ground.time - since
         allowed = self._plan.ack_s if was.state is A.GRANTED else self._plan.lease_s
         if span < allowed - LAG_S:
             raise self._wrong(f"the lease of attempt {was.token} ended {span:.1f} s after it was renewed")
@@ -205,16 +206,21 @@ class Watch:
         return attempt is not None and attempt.state in LIVE
 
     def live_of_request(self, engine_id: str, request_id: str) -> set[Key]:
+        """The live grants of a request that dispatch has in memory."""
         return {
             Key(a.task_id, a.token)
             for a in self.attempts.values()
-            if (a.engine_id, a.request_id) == (engine_id, request_id) and a.state in LIVE
+            if (a.engine_id, a.request_id) == (engine_id, request_id) and a.state in LIVE and a.token in self._in_memory
         }
+
+    def follow(self, commit: Commit) -> None:
+        """Memory has been told of this commit."""
+        self._in_memory.update(attempt.token for attempt in commit.attempts)
 
     def answered(self, request: LeaseRequest, reply: LeaseReply, before: set[Key]) -> None:
         """A repeated call returns its grants that still live; a settled report is answered as the first time."""
         missing = {key for key in before if self.is_live(key.token)} - {Key(g.task_id, g.token) for g in reply.tasks}
-        if missing and all(self._ground.clock.monotonic() - self._renewed[key.token] > LAG_S for key in missing):
+        if missing:
             raise self._wrong(f"request {request.request_id} came again and was not given its {sorted(missing)}")
         for report, answer in zip(request.reports, reply.settled, strict=True):
             if report.type in ("ack", "start"):
@@ -225,7 +231,7 @@ class Watch:
 
     def renewed(self, engine_id: str, keys: Iterable[Key]) -> None:
         """A lease is renewed for its holder alone, and only while it lives."""
-        now = self._ground.clock.monotonic()
+        now = self._ground.time
         for key in keys:
             attempt = self.attempts.get(key.token)
             if attempt is None or (attempt.task_id, attempt.engine_id) != (key.task_id, engine_id):
@@ -239,8 +245,11 @@ class Watch:
         if engine_id is not None:
             self._leaving[engine_id] += change
 
-    def dispatch_came(self, now: float) -> None:
-        self._up_since = now
+    def dispatch_came(self) -> None:
+        """It has loaded what the database says."""
+        self._up_since = self._ground.time
+        self._in_memory = {attempt.token for attempt in self.attempts.values() if attempt.state in LIVE}
 
-    def dispatch_went(self, now: float) -> None:
+    def dispatch_went(self) -> None:
         self._leaving.clear()
+        self._in_memory.clear()

@@ -88,7 +88,7 @@ class World:
                 for task in asyncio.all_tasks() - {asyncio.current_task()}:
                     task.cancel()
         finally:
-            self.watch_time = self.ground.clock.monotonic()
+            self.watch_time = self.ground.time
         return problems
 
     async def _heal(self) -> None:
@@ -97,9 +97,9 @@ class World:
 
     async def _settle(self, clients: list[asyncio.Task[None]]) -> list[str]:
         """Wait until nothing is left to do; then judge."""
-        limit = self.ground.clock.monotonic() + PATIENCE_S
+        limit = self.ground.time + PATIENCE_S
         while not self._is_quiet(clients):
-            if self.ground.clock.monotonic() > limit:
+            if self.ground.time > limit:
                 break
             await asyncio.sleep(LOOK_S)
         await asyncio.sleep(LOOK_S)
@@ -156,13 +156,17 @@ class World:
                 self.disk.is_full = True
                 await asyncio.sleep(fault.span)
                 self.disk.is_full = False
+            case FaultKind.SLOW_DISK:
+                self.ground.is_disk_slow = True
+                await asyncio.sleep(fault.span)
+                self.ground.is_disk_slow = False
             case _:
                 await self._lose_staged(fault.span)
 
     async def _lose_staged(self, span: float) -> None:
         """The first staged file of a job that is not published yet is gone."""
-        until = self.ground.clock.monotonic() + span
-        while self.ground.clock.monotonic() < until:
+        until = self.ground.time + span
+        while self.ground.time < until:
             staged = sorted(path for path in self.disk.files if path.startswith("staging/"))
             if staged:
                 self.ground.note("lost", staged[0])

@@ -1,0 +1,233 @@
+"""Guards taken out, one at a time: each makes dispatch or the engine forget one of its rules for the length of a world.
+
+The rules are plain functions and methods, looked up in their module or class when they are called. A mutant puts
+another in their place, and takes it away again. This is the one place where that is allowed: a guard that could be
+switched off by an argument would be a switch in production that only its test uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dispatch.core import endings, lease_table, lifecycle, publication, ready_index, retry_policy, settlement
+from dispatch.core.records import Graph, Job, NewEvent, Task
+from dispatch.core.task_machine import advance
+from dispatch.ports import Transaction
+from dispatch.services import grants, leases, publishing, submissions, sweeps
+from dispatch.store import transaction
+from engine.core import agent, attempts, workload
+from engine.core import messages as m
+from protocol.errors import FailureClass
+from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, AttemptState, JobState, TaskState
+from protocol.storage import StorageError
+from tests.sim.ground import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`where` has `name` replaced by `instead`; `takes_out` says which rule is gone."""
+
+    takes_out: str
+    where: Any  # a module or a class
+    name: str
+    instead: Any  # whatever stands there
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        kept = self.where.__dict__[self.name]
+        setattr(self.where, self.name, self.instead)
+        try:
+            yield
+        finally:
+            setattr(self.where, self.name, kept)
+
+
+def _ignores_token(graph: Graph, attempt: Any) -> bool:
+    return graph.task(attempt.task_id).state in HELD_TASK_STATES
+
+
+async def _sweep_unguarded(self: Any, tokens: list[int]) -> None:
+    """Puts the task back to pending by the word of memory alone, whatever it has become meanwhile."""
+    now = self._clock.now()
+
+    def expire(tx: Transaction) -> None:
+        found = tx.attempts_of(tokens)
+        before = tx.graphs({a.job_id for a in found.values()}, attempts=found.values())
+        after = dict(before)
+        for attempt in found.values():
+            graph = after[attempt.job_id]
+            graph = lifecycle.with_attempt(graph, replace(attempt, state=AttemptState.EXPIRED, ended_at=now))
+            task = replace(graph.task(attempt.task_id), state=TaskState.PENDING, engine_id=None)
+            after[attempt.job_id] = lifecycle.settle_job(lifecycle.with_task(graph, task, now=now), now=now)
+        tx.save(before.values(), (after[job_id] for job_id in before))
+
+    await self._store.transact(expire)
+
+
+def _renews_for_anybody(self: Any, engine_id: str, pairs: Iterable[tuple[str, int]], *, monotonic: float) -> list[Any]:
+    renewed = []
+    for task_id, token in pairs:
+        lease = next((found for found in self._leases.values() if found.task_id == task_id), None)
+        if lease is not None:
+            self._leases[lease.token] = replace(lease, until=monotonic + self._times.lease_s)
+            renewed.append(replace(lease, token=token))
+    return renewed
+
+
+async def _commits_before_it_promotes(self: Any, job_id: str) -> None:
+    ready = await self._store.read(lambda tx: publishing._load(tx, job_id))
+    if ready is not None:
+        made = publication.publication(ready.graph, ready.staged, ready.attempts)
+        await self._commit(ready, made)
+        with suppress(StorageError):
+            await self._publish(ready, made)
+
+
+def _grants_anything(graph: Graph, task_id: str, *, now: float) -> bool:
+    return True
+
+
+async def _nothing_granted_before(self: Any, engine_id: str, request_id: str) -> tuple[Any, ...]:
+    return ()
+
+
+async def _loads_nothing(self: Any) -> None:
+    return None
+
+
+def _tokens_of_two_sequences(self: Any, count: int) -> range:
+    """Unique, but of two ranges in turn."""
+    numbers = self._take("token", count)
+    start = numbers.start + (1 - numbers.start // 4 % 2) * 1_000_000
+    return range(start, start + count)
+
+
+def _cancels_whatever(graph: Graph, *, now: float) -> Graph:
+    moved = replace(graph, job=replace(graph.job, state=JobState.CANCELLED, updated_at=now))
+    event = NewEvent(
+        lifecycle.EVENT_OF_STATE[JobState.CANCELLED], now, graph.job.tenant, graph.job.job_id, None, graph.job.state, "cancelled"
+    )
+    for task in graph.tasks:
+        if task.state in HELD_TASK_STATES | {TaskState.PENDING, TaskState.WAITING}:
+            moved = lifecycle.with_task(moved, advance(task, "cancel"), now=now)
+    ended = tuple(
+        replace(a, state=AttemptState.CANCELLED, ended_at=now) if a.state in LIVE_ATTEMPT_STATES else a for a in moved.attempts
+    )
+    return replace(moved, attempts=ended, events=(*moved.events, event))
+
+
+def _never(*_: object, **__: object) -> bool:
+    return False
+
+
+def _always(*_: object, **__: object) -> bool:
+    return True
+
+
+def _drops_nothing(self: Any, task_id: str, job_id: str) -> None:
+    return None
+
+
+def _events_of_their_own(self: Any) -> None:
+    """Written by a transaction after this one, which a crash prevents once in fifty."""
+    if self._pending_events and self._pending_events[0].at * 1000 % 50 < 1:
+        self._pending_events.clear()
+    _FLUSH(self)
+
+
+_FLUSH = transaction.SqlTransaction.flush_events
+
+
+def _fixed_staging(job_id: str, task_id: str, token: int) -> str:
+    return f"staging/{job_id}/{task_id}/output"
+
+
+def _no_earlier_answer(tx: Transaction, who: Any, key: Any) -> None:
+    return None
+
+
+def _dated_when_built(job: Job) -> dict[str, Any]:
+    return {**_ABOUT(job), "built": next(_MOMENTS)}
+
+
+_ABOUT = publication._about
+_MOMENTS = iter(range(10**9))
+
+
+def _acks_at_once(self: Any, grants: Iterable[Any]) -> Iterator[m.Instruction]:
+    granted = tuple(grants)
+    yield from _TAKE(self, granted)
+    for grant in granted:
+        attempt = self.attempts.get(attempts.key_of(grant))
+        if attempt is not None:
+            self._acknowledge(attempt)
+
+
+_TAKE = workload.Workload.take
+
+
+def _ends_unsaved(self: Any, attempt: Any, final: Any) -> Iterator[m.Instruction]:
+    """The result is sent before it is on disk, and its row goes at the same time."""
+    self._outbox.discard(attempt.key)
+    self._outbox.add(final)
+    attempt.phase, attempt.final = attempts.Phase.FINISHED, final
+    yield m.Save(m.Changes(finals=(final,)))
+    yield m.Save(m.Changes(forgotten=(attempt.key,)))
+
+
+def _runs_unsaved(self: Any, grants: Iterable[Any]) -> Iterator[m.Instruction]:
+    for instruction in _TAKE(self, grants):
+        yield instruction
+        if isinstance(instruction, m.Save):
+            for row in instruction.changes.granted:
+                if row.is_started:
+                    yield m.Run(row.grant)
+
+
+def _tells_nothing_running(self: Any) -> tuple[Any, ...]:
+    return ()
+
+
+def _settles_nothing(self: Any, report: Any, error: Any) -> Iterator[m.Instruction]:
+    """What dispatch says of a report is not heard: gone attempts are held for ever."""
+    return iter(())
+
+
+MUTANTS: dict[str, Mutant] = {
+    "no token check": Mutant("a report is fenced by its attempt and token", lifecycle, "is_live", _ignores_token),
+    "sweep without guard": Mutant("expiry looks at the row", sweeps.LeaseSweep, "_expire", _sweep_unguarded),
+    "unfenced heartbeat": Mutant("a heartbeat renews its own tokens", lease_table.LeaseTable, "renew", _renews_for_anybody),
+    "commit before promote": Mutant("files before the row", publishing.Publisher, "_promote", _commits_before_it_promotes),
+    "grant without guard": Mutant("the index is a hint", leases, "_is_grantable", _grants_anything),
+    "no request replay": Mutant(
+        "a repeated call gets its grants", leases.LeaseService, "granted_before", _nothing_granted_before
+    ),
+    "no leases after restart": Mutant("live leases are swept after a restart", leases.LeaseService, "load", _loads_nothing),
+    "no promotion after restart": Mutant("completing jobs go on after a restart", publishing.Publisher, "load", _loads_nothing),
+    "wall clock": Mutant("leases live on monotonic time", Clock, "monotonic", Clock.now),
+    "two token sequences": Mutant(
+        "tokens rise globally", transaction.SqlTransaction, "next_tokens", _tokens_of_two_sequences
+    ),
+    "cancel overwrites done": Mutant("a terminal job stays", endings, "cancel", _cancels_whatever),
+    "no quarantine": Mutant("three deaths are the most", retry_policy, "is_poisonous", _never),
+    "infra is charged": Mutant(
+        "infra is free", retry_policy, "CHARGED", frozenset({FailureClass.ENGINE, FailureClass.INTERNAL, FailureClass.INFRA})
+    ),
+    "final classes are retried": Mutant("input and policy are final", retry_policy, "FINAL", frozenset[FailureClass]()),
+    "settle is not idempotent": Mutant("the same report gets the same answer", settlement, "_is_repeat", _never),
+    "event outside of the transaction": Mutant(
+        "events are in the transaction", transaction.SqlTransaction, "flush_events", _events_of_their_own
+    ),
+    "fixed staging key": Mutant("staging is named by token", grants, "staging_prefix", _fixed_staging),
+    "no idempotency": Mutant("one key, one job", submissions, "_earlier", _no_earlier_answer),
+    "metadata of the moment": Mutant("metadata follows from rows", publication, "_about", _dated_when_built),
+    "index drops nothing": Mutant("the index follows the commits", ready_index.ReadyIndex, "drop", _drops_nothing),
+    "engine: ack before disk": Mutant("disk before ack", workload.Workload, "take", _acks_at_once),
+    "engine: run before disk": Mutant("disk before start", workload.Workload, "take", _runs_unsaved),
+    "engine: result forgotten when sent": Mutant("results wait for settlement", workload.Workload, "_end", _ends_unsaved),
+    "engine: beats without its work": Mutant("beats name what is held", attempts.Attempts, "as_running", _tells_nothing_running),
+    "engine: loops on gone": Mutant("gone is final", workload.Workload, "settle", _settles_nothing),
+}
