@@ -70,7 +70,7 @@ class Lines(asyncio.Protocol):
 
     def __init__(self, on_line: OnLine) -> None:
         self._on_line = on_line
-        self._rest = b""
+        self._rest, self._is_skipping = b"", False
         self.fault: Exception | None = None
         self.kept = bytearray()
         self.closed = asyncio.get_running_loop().create_future()
@@ -80,10 +80,11 @@ class Lines(asyncio.Protocol):
         for line in lines:
             self._hand_on(line)
         if len(self._rest) > MAX_LINE:
-            self._rest = b""
+            self._rest, self._is_skipping = b"", True
 
     def _hand_on(self, line: bytes) -> None:
-        if self.fault is not None:
+        is_whole, self._is_skipping = not self._is_skipping and len(line) <= MAX_LINE, False
+        if self.fault is not None or not is_whole:
             return
         try:
             self._on_line(line.decode(errors="replace").rstrip("\r"))
