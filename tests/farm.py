@@ -12,11 +12,11 @@ import os
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -28,6 +28,7 @@ START_S, STOP_S, FACT_S = 30.0, 30.0, 60.0
 """Limits against a hang, far above what each takes here."""
 
 LOOK_S = 0.01
+T = TypeVar("T")
 Line = Mapping[str, Any]  # Any: a log line's fields are of any type
 
 QUICK = {
@@ -174,6 +175,19 @@ async def fact(seen: Callable[[], bool], what: str, *, within_s: float = FACT_S)
                 await asyncio.sleep(LOOK_S)
     except TimeoutError:
         raise AssertionError(f"not within {within_s:.0f} s: {what}") from None
+
+
+async def told(ask: Callable[[], Awaitable[T]], is_right: Callable[[T], bool], what: str) -> T:
+    """Ask until the answer is right, and return it. For what no event announces."""
+    answer = await ask()
+    try:
+        async with asyncio.timeout(FACT_S):
+            while not is_right(answer):
+                await asyncio.sleep(5 * LOOK_S)
+                answer = await ask()
+    except TimeoutError:
+        raise AssertionError(f"not within {FACT_S:.0f} s: {what}; the last answer: {answer}") from None
+    return answer
 
 
 class Farm:
