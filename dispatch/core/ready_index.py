@@ -21,6 +21,10 @@ AGING_S = 900.0
 STARTED_HEAD_START_S = AGING_S - 0.001
 """A job already started goes before a new one of equal priority (unless that is a level older), never before a higher."""
 
+SHORT_S, MOST_SHORT = 1.0, 64
+"""Tasks of together at most this much estimated work, and at most so many, share one slot: they are done before a longer
+one could have been fetched. Without it a farm of tiny tasks is bound by one round trip per task and slot."""
+
 _COMPACT_AT = 64
 
 
@@ -75,8 +79,40 @@ class Room(NamedTuple):
 
 
 class Pick(NamedTuple):
+    """`opens_slot` is False for a short task that shares the slot of the one before it."""
+
     task_id: str
     is_light: bool
+    opens_slot: bool = True
+
+
+class Slots:
+    """What is left of a room while tasks are chosen for it."""
+
+    __slots__ = ("encoding", "light", "shared", "spare_s")
+
+    def __init__(self, room: Room) -> None:
+        self.encoding, self.light = room
+        self.shared, self.spare_s = 0, 0.0
+
+    def allowed(self, encoding_mask: int, light_mask: int) -> int:
+        takes_encoding = self.encoding > 0 or self.shared > 0
+        return (encoding_mask if takes_encoding else 0) | (light_mask if self.light > 0 else 0)
+
+    def fits(self, cost_s: float, *, is_light: bool) -> bool:
+        return is_light or self.encoding > 0 or (self.shared > 0 and cost_s <= self.spare_s)
+
+    def fill(self, cost_s: float, *, is_light: bool) -> bool:
+        """Take the place for one task; True when it opened a slot of its own."""
+        if is_light:
+            self.light -= 1
+            return True
+        if self.shared > 0 and cost_s <= self.spare_s:
+            self.shared, self.spare_s = self.shared - 1, self.spare_s - cost_s
+            return False
+        self.encoding -= 1
+        self.shared, self.spare_s = (MOST_SHORT - 1, SHORT_S - cost_s) if cost_s < SHORT_S else (0, 0.0)
+        return True
 
 
 def rank(task: Task) -> float:
@@ -139,20 +175,22 @@ class ReadyIndex:
             self._discard(task_id)
 
     def choose(self, engine_id: str, room: Room, now: float) -> list[Pick]:
-        """Take the best tasks for an engine, at most what it has room for."""
+        """Take the best tasks for an engine, at most what it has room for; short ones share a slot."""
         fit = self.lanes.mask(engine_id)
         light, encoding = fit & self.lanes.light_mask, fit & ~self.lanes.light_mask
-        left_encoding, left_light = room
+        slots = Slots(room)
         picks: list[Pick] = []
         while True:
-            allowed = (encoding if left_encoding > 0 else 0) | (light if left_light > 0 else 0)
+            allowed = slots.allowed(encoding, light)
             flow = self._fair.first(allowed) if allowed else None
             if flow is None:
                 return picks
-            entry = self._take(flow, allowed, now)
-            is_light = entry.queue.lane.is_light
-            left_encoding, left_light = left_encoding - (not is_light), left_light - is_light
-            picks.append(Pick(entry.task_id, is_light))
+            queue = self._shelves[flow.tenant].best(allowed)
+            is_light, cost_s = queue.lane.is_light, -queue.heap[0].minus_cost
+            if not slots.fits(cost_s, is_light=is_light):
+                return picks
+            entry = self._take(flow, queue, now)
+            picks.append(Pick(entry.task_id, is_light, slots.fill(cost_s, is_light=is_light)))
 
     def give_back(self, task_id: str) -> bool:
         """A chosen task was not granted: it waits again, and its charge is refunded. False when a commit said otherwise."""
@@ -238,8 +276,7 @@ class ReadyIndex:
             shelf.order.remove(queue)
             insort(shelf.order, queue, key=_top)
 
-    def _take(self, flow: Flow, allowed: int, now: float) -> Entry:
-        queue = self._shelves[flow.tenant].best(allowed)
+    def _take(self, flow: Flow, queue: Queue, now: float) -> Entry:
         best = queue.heap[0]
         del self._entries[best.task_id]
         self._taken[best.task_id] = best

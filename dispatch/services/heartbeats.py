@@ -14,6 +14,7 @@ from dispatch.core.records import Engine, Graph, Task
 from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.engines import Pace, engine_event, present
 from dispatch.services.registry import EngineRegistry
+from protocol.errors import ErrorCode, ReelyardError
 from protocol.events import EventType
 from protocol.leases import Heartbeat, HeartbeatReply, Order, Renewal, RunningTask
 from protocol.results import StepReport
@@ -48,7 +49,7 @@ class HeartbeatService:
         self._clock, self._pace, self._publish = clock, pace, publish
 
     async def heartbeat(self, engine_id: str, beat: Heartbeat) -> HeartbeatReply:
-        """Raises ENGINE_NOT_FOUND. An attempt that is not among the renewed ones is lost to this engine."""
+        """Raises ENGINE_NOT_FOUND, also for another run of the engine than the one registered. An attempt that is not among the renewed ones is lost to this engine."""
         now = self._clock.now()
         engine, moved = await self._store.transact(lambda tx: _record(tx, engine_id, beat, now))
         renewed = self._table.renew(
@@ -77,6 +78,9 @@ def _orders(engine: Engine, beat: Heartbeat) -> tuple[Order, ...]:
 
 def _record(tx: Transaction, engine_id: str, beat: Heartbeat, now: float) -> tuple[Engine, list[Graph]]:
     engine = present(tx, engine_id)
+    if beat.boot_id != engine.boot_id:
+        # Late, of a run that is over; or the registration of an earlier run came after ours, and ours has to come again.
+        raise ReelyardError(ErrorCode.ENGINE_NOT_FOUND, "another run of this engine has registered since; register again")
     capabilities = engine.capabilities_json if beat.capabilities is None else beat.capabilities.model_dump_json()
     told = beat.state if beat.state in TOLD_STATES else EngineState.ONLINE
     beaten = replace(

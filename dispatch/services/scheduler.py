@@ -217,7 +217,8 @@ class Scheduler:
         """Choose at most `room` tasks for the poll; it waits on with the room that is left."""
         picks = self.index.choose(poll.ask.engine_id, room, now)
         light = sum(pick.is_light for pick in picks)
-        poll.room = Room(poll.room.encoding - (len(picks) - light), poll.room.light - light)
+        encoding = sum(pick.opens_slot and not pick.is_light for pick in picks)
+        poll.room = Room(poll.room.encoding - encoding, poll.room.light - light)
         self._waiting.put(poll.ask.engine_id, poll.room, poll.ask.arrived)
         if picks:
             plan.setdefault(poll, []).extend(pick.task_id for pick in picks)
