@@ -207,7 +207,17 @@ def sweep(directory: int, *, before: float) -> int:
     removed = 0
     for _, _, names, descriptor in os.fwalk(".", onerror=_unless_gone, dir_fd=directory):
         for name in names:
-            if name.startswith(TEMPORARY) and os.lstat(name, dir_fd=descriptor).st_mtime < before:
-                os.unlink(name, dir_fd=descriptor)
-                removed += 1
+            if name.startswith(TEMPORARY):
+                removed += _swept(descriptor, name, before)
     return removed
+
+
+def _swept(parent: int, name: str, before: float) -> bool:
+    """A write that ends meanwhile takes its file away itself: that one is not ours."""
+    try:
+        is_old = os.lstat(name, dir_fd=parent).st_mtime < before
+        if is_old:
+            os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        return False
+    return is_old
