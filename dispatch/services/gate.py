@@ -61,9 +61,9 @@ class StorageGate:
             await self._storage.probe()
             return judge(await self._storage.space(), self._marks)
         except StorageFull as full:
-            return Verdict(ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FULL, full.reason)
+            return Verdict(ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FULL, f"the storage is full ({full.reason})")
         except StorageUnavailable as away:
-            return Verdict(ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_UNAVAILABLE, away.reason)
+            return Verdict(ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_UNAVAILABLE, f"the storage is away ({away.reason})")
 
     def check_submission(self) -> None:
         """Raises STORAGE_UNAVAILABLE or STORAGE_FULL while nothing can be accepted."""
