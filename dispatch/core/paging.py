@@ -107,6 +107,22 @@ def _moment(query: Mapping[str, str], name: str) -> float | None:
         raise refuse(name, "must be an RFC 3339 time with an offset, such as 2026-01-31T12:00:00Z") from None
 
 
+def query_of(wanted: JobFilter) -> dict[str, str]:
+    """The same question as a query again, but for the place in the list."""
+    asked = {"limit": str(wanted.limit), "sort": wanted.sort, "order": "desc" if wanted.descending else "asc"}
+    if wanted.tenant is not None:
+        asked["tenant"] = wanted.tenant
+    if wanted.is_validating is not None:
+        asked["status"] = str(JobStatus.VALIDATING if wanted.is_validating else JobStatus.PROCESSING)
+    elif wanted.states:
+        asked["state"] = ",".join(wanted.states)
+    if wanted.created_after is not None:
+        asked["created_after"] = times.rfc3339(wanted.created_after)
+    if wanted.created_before is not None:
+        asked["created_before"] = times.rfc3339(wanted.created_before)
+    return asked
+
+
 def sort_value(job: Job, sort: str) -> float:
     match sort:
         case "completed_at":

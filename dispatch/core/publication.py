@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,7 @@ def published_prefix(job: Job) -> str:
 def publication(graph: Graph, staged: Sequence[StagedRow], attempts: Sequence[Attempt]) -> Publication:
     """Raises nothing: whatever rows there are, they are told."""
     outputs = [Output(row, OutputFacts.model_validate_json(row.facts_json)) for row in staged]
+    outputs.sort(key=lambda output: (output.facts.percent or 0, output.row.path))
     job, took = graph.job, _durations(graph)
     ratios = _ratios(job, outputs)
     metadata = {
@@ -51,15 +53,17 @@ def publication(graph: Graph, staged: Sequence[StagedRow], attempts: Sequence[At
         "quality_metrics": {},
         "recipe": _recipe(outputs, attempts),
     }
+    written = orjson.dumps(metadata, option=orjson.OPT_INDENT_2)
     api = {
-        "outputs": {
-            **_api_outputs(job, outputs, took, graph),
-            "metadata_json": {"url": _url(job, METADATA), "path": METADATA},
-        },
+        "outputs": {**_api_outputs(job, outputs, took, graph), "metadata_json": _metadata_place(job, written)},
         "compression": {k if k.startswith("total") else f"{k}_ratio": v for k, v in ratios.items()},
     }
-    options = orjson.OPT_INDENT_2
-    return Publication(published_prefix(job), orjson.dumps(metadata, option=options), orjson.dumps(api).decode())
+    return Publication(published_prefix(job), written, orjson.dumps(api).decode())
+
+
+def _metadata_place(job: Job, written: bytes) -> Fields:
+    digest = hashlib.sha256(written).hexdigest()
+    return {"url": _url(job, METADATA), "path": METADATA, "size_bytes": len(written), "sha256": digest}
 
 
 def _about(job: Job) -> Fields:
@@ -196,7 +200,7 @@ def _api_outputs(job: Job, outputs: Sequence[Output], took: dict[str, float | No
     for output in _of(outputs, FileRole.MASTER_PLAYLIST):
         made["hls"] = _place(job, output)
     for output in _of(outputs, FileRole.AUDIO):
-        facts = {"bitrate": output.facts.bitrate, "duration_seconds": output.facts.duration}
+        facts = {"codec": output.facts.codec, "bitrate": output.facts.bitrate, "duration_seconds": output.facts.duration}
         made["audio"] = {**_place(job, output), **facts}
     shots = _of(outputs, FileRole.THUMBNAIL)
     if shots:

@@ -89,9 +89,12 @@ class EngineService:
         known = self._known.get(hashed)
         if known is not None and self._registry.has(known):
             return known
-        engines = await self._store.read(lambda tx: tx.engines())
-        self._known = {engine.credential_sha256: engine.engine_id for engine in engines}
-        return self._known.get(hashed)
+        engine = await self._store.read(lambda tx: tx.engine_by_credential(hashed))
+        if engine is None:
+            self._known.pop(hashed, None)
+            return None
+        self._known[hashed] = engine.engine_id
+        return engine.engine_id
 
     # --- what operators see and ask
 

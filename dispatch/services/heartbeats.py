@@ -49,7 +49,10 @@ class HeartbeatService:
         self._clock, self._pace, self._publish = clock, pace, publish
 
     async def heartbeat(self, engine_id: str, beat: Heartbeat) -> HeartbeatReply:
-        """Raises ENGINE_NOT_FOUND, also for another run of the engine than the one registered. An attempt that is not among the renewed ones is lost to this engine."""
+        """Raises ENGINE_NOT_FOUND, also for another run of the engine than the one registered.
+
+        An attempt that is not among the renewed ones is lost to this engine.
+        """
         now = self._clock.now()
         engine, moved = await self._store.transact(lambda tx: _record(tx, engine_id, beat, now))
         renewed = self._table.renew(

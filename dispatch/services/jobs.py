@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlencode
+
+import orjson
 
 from dispatch.core import endings, paging
 from dispatch.core.callers import Caller
@@ -48,8 +51,7 @@ class JobService:
         graphs, total = await self._store.read(lambda tx: tx.list_jobs(wanted))
         more = len(graphs) == wanted.limit
         cursor = paging.cursor_of(graphs[-1].job, wanted.sort) if more else None
-        order = "desc" if wanted.descending else "asc"
-        following = f"{API}/jobs?limit={wanted.limit}&sort={wanted.sort}&order={order}&cursor={cursor}" if more else None
+        following = f"{API}/jobs?{urlencode({**paging.query_of(wanted), 'cursor': cursor})}" if more else None
         return JobPage(
             jobs=tuple(job_view(graph) for graph in graphs),
             total_count=total,
@@ -83,7 +85,7 @@ class JobService:
         expiry = int(self._clock.now()) + LINK_S
         prefix = published_prefix(graph.job)
         base = f"/files/s/{signing.sign(self._secret, method='GET', prefix=prefix, expiry=expiry)}/{prefix}"
-        files = tuple(_link(row, base) for row in rows)
+        files = (*(_link(row, base) for row in rows), *_metadata_link(graph.job, base))
         return OutputsReply(job_id=job_id, expires_at=rfc3339(expiry), files=files)
 
     async def output_path(self, who: Caller, job_id: str, path: str) -> str:
@@ -128,6 +130,15 @@ def _visible(tx: Transaction, who: Caller, job_id: str) -> Graph:
 def _require_completed(graph: Graph) -> None:
     if graph.job.state is not JobState.COMPLETED:
         raise ReelyardError(ErrorCode.OUTPUTS_NOT_READY, details={"state": str(graph.job.state)})
+
+
+def _metadata_link(job: Job, base: str) -> tuple[OutputLink, ...]:
+    """A job that publishes nothing has none."""
+    if job.outputs_json is None:
+        return ()
+    place = orjson.loads(job.outputs_json)["outputs"]["metadata_json"]
+    url, size, digest = f"{base}/{METADATA}", place["size_bytes"], place["sha256"]
+    return (OutputLink(path=METADATA, role="metadata", rendition=None, size_bytes=size, sha256=digest, url=url),)
 
 
 def _link(row: StagedRow, base: str) -> OutputLink:

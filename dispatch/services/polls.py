@@ -58,6 +58,7 @@ class Polls:
         self._orders: dict[str, dict[Order, None]] = {}
         self.is_served = False
         """Whether rounds are run, so that a poll whose time is over before its first round may wait for that round."""
+        self._is_closed = False
 
     def get(self, engine_id: str) -> Poll | None:
         return self._polls.get(engine_id)
@@ -74,7 +75,7 @@ class Polls:
             self._finish(older, LeaseAnswer())
         loop = asyncio.get_running_loop()
         poll = self._polls[ask.engine_id] = Poll(ask, loop.create_future())
-        if self._orders.get(ask.engine_id):
+        if self._orders.get(ask.engine_id) or self._is_closed:
             self.reply(poll)
         else:
             poll.timer = loop.call_later(ask.wait_s, self._expire, poll)
@@ -120,8 +121,8 @@ class Polls:
                 self.reply(poll)
 
     def close(self) -> None:
-        """Answer every poll, empty."""
-        self.is_served = False
+        """Answer every poll, empty, now and from now on: the server stops."""
+        self.is_served, self._is_closed = False, True
         for poll in self.all():
             self.reply(poll)
 

@@ -30,6 +30,11 @@ class RegistryQueries:
         found = self._connection.execute(SELECT_ENGINE, {"wanted_id": engine_id}).first()
         return None if found is None else rows.ENGINES.load(found)
 
+    def engine_by_credential(self, sha256: str) -> Engine | None:
+        wanted = select(schema.engines).where(schema.engines.c.credential_sha256 == sha256)
+        found = self._connection.execute(wanted).first()
+        return None if found is None else rows.ENGINES.load(found)
+
     def engines(self) -> list[Engine]:
         statement = select(schema.engines).order_by(schema.engines.c.engine_id)
         return [rows.ENGINES.load(row) for row in self._connection.execute(statement)]
