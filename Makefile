@@ -10,7 +10,7 @@ PACKAGES := protocol config plugins dispatch engine client tests bench tools
 PYTHON ?=
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 
-.PHONY: help setup fmt lint test sim integration bench clips demo
+.PHONY: help setup fmt docs lint test sim integration bench clips demo
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -44,12 +44,16 @@ fmt: setup  ## format, and repair what ruff can repair
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: setup  ## draw docs/errors.md, docs/states.md, docs/openapi.json and config/examples/ anew
+	$(BIN)/python -m tools.docs
+
 lint: setup  ## style, format, types, contracts between packages, size of modules and functions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/shape.py $(PACKAGES)
+	$(BIN)/python -m tools.docs --check
 
 test: setup lint  ## lint, then every test; real processes come last and have the machine to themselves
 	$(BIN)/pytest -q -n 2 --dist worksteal --ignore=tests/integration tests

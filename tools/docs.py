@@ -1,18 +1,22 @@
-"""Writes docs/errors.md and docs/states.md from the tables the program runs on. `--check` fails when they differ."""
+"""Writes the pages and files drawn from what the program runs on. `--check` fails when they differ."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
+from dispatch.api.openapi import document
 from dispatch.core.job_machine import EVENT_OF_STATE, JOB_TABLE
 from dispatch.core.machine import Row, StateTable
 from dispatch.core.paging import STATES_OF_STATUS
 from dispatch.core.task_machine import TASK_TABLE
 from protocol.errors import ERRORS, ErrorCode
 from protocol.states import HELD_TASK_STATES, TERMINAL_JOB_STATES, JobState
+from tools.examples import dispatch_example, engine_example
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST_INSIDE_A_JOB = ErrorCode.JOB_EXPIRED
@@ -119,7 +123,17 @@ def _views() -> Iterable[tuple[str, str, str]]:
         yield f"`{state}`", ", ".join(seen), f"`{EVENT_OF_STATE[state]}`"
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"docs/errors.md": errors_page, "docs/states.md": states_page}
+def openapi_page() -> str:
+    return json.dumps(document(version("reelyard")), indent=1, sort_keys=True) + "\n"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "docs/errors.md": errors_page,
+    "docs/states.md": states_page,
+    "docs/openapi.json": openapi_page,
+    "config/examples/dispatch.toml": dispatch_example,
+    "config/examples/engine.toml": engine_example,
+}
 
 
 def stale() -> list[str]:
