@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from plugins.storage_local import adoption
 from plugins.storage_local.paths import components
 from plugins.storage_local.promotion import Promotion
 from plugins.storage_local.reading import Blocks
@@ -49,10 +48,6 @@ class LocalStorage:
             await in_thread(incoming.discard)
             raise
         return written
-
-    async def adopt(self, path: str, source: str) -> Written:
-        incoming = Incoming(self._tree, path, unique=self._unique())
-        return await in_thread(partial(adoption.adopt, incoming, path, source))
 
     async def stat(self, path: str) -> Stat:
         return await in_thread(partial(self._stat, path))

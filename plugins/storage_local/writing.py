@@ -55,19 +55,6 @@ class Incoming:
             self._digest.update(block)
             self._size += len(block)
 
-    def link(self, source: str, descriptor: int) -> bool:
-        """`open` and `append` in one, by a hard link to `source`, open as `descriptor`. False where links fail."""
-        self._tree.make(self._path, self._names[:-1])
-        with self._parent() as parent, told_as(self._path):
-            if not link(source, self._temporary, to=parent):
-                return False
-            self._descriptor = os.dup(descriptor)
-            if not os.path.samestat(os.fstat(descriptor), os.lstat(self._temporary, dir_fd=parent)):
-                raise StorageUnavailable(self._path, "the file to take in was replaced meanwhile")
-            for block in blocks_of(descriptor):
-                self.count([block])
-        return True
-
     def seal(self) -> Written:
         """The bytes are on stable storage, not yet under their name."""
         with told_as(self._path):

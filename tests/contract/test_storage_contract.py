@@ -175,7 +175,6 @@ async def test_a_bad_path_is_refused_everywhere(storage: StorageProvider, path: 
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: storage.read(path),
         lambda: storage.write(path, blocks(b"x")),
-        lambda: storage.adopt(path, "/nowhere"),
         lambda: storage.stat(path),
         lambda: storage.delete(path),
         lambda: storage.promote(path, WORK, [], METADATA),
@@ -215,34 +214,6 @@ async def test_delete_takes_a_file_a_directory_or_nothing(storage: StorageProvid
     await storage.delete("no/such/thing")
 
     assert await names(storage) == ["a/e"]
-
-
-async def test_a_finished_file_is_adopted(storage: StorageProvider, tmp_path: Path) -> None:
-    source = tmp_path / "upload.part"
-    source.write_bytes(b"film")
-
-    assert await storage.adopt("raw/job_1_original.mp4", str(source)) == Written(4, digest(b"film"))
-    assert await content(storage, "raw/job_1_original.mp4") == b"film"
-    assert not source.exists()
-    assert await names(storage) == ["raw/job_1_original.mp4"]
-
-
-async def test_adopting_never_overwrites_and_keeps_the_source(storage: StorageProvider, tmp_path: Path) -> None:
-    source = tmp_path / "upload.part"
-    source.write_bytes(b"second")
-    await storage.write("raw/a", blocks(b"first"))
-
-    with pytest.raises(AlreadyExists):
-        await storage.adopt("raw/a", str(source))
-    assert source.read_bytes() == b"second"
-    assert await content(storage, "raw/a") == b"first"
-
-
-async def test_adopting_a_missing_file_is_told(storage: StorageProvider, tmp_path: Path) -> None:
-    with pytest.raises(NotFound):
-        await storage.adopt("raw/a", str(tmp_path / "missing"))
-    with pytest.raises(NotFound):
-        await storage.adopt("raw/a", str(tmp_path))
 
 
 async def test_space_and_probe(storage: StorageProvider) -> None:

@@ -128,15 +128,6 @@ async def test_deleting_stops_at_links(storage: LocalStorage, root: Path, tmp_pa
     assert everything(outside) == ["kept"]
 
 
-async def test_a_link_is_not_adopted(storage: LocalStorage, root: Path, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_bytes(b"secret")
-    (tmp_path / "upload").symlink_to(tmp_path / "secret")
-
-    with pytest.raises(InvalidPath):
-        await storage.adopt("raw/a", str(tmp_path / "upload"))
-    assert everything(root) == []
-
-
 async def test_a_link_among_the_staged_files_counts_as_lost(storage: LocalStorage, root: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"")
     (root / "staging").mkdir()
@@ -292,35 +283,6 @@ async def test_where_links_fail_staged_files_are_copied(storage: LocalStorage, r
 
     assert everything(root) == ["out/b/a"]
     assert await content(storage, "out/b/a") == b"film"
-
-
-async def test_adopting_moves_the_file_itself(storage: LocalStorage, root: Path, tmp_path: Path) -> None:
-    source = tmp_path / "upload"
-    source.write_bytes(b"film")
-    inode = source.stat().st_ino
-    await storage.adopt("raw/a", str(source))
-
-    assert (root / "raw/a").stat().st_ino == inode
-
-
-async def test_adopting_from_another_disk_copies(storage: LocalStorage, root: Path, disk: Path) -> None:
-    (disk / "upload").write_bytes(b"film")
-    await storage.adopt("raw/a", str(disk / "upload"))
-
-    assert everything(disk) == []
-    assert everything(root) == ["raw/a"]
-    assert await content(storage, "raw/a") == b"film"
-
-
-async def test_a_file_with_a_second_name_is_copied_so_that_nobody_can_change_it(
-    storage: LocalStorage, root: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "upload").write_bytes(b"film")
-    os.link(tmp_path / "upload", tmp_path / "other")
-    await storage.adopt("raw/a", str(tmp_path / "upload"))
-    (tmp_path / "other").write_bytes(b"changed")
-
-    assert await content(storage, "raw/a") == b"film"
 
 
 async def test_an_unfinished_file_is_unseen_and_swept_when_abandoned(root: Path) -> None:

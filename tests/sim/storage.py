@@ -85,9 +85,6 @@ class SimStorage:
         await self._moment()
         return Written(len(content), hashlib.sha256(content).hexdigest())
 
-    async def adopt(self, path: str, source: str) -> Written:
-        raise StorageUnavailable(path, f"{source} is on no disk of this world")
-
     async def stat(self, path: str) -> Stat:
         self._may("stat", path)
         return Stat(path, len(self._found(path)), self._disk.files[path][1])
