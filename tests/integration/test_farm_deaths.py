@@ -21,7 +21,7 @@ from tests.published import assert_plays, assert_published
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
-SECONDS = 4
+SECONDS = 3
 LEASE_S = 4.0
 
 
@@ -127,6 +127,23 @@ async def test_ffmpeg_dies_with_its_engine_and_another_engine_does_the_job_after
     assert (done.state, encodes(done)) == (JobState.COMPLETED, [AttemptState.EXPIRED, AttemptState.DONE])
     await ground.assert_published(done)
     assert await second.terminate() == 0
+
+
+async def test_an_engine_frozen_for_longer_than_its_lease_changes_nothing_when_it_thaws(ground: Ground) -> None:
+    frozen = await ground.engine()
+    job = await ground.encoding(frozen)
+    second = await ground.engine()
+
+    frozen.signal(signal.SIGSTOP)
+    done = await ground.ended(job)
+    assert await second.terminate() == 0
+    frozen.signal(signal.SIGCONT)
+    await fact(lambda: not ground.scratch(frozen) and not tools_below(frozen.pid), "the thawed engine has dropped it")
+
+    assert (done.state, encodes(done)) == (JobState.COMPLETED, [AttemptState.EXPIRED, AttemptState.DONE])
+    assert await ground.client.get(job.job_id) == done
+    await ground.assert_published(done)
+    assert await frozen.terminate() == 0
 
 
 async def test_a_cancelled_encode_is_gone_within_8_seconds_and_leaves_nothing(ground: Ground) -> None:
