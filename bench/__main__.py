@@ -1,0 +1,89 @@
+"""`python -m bench [NAME...]`: runs the benches, one process each, prints a table and writes JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import multiprocessing
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import machine, report
+from bench.rows import Row
+
+BENCHES = {
+    "noop": "no-op jobs over HTTP: how many the system takes in, hands out and records",
+    "peers": "the same no-op jobs with other queues, on PostgreSQL",
+    "choice": "choosing one task among a million, in memory",
+    "media": "a real clip through the system against FFmpeg run bare; decode once against one run per output",
+}
+RESULTS = Path("bench/results")
+PAGE = Path("docs/benchmarks.md")
+
+
+def measure(name: str) -> list[Row]:
+    """The rows of one bench; runs in a process of its own."""
+    rows: list[Row] = importlib.import_module(f"bench.{name}").run()
+    return rows
+
+
+def rows_of(name: str) -> list[Row]:
+    """What the bench found, or one row that says why it cannot run here. A process each: none inherits another's memory."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as process:
+        try:
+            return process.submit(measure, name).result()
+        except (Exception, SystemExit) as fault:  # noqa: BLE001 - this loop owns the benches: one that fails is told, the others run
+            why = " ".join(f"{type(fault).__name__}: {fault}".split())
+            return [Row(name, None, "", note=f"did not run: {why[:300]}")]
+
+
+def run(names: Sequence[str]) -> report.Run:
+    rows: dict[str, Sequence[Row]] = {}
+    took: dict[str, float] = {}
+    found = report.Run(datetime.now(UTC), machine.look(), rows, took)
+    print("\n".join(report.about(found)), flush=True)
+    for name in names:
+        began = time.perf_counter()
+        print(f"\n{name}: {BENCHES[name]}", flush=True)
+        rows[name] = rows_of(name)
+        took[name] = round(time.perf_counter() - began, 1)
+        print("\n".join(report.lines(rows[name])), f"\n  ({took[name]:.0f} s)", flush=True)
+    return found
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure. Nothing here passes or fails.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which benches (default: all)")
+    parser.add_argument("--list", action="store_true", help="name the benches")
+    parser.add_argument("--json", type=Path, metavar="FILE", help=f"where the JSON goes (default: {RESULTS}/<date>.json)")
+    parser.add_argument("--write-docs", action="store_true", help=f"put the figures into {PAGE}")
+    given = parser.parse_args(argv)
+    if unknown := [name for name in given.names if name not in BENCHES]:
+        parser.error(f"there is no bench {unknown[0]}; there are {', '.join(BENCHES)}")
+    if given.write_docs and given.names:
+        parser.error("--write-docs takes all benches: a table of figures of different days would tell nothing")
+    return given
+
+
+def main(argv: Sequence[str]) -> None:
+    given = arguments(argv)
+    if given.list:
+        print("\n".join(f"{name:8} {text}" for name, text in BENCHES.items()))
+        return
+    found = run(given.names or tuple(BENCHES))
+    target = given.json or RESULTS / f"{found.at:%Y-%m-%dT%H%M%S}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(report.as_json(found) + "\n", encoding="utf-8")
+    print(f"\nwritten: {target}")
+    if given.write_docs:
+        report.write_docs(found, PAGE)
+        print(f"written: {PAGE}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
