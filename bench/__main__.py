@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import multiprocessing
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import machine, report
+from bench.alone import rows_of
 from bench.rows import Row
 
 BENCHES = {
@@ -23,23 +21,6 @@ BENCHES = {
 }
 RESULTS = Path("bench/results")
 PAGE = Path("docs/benchmarks.md")
-
-
-def measure(name: str) -> list[Row]:
-    """The rows of one bench; runs in a process of its own."""
-    rows: list[Row] = importlib.import_module(f"bench.{name}").run()
-    return rows
-
-
-def rows_of(name: str) -> list[Row]:
-    """What the bench found, or one row that says why it cannot run here. A process each: none inherits another's memory."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as process:
-        try:
-            return process.submit(measure, name).result()
-        except (Exception, SystemExit) as fault:  # noqa: BLE001 - this loop owns the benches: one that fails is told, the others run
-            why = " ".join(f"{type(fault).__name__}: {fault}".split())
-            return [Row(name, None, "", note=f"did not run: {why[:300]}")]
 
 
 def run(names: Sequence[str]) -> report.Run:
