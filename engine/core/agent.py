@@ -20,7 +20,7 @@ from engine.core.slots import NO_ROOM, Room
 from engine.core.workload import Instructions, Workload
 from protocol.capabilities import Load, RegisterReply, RegisterRequest, Slots
 from protocol.errors import ERRORS, ErrorCode
-from protocol.leases import LeaseReply, Order, Settlement
+from protocol.leases import Order, Settlement
 from protocol.states import EngineState
 
 EXIT_DRAINED, EXIT_NOT_ALLOWED = 0, 3
@@ -112,8 +112,8 @@ class Agent:
 
     def _answered(self, event: m.Answer) -> Instructions:
         match event:
-            case m.LeaseAnswered(request_id, reply, waited):
-                return self._leased(request_id, reply, waited)
+            case m.LeaseAnswered():
+                return self._leased(event)
             case m.HeartbeatAnswered(reply):
                 lost, after = self._pulse.answered(reply)
                 return self._beaten(lost, reply.orders, after)
@@ -298,6 +298,7 @@ class Agent:
         """All that happened is handled: tell a change of state, poll anew if anything changed, or leave."""
         if self._is_leaving:
             return
+        yield from self._work.fill()
         self._work.announce()
         if self._state() is not self._told_state:
             yield from self._beat()
@@ -318,10 +319,12 @@ class Agent:
             self._is_lingering = True
             yield m.Wake(m.Timer.LINGER, self._setup.policy.linger_s)
 
-    def _leased(self, request_id: str, reply: LeaseReply, waited: float) -> Instructions:
-        reports, pause = self._poll.answered(request_id, reply, waited)
+    def _leased(self, event: m.LeaseAnswered) -> Instructions:
+        reply = event.reply
+        reports, pause = self._poll.answered(event.request_id, reply, event.waited)
         yield from self._settle(reports, reply.settled)
         yield from self._obey(reply.orders)
+        yield from self._work.take_concluded(reply.tasks, event.concluded)
         yield from self._work.take(reply.tasks)
         if pause is not None:
             yield m.Wake(m.Timer.LEASE_RETRY, pause)
@@ -334,6 +337,7 @@ class Agent:
                 again.append(report)
             else:
                 yield from self._work.settle(report, answer.error)
+        yield from self._work.forget_settled()
         if not again:
             self._deferrals = 0
             return

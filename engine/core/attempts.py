@@ -47,7 +47,10 @@ _TOLD = frozenset({Phase.WAITING, Phase.STARTING, Phase.RUNNING, Phase.ENDING, P
 
 @dataclass(slots=True)
 class Attempt:
-    """`is_dropped`: nothing about it is told any more. `handed_back` is the reason of a release on its way."""
+    """`is_dropped`: nothing about it is told any more. `handed_back` is the reason of a release on its way.
+
+    `had_scratch`: it may have left something on the scratch disk.
+    """
 
     grant: Grant
     phase: Phase
@@ -58,6 +61,7 @@ class Attempt:
     is_acked: bool = False
     is_dropped: bool = False
     had_slot: bool = True
+    had_scratch: bool = True
     handed_back: str | None = None
 
     @property
@@ -76,6 +80,7 @@ class Attempts:
     def __init__(self, slots: SlotPlan) -> None:
         self._slots = slots
         self._held: dict[Key, Attempt] = {}
+        self._of_task: dict[str, list[Key]] = {}
         self._next_order = 1
 
     def __len__(self) -> int:
@@ -88,19 +93,25 @@ class Attempts:
         return self._held.get(key)
 
     def add(self, attempt: Attempt) -> Attempt:
-        self._held[attempt.key] = attempt
+        key = attempt.key
+        self._held[key] = attempt
+        self._of_task.setdefault(key.task_id, []).append(key)
         self._next_order = max(self._next_order, attempt.order + 1)
         return attempt
 
     def remove(self, key: Key) -> None:
-        self._held.pop(key, None)
+        if self._held.pop(key, None) is not None:
+            keys = self._of_task[key.task_id]
+            keys.remove(key)
+            if not keys:
+                del self._of_task[key.task_id]
 
     @property
     def next_order(self) -> int:
         return self._next_order
 
     def of_task(self, task_id: str) -> list[Attempt]:
-        return [attempt for key, attempt in self._held.items() if key.task_id == task_id]
+        return [self._held[key] for key in self._of_task.get(task_id, ())]
 
     def waiting(self) -> list[Attempt]:
         """Those ready for a slot, first come first."""
@@ -112,7 +123,7 @@ class Attempts:
 
     def free_room(self) -> Room:
         """Slots nothing runs in or waits for: what is offered to dispatch."""
-        return self._left(a for a in self._held.values() if a.phase in _TAKES_ROOM)
+        return self._left(a for a in self._held.values() if a.phase in _TAKES_ROOM and a.had_scratch)
 
     def _left(self, taken: Iterable[Attempt]) -> Room:
         light = encoding = 0

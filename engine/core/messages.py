@@ -135,11 +135,12 @@ class HeartbeatFailed:
 
 @dataclass(frozen=True, slots=True)
 class LeaseAnswered:
-    """`waited` is how long the answer took, in seconds."""
+    """`waited` is how long the answer took, in seconds. `concluded` are the results of granted work that needs no tool."""
 
     request_id: str
     reply: LeaseReply
     waited: float
+    concluded: tuple[Complete | Fail, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._due: dict[Key, list[Report]] = {}
-        self._flying: dict[str, tuple[Report, ...]] = {}
+        self._flying: dict[str, dict[Key, list[Report]]] = {}
 
     @property
     def has_due(self) -> bool:
@@ -38,8 +38,8 @@ class Outbox:
     def discard(self, key: Key) -> None:
         """Never send anything about this attempt again; what is in flight arrives or does not."""
         self._due.pop(key, None)
-        for request_id, reports in self._flying.items():
-            self._flying[request_id] = tuple(report for report in reports if key_of(report) != key)
+        for reports in self._flying.values():
+            reports.pop(key, None)
 
     def peek(self, limit: int) -> tuple[Report, ...]:
         """What the next request carries: as many as `limit` and the weight allow, at least one if any is due."""
@@ -56,12 +56,14 @@ class Outbox:
     def take(self, request_id: str, limit: int) -> tuple[Report, ...]:
         """Put the next reports on this request."""
         taken = self.peek(limit)
+        flying = self._flying[request_id] = {}
         for report in taken:
-            waiting = self._due[key_of(report)]
+            key = key_of(report)
+            flying.setdefault(key, []).append(report)
+            waiting = self._due[key]
             waiting.pop(0)
             if not waiting:
-                del self._due[key_of(report)]
-        self._flying[request_id] = taken
+                del self._due[key]
         return taken
 
     def landed(self, request_id: str) -> None:
@@ -70,7 +72,8 @@ class Outbox:
 
     def give_back(self, request_id: str) -> None:
         """The request failed and is not repeated: its reports are due again."""
-        self.renew(self._flying.pop(request_id, ()))
+        reports = self._flying.pop(request_id, {})
+        self.renew(tuple(report for of_one in reports.values() for report in of_one))
 
     def renew(self, reports: tuple[Report, ...]) -> None:
         """Make these due before all others."""

@@ -23,6 +23,7 @@ class Workload:
         self.attempts = Attempts(slots)
         self._outbox = outbox
         self._unannounced: list[Attempt] = []
+        self._settled: list[Key] = []
         self.is_draining = False
         self.may_start = False
 
@@ -43,6 +44,20 @@ class Workload:
         if rows:
             yield m.Save(m.Changes(granted=tuple(rows)))
 
+    def take_concluded(self, grants: Iterable[Grant], results: Iterable[Complete | Fail]) -> Instructions:
+        """Granted work that was done on the spot needs no slot: grant and result go to disk in one write."""
+        finals = {key_of(result): result for result in results}
+        rows: list[m.SavedAttempt] = []
+        for grant in grants if finals else ():
+            final = finals.get(key := key_of(grant))
+            if final is None or self.attempts.get(key) is not None or (yield from self._is_outdated(key)):
+                continue
+            order = self.attempts.next_order
+            self.attempts.add(Attempt(grant, Phase.ENDING, order, final=final, had_slot=False, had_scratch=False))
+            rows.append(m.SavedAttempt(grant, order, is_started=True, final=final))
+        if rows:
+            yield m.Save(m.Changes(granted=tuple(rows)))
+
     def _is_outdated(self, key: Key) -> Generator[m.Instruction, None, bool]:
         """Whether a younger grant of the task is held. Work on an older one ends: its lease cannot live any more."""
         others = self.attempts.of_task(key.task_id)
@@ -54,14 +69,14 @@ class Workload:
     def saved(self, changes: m.Changes) -> Instructions:
         """The disk has them: now they may be told, started, sent."""
         for row in changes.granted:
-            yield from self._saved(key_of(row.grant))
+            yield from self._saved(key_of(row.grant), _written(row))
         for key in changes.started:
-            yield from self._saved(key)
+            yield from self._saved(key, Phase.STARTING)
         for final in changes.finals:
-            yield from self._saved(key_of(final))
-        yield from self.fill()
+            yield from self._saved(key_of(final), Phase.ENDING)
 
-    def _saved(self, key: Key) -> Instructions:
+    def _saved(self, key: Key, written: Phase) -> Instructions:
+        """The disk has the attempt as it was in the phase `written`; it may be further, with that still to be written."""
         attempt = self.attempts.get(key)
         if attempt is None:
             return
@@ -69,6 +84,8 @@ class Workload:
             yield from self.forget(key, "dropped")
             return
         match attempt.phase:
+            case phase if phase is not written:
+                return
             case Phase.NEW:
                 attempt.phase = Phase.WAITING
                 yield from self._acknowledge_or_hand_back(attempt)
@@ -183,12 +200,27 @@ class Workload:
         if attempt is None:
             return
         if isinstance(report, Complete | Fail | Release):
-            yield from self.forget(attempt.key, error or "settled")
+            yield from self._settle_final(attempt, error)
         elif error is None:
             attempt.is_acked = True
         elif attempt.phase not in (Phase.ENDING, Phase.FINISHED):
             yield from self.drop(attempt.key, error)
         # else: the final report is under way and its own answer decides
+
+    def _settle_final(self, attempt: Attempt, error: ErrorCode | None) -> Instructions:
+        """Most answers are good ones, hundreds at once: their attempts leave the disk in one change."""
+        if error is not None or attempt.had_scratch:
+            yield from self.forget(attempt.key, error or "settled")
+            return
+        self._outbox.discard(attempt.key)
+        self.attempts.remove(attempt.key)
+        self._settled.append(attempt.key)
+
+    def forget_settled(self) -> Instructions:
+        """Take what was settled since the last call off the disk."""
+        if self._settled:
+            keys, self._settled = tuple(self._settled), []
+            yield m.Save(m.Changes(forgotten=keys))
 
     def refused(self, report: Report, why: str) -> Instructions:
         """Dispatch cannot even read this report. A result becomes a failure; anything else is given up."""
@@ -224,6 +256,13 @@ class Workload:
         self.attempts.remove(key)
         yield m.Save(m.Changes(forgotten=(key,)))
         yield m.Forget(key, reason)
+
+
+def _written(row: m.SavedAttempt) -> Phase:
+    """The phase whose write this row is."""
+    if row.final is not None:
+        return Phase.ENDING
+    return Phase.STARTING if row.is_started else Phase.NEW
 
 
 def _release(attempt: Attempt, reason: str) -> Release:

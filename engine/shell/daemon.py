@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -213,7 +213,15 @@ class Daemon:
             log.warning("lease_refused", code=error.code, problem=error.message)
             self._feed(m.LeaseFailed(request_id, error.code, error.message, error.retry_after))
         else:
-            self._feed(m.LeaseAnswered(request_id, reply, self._world.clock.now() - began))
+            waited = self._world.clock.now() - began
+            self._feed(m.LeaseAnswered(request_id, reply, waited, tuple(self._concluded(reply.tasks))))
+
+    def _concluded(self, grants: Iterable[Grant]) -> Iterator[Complete | Fail]:
+        """Work without a tool is done before anybody writes it down: it has no effect that could be lost."""
+        for grant in grants:
+            done = self._world.runner.instant(grant)
+            if done is not None:
+                yield done
 
     async def _heartbeat(self, beat: m.SendHeartbeat) -> None:
         try:

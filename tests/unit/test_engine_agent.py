@@ -7,7 +7,7 @@ from engine.core.attempts import Key
 from engine.core.slots import SlotPlan
 from protocol.capabilities import HeldTask, Kept
 from protocol.errors import ErrorCode
-from protocol.leases import Ack, Fail, HeartbeatReply, LeaseReply, Order, Release, Renewal, RunningTask, Start
+from protocol.leases import Ack, Fail, Grant, HeartbeatReply, LeaseReply, Order, Release, Renewal, RunningTask, Start
 from protocol.results import StepReport
 from protocol.states import EngineState, StepState, TaskKind
 from tests.unit.engine_desk import (
@@ -700,3 +700,53 @@ def test_an_engine_that_starts_again_and_again_hands_back_what_it_never_starts()
     final = saves(desk.feed(m.Started()))[0].granted[0].final
 
     assert isinstance(final, Release)
+
+
+# Work that is done on the spot
+
+
+def concluded(desk: Desk, *grants: Grant) -> list[m.Instruction]:
+    return desk.feed(
+        m.LeaseAnswered(desk.lease().request_id, LeaseReply(tasks=grants), 1.0, tuple(completed(one) for one in grants))
+    )
+
+
+def test_work_done_on_the_spot_is_told_once_grant_and_result_are_on_disk() -> None:
+    desk = Desk()
+    desk.online()
+
+    asked = concluded(desk, ONE, TWO)
+    told = desk.disk_done(asked)
+
+    rows = tuple(m.SavedAttempt(one, one.token, is_started=True, final=completed(one)) for one in (ONE, TWO))
+    assert saves(asked) == [m.Changes(granted=rows)]
+    assert [request.reports for request in leases(asked)] == []
+    assert [request.reports for request in leases(told)] == [(completed(ONE), completed(TWO))]
+
+
+def test_work_done_on_the_spot_takes_no_slot() -> None:
+    desk = Desk(SlotPlan(encoding=1, light=1))
+    desk.online()
+
+    told = desk.disk_done(concluded(desk, ONE, TWO))
+
+    assert [request.slots for request in leases(told)] == [1]
+
+
+def test_what_was_done_on_the_spot_leaves_the_disk_in_one_change() -> None:
+    desk = Desk()
+    desk.online()
+    desk.disk_done(concluded(desk, ONE, TWO))
+
+    asked = desk.answer(LeaseReply(settled=(settlement(completed(ONE)), settlement(completed(TWO)))))
+
+    assert saves(asked) == [m.Changes(forgotten=(K1, Key("tsk_2", 2)))]
+
+
+def test_a_start_told_while_the_row_before_it_is_written_waits_for_its_own_write() -> None:
+    desk = Desk(saved=m.Saved(attempts=(m.SavedAttempt(ONE, 1),)))
+    recovered = desk.feed(m.Started())
+    starting = desk.feed(registered(Kept(task_id="tsk_1", token=1, keep=True)))
+
+    assert runs(desk.disk_done(recovered)) == []
+    assert runs(desk.disk_done(starting)) == [K1]
