@@ -25,6 +25,8 @@ class LeaseTimes:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
+    """`is_extended`: it was kept alive once without a word of its engine; only a renewal earns that again."""
+
     token: int
     task_id: str
     job_id: str
@@ -33,6 +35,7 @@ class Lease:
     is_acked: bool
     until: float
     ack_until: float
+    is_extended: bool = False
 
 
 class LeaseTable:
@@ -75,7 +78,10 @@ class LeaseTable:
     def _drop(self, token: int) -> None:
         lease = self._leases.pop(token, None)
         if lease is not None:
-            self._by_engine[lease.engine_id].discard(token)
+            of_engine = self._by_engine[lease.engine_id]
+            of_engine.discard(token)
+            if not of_engine:
+                del self._by_engine[lease.engine_id]
         self._expiring.discard(token)
 
     def of_engine(self, engine_id: str) -> list[Lease]:
@@ -92,24 +98,25 @@ class LeaseTable:
             lease = self._leases.get(token)
             if lease is None or token in self._expiring or (lease.task_id, lease.engine_id) != (task_id, engine_id):
                 continue
-            self._leases[token] = replace(lease, until=monotonic + self._times.lease_s)
+            self._leases[token] = replace(lease, until=monotonic + self._times.lease_s, is_extended=False)
             renewed.append(self._leases[token])
         return renewed
 
     def overdue(self, *, monotonic: float) -> list[Lease]:
-        """Leases to expire now; they can no longer be renewed. Empty, once, when so many at once look like our outage."""
+        """Leases to expire now; they can no longer be renewed. So many at once as look like our outage live on, once."""
         found = [
             lease
             for lease in self._leases.values()
             if lease.token not in self._expiring
             and monotonic >= (lease.until if lease.is_acked else min(lease.until, lease.ack_until))
         ]
-        if self._looks_like_our_outage(found) and not self._extended:
-            self._extended = True
-            for lease in found:
-                self._leases[lease.token] = replace(lease, until=monotonic + self._times.lease_s, is_acked=True)
-            return []
-        self._extended = False
+        fresh = [lease for lease in found if not lease.is_extended]
+        self._extended = self._looks_like_our_outage(fresh)
+        if self._extended:
+            until = monotonic + self._times.lease_s
+            for lease in fresh:
+                self._leases[lease.token] = replace(lease, until=until, is_acked=True, is_extended=True)
+            found = [lease for lease in found if lease.is_extended]
         self._expiring.update(lease.token for lease in found)
         return found
 
