@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dispatch.core import endings, lease_table, lifecycle, publication, ready_index, retry_policy, settlement
-from dispatch.core.records import Graph, Job, NewEvent, Task
+from dispatch.core.records import Graph, Job, NewEvent
 from dispatch.core.task_machine import advance
 from dispatch.ports import Transaction
 from dispatch.services import grants, leases, publishing, submissions, sweeps
 from dispatch.store import transaction
-from engine.core import agent, attempts, workload
+from engine.core import attempts, workload
 from engine.core import messages as m
 from protocol.errors import FailureClass
 from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, AttemptState, JobState, TaskState

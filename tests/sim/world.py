@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from dispatch.app import Core
 from protocol.states import JobState
 from tests.sim import verdict
 from tests.sim.box import Box
@@ -176,14 +177,24 @@ class World:
             await asyncio.sleep(0.5)
 
     async def _drain(self, box: Box, span: float) -> None:
-        """An operator drains an engine and lets it go on later, by calls that work at once or not at all."""
+        """An operator drains an engine, and lets it go on later."""
         for what in ("drain", "undrain"):
-            core, identity = self.server.core, box.disk.identity
-            if core is not None and identity is not None:
-                engines = core.services.engines
-                call = engines.drain if what == "drain" else engines.undrain
-                await self.server.handle(lambda _, call=call, identity=identity: call(identity.engine_id))
+            while not await self._order(box, what):
+                await asyncio.sleep(1.0)
             await asyncio.sleep(span)
+
+    async def _order(self, box: Box, what: str) -> bool:
+        """Whether the operator's call was answered."""
+        identity = box.disk.identity
+        if identity is None:
+            return False
+
+        async def handler(core: Core) -> bool:
+            engines = core.services.engines
+            await (engines.drain if what == "drain" else engines.undrain)(identity.engine_id)
+            return True
+
+        return await self.server.handle(handler) is True
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
