@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def cache(name: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """`$XDG_CACHE_HOME/reelyard/<name>`, made when it is missing. A relative value is ignored, as the XDG rules say."""
+def root(environ: Mapping[str, str]) -> Path:
+    """`$XDG_CACHE_HOME/reelyard`. A relative value counts as none, as the XDG base directory rules say."""
     base = Path(environ.get("XDG_CACHE_HOME", ""))
-    directory = (base if base.is_absolute() else Path.home() / ".cache") / "reelyard" / name
+    return (base if base.is_absolute() else Path.home() / ".cache") / "reelyard"
+
+
+def cache(name: str) -> Path:
+    """The directory of that name in the cache, made when it is missing."""
+    directory = root(os.environ) / name
     directory.mkdir(parents=True, exist_ok=True)
     return directory
