@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from dispatch.core import retry_policy
 from dispatch.core.lifecycle import failure_json, settle_job, with_job_state, with_task
 from dispatch.core.machine import InvalidTransition
 from dispatch.core.records import Graph, Job, NewEvent, Task
@@ -15,6 +16,7 @@ from protocol.results import Failure
 from protocol.states import HELD_TASK_STATES, AttemptState, JobState, TaskState
 
 PROMOTION_RETRY_S = 1.0
+MANY_FAILURES = 100
 
 
 def created(job: Job, tasks: tuple[Task, ...]) -> Graph:
@@ -69,10 +71,14 @@ def retry(graph: Graph, *, priority: int, now: float) -> Graph:
 
 
 def pass_backoff(graph: Graph, *, now: float) -> Graph:
-    """A `not_before` has passed: it is cleared, so that a wall clock set back cannot bring it again."""
+    """A `not_before` has passed: it is cleared, so that a wall clock set back cannot bring it again.
+
+    One further ahead than any backoff reaches was set before the wall clock went back; it is cleared too.
+    """
     if graph.job.state is not JobState.RETRYING:
         return graph
-    tasks = tuple(replace(t, not_before=0.0) if 0.0 < t.not_before <= now else t for t in graph.tasks)
+    furthest = now + retry_policy.backoff(MANY_FAILURES, chance=1.0)
+    tasks = tuple(replace(t, not_before=0.0) if 0.0 < t.not_before <= now or t.not_before > furthest else t for t in graph.tasks)
     if tasks == graph.tasks:
         return graph
     return settle_job(replace(graph, tasks=tasks), now=now)
