@@ -6,6 +6,8 @@ Everything comes from pip into an environment of its own in the cache. A peer th
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,8 +51,9 @@ def environment() -> Path:
     wanted = f"{sys.version} {' '.join(PACKAGES)}"
     if done.exists() and done.read_text(encoding="utf-8") == wanted:
         return python
-    _call([sys.executable, "-m", "venv", "--clear", str(home / "venv")])
-    _call([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES])
+    _call([sys.executable, "-m", "venv", "--clear", "--without-pip", str(home / "venv")])  # Debian's may have no ensurepip
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
+    _call([*pip, "install", "-q", *PACKAGES])
     done.write_text(wanted, encoding="utf-8")
     return python
 
@@ -64,18 +67,29 @@ def _call(argv: list[str]) -> None:
         raise Unavailable((done.stderr or done.stdout).strip()[-250:])
 
 
+def _output(argv: list[str]) -> str:
+    """What the script printed. It starts a worker, so that its whole group is ended. Raises Unavailable."""
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as script:
+        try:
+            printed, complaint = script.communicate(timeout=RUN_S)
+        except subprocess.TimeoutExpired as slow:
+            raise Unavailable(f"not done within {RUN_S} s") from slow
+        finally:
+            if script.poll() is None:
+                os.killpg(script.pid, signal.SIGKILL)
+    if script.returncode:
+        raise Unavailable(complaint.strip()[-250:])
+    return printed
+
+
 def _measure(python: Path, peer: Peer) -> Iterator[Row]:
     """A database of its own for each, so that none works among the rows of another."""
     script = Path(__file__).parent / peer.script
     with postgres(python) as server:
         argv = [str(python), str(script), server.dsn, str(JOBS), str(BATCH), str(peer.at_once)]
-        try:
-            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_S, check=False)
-        except subprocess.TimeoutExpired as slow:
-            raise Unavailable(f"not done within {RUN_S} s") from slow
-        if done.returncode:
-            raise Unavailable(done.stderr.strip()[-250:])
-        told = json.loads(done.stdout)
+        told = json.loads(_output(argv))
         note = f"{peer.package} {told['version']}, PostgreSQL {server.version}, {peer.at_once} at once"
         yield Row(f"{peer.name}: no-op jobs end to end", told["end_to_end"], "jobs/s", note=note)
         yield Row(f"{peer.name}: drain of a full queue", told["drain"], "jobs/s")
