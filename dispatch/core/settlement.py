@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 from dispatch.core import endings, lifecycle, planning
 from dispatch.core.lifecycle import FailureRule
+from dispatch.core.planning import Planned
+from dispatch.core.publication import METADATA
 from dispatch.core.records import Attempt, Graph, Task
 from dispatch.core.task_machine import advance
 from protocol.errors import ErrorCode, FailureClass
@@ -43,7 +45,7 @@ def settle(graph: Graph, report: Report, digest: str | None, bench: Bench) -> tu
     attempt = graph.attempt(report.token)
     fine = Settlement(task_id=report.task_id, token=report.token)
     if not lifecycle.is_live(graph, attempt):
-        return graph, fine if _is_repeat(attempt, report, digest) else stale(report)
+        return graph, _said_before(attempt, report, digest) or stale(report)
     match report:
         case Ack():
             return lifecycle.ack(graph, report.token, now=bench.now), fine
@@ -57,9 +59,19 @@ def settle(graph: Graph, report: Report, digest: str | None, bench: Bench) -> tu
             return _completed(graph, report, digest or "", bench)
 
 
-def _is_repeat(attempt: Attempt, report: Report, digest: str | None) -> bool:
+def _said_before(attempt: Attempt, report: Report, digest: str | None) -> Settlement | None:
     """The very call that settled it comes again, because its answer was lost: answered as the first time."""
-    return digest is not None and attempt.digest == digest and attempt.state is SETTLED_BY[report.type]
+    if digest is None or attempt.digest != digest:
+        return None
+    if attempt.state is SETTLED_BY[report.type]:
+        return Settlement(task_id=report.task_id, token=report.token)
+    if isinstance(report, Complete) and attempt.error_json is not None:
+        return _refusal(report, Failure.model_validate_json(attempt.error_json))
+    return None
+
+
+def _refusal(report: Complete, why: Failure) -> Settlement:
+    return Settlement(task_id=report.task_id, token=report.token, error=why.code, message=why.message)
 
 
 def _failed(graph: Graph, report: Fail, digest: str, bench: Bench) -> Graph:
@@ -69,17 +81,20 @@ def _failed(graph: Graph, report: Fail, digest: str, bench: Bench) -> Graph:
 
 
 def _completed(graph: Graph, report: Complete, digest: str, bench: Bench) -> tuple[Graph, Settlement]:
-    task = graph.task(report.task_id)
-    failure = _unacceptable(graph, task, report, bench)
-    if failure is not None:
-        refused = Fail(task_id=report.task_id, token=report.token, failure=failure)
-        answer = Settlement(task_id=report.task_id, token=report.token, error=failure.code, message=failure.message)
-        return _failed(graph, refused, digest, bench), answer
+    task, analysis = graph.task(report.task_id), report.result.analysis
+    wrong = _unacceptable(graph, task, report, bench)
+    planned: Planned | None = None
+    if wrong is None and task.kind is TaskKind.ANALYZE and analysis is not None:
+        graph = replace(graph, job=replace(graph.job, media_json=analysis.model_dump_json()))
+        outcome = planning.plan_transcode(planning.load_profile(graph.job.profile_json), analysis)
+        planned, wrong = (None, outcome) if isinstance(outcome, Failure) else (outcome, None)
+    if wrong is not None:
+        refused = Fail(task_id=report.task_id, token=report.token, failure=wrong)
+        return _failed(graph, refused, digest, bench), _refusal(report, wrong)
     finished = lifecycle.complete(graph, report, digest=digest, steps_json=_final_steps(task, report), now=bench.now)
-    if task.kind is TaskKind.ANALYZE:
-        finished = _analyzed(finished, report, bench)
-    if finished.job.state is not JobState.FAILED:
-        finished = lifecycle.settle_job(finished, now=bench.now)
+    if planned is not None:
+        finished = _readied(finished, planned, now=bench.now)
+    finished = lifecycle.settle_job(finished, now=bench.now)
     if finished.job.state is JobState.COMPLETING and publishes_nothing(finished):
         finished = endings.promote(finished, outputs_json=None, now=bench.now)
     return finished, Settlement(task_id=report.task_id, token=report.token)
@@ -87,14 +102,32 @@ def _completed(graph: Graph, report: Complete, digest: str, bench: Bench) -> tup
 
 def _unacceptable(graph: Graph, task: Task, report: Complete, bench: Bench) -> Failure | None:
     """Why this result cannot be taken, whatever the engine says of it."""
-    conflict = next((f.path for f in report.result.files if (graph.job.job_id, f.path) in bench.taken), None)
+    conflict = _conflict(graph, report, bench)
     if conflict is not None:
-        message = f"another task of the job already made {conflict}"
+        message = f"{conflict} is made already, or stands where another file of the job has to lie"
         return Failure(failure_class=FailureClass.INTERNAL, code=ErrorCode.OUTPUT_CONFLICT, message=message)
     if task.kind is TaskKind.ANALYZE and report.result.analysis is None:
         message = "the analysis came back empty"
         return Failure(failure_class=FailureClass.INTERNAL, code=ErrorCode.PLUGIN_FAILED, message=message)
     return None
+
+
+def _conflict(graph: Graph, report: Complete, bench: Bench) -> str | None:
+    """The first path that cannot lie in one directory with the rest: made twice, or a directory and a file."""
+    if not report.result.files:
+        return None
+    job_id, seen = graph.job.job_id, {METADATA, *(row.path for row in graph.files)}
+    directories = {above for file in report.result.files for above in _above(file.path)}
+    for file in report.result.files:
+        if file.path in seen or file.path in directories or (job_id, file.path) in bench.taken:
+            return file.path
+        seen.add(file.path)
+    return next((above for above in sorted(directories) if above in seen or (job_id, above) in bench.taken), None)
+
+
+def _above(path: str) -> list[str]:
+    names = path.split("/")
+    return ["/".join(names[:count]) for count in range(1, len(names))]
 
 
 def publishes_nothing(graph: Graph) -> bool:
@@ -111,29 +144,24 @@ def _final_steps(task: Task, report: Complete) -> str:
 
 
 def _final(planned: StepReport, told: StepReport | None) -> StepReport:
-    """What dispatch skipped stays skipped; what the engine is silent about was part of the work and is done."""
+    """What dispatch skipped stays skipped; what the engine is silent about, or left open, was part of the work: done."""
     if planned.state is StepState.SKIPPED:
         return planned
-    return told or planned.model_copy(update={"state": StepState.COMPLETED, "progress": 1.0})
+    last = told or planned
+    is_open = last.state in (StepState.PENDING, StepState.RUNNING)
+    return last.model_copy(update={"state": StepState.COMPLETED, "progress": 1.0}) if is_open else last
 
 
-def _analyzed(graph: Graph, report: Complete, bench: Bench) -> Graph:
-    """The transaction that ends `analyze` plans what follows, so that a job is never all done in between."""
-    analysis = report.result.analysis
+def _readied(graph: Graph, planned: Planned, *, now: float) -> Graph:
+    """The transaction that ends `analyze` readies what follows, so that a job is never all done in between."""
     follower = next((task for task in graph.tasks if task.state is TaskState.WAITING), None)
-    if analysis is None or follower is None:
+    if follower is None:
         return graph
-    planned = planning.plan_transcode(planning.load_profile(graph.job.profile_json), analysis)
-    graph = replace(graph, job=replace(graph.job, media_json=analysis.model_dump_json()))
-    ready = advance(follower, "inputs_ready")
-    if isinstance(planned, Failure):
-        graph = lifecycle.with_task(graph, ready, now=bench.now)
-        return lifecycle.give_up(graph, ready, lifecycle.failure_json(planned), now=bench.now)
     ready = replace(
-        ready,
+        advance(follower, "inputs_ready"),
         recipe_json=planned.recipe.model_dump_json(),
         needs=tuple(sorted({*follower.needs, *planned.needs})),
         cost_s=planned.cost_s,
         steps_json=planning.STEPS.dump_json(planned.steps).decode(),
     )
-    return lifecycle.with_task(graph, ready, now=bench.now)
+    return lifecycle.with_task(graph, ready, now=now)
