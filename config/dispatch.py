@@ -1,13 +1,12 @@
-"""The settings of dispatch. Arguments override the environment (`REELYARD_DISPATCH_...`), which overrides the TOML file."""
+"""The settings of dispatch. `config.sources` reads them: a TOML file < the environment (`REELYARD_DISPATCH_*`) < arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from protocol.recipes import InputLimits
 
@@ -60,44 +59,9 @@ class DispatchSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     data: Path = Path("reelyard-data")
-    listen: str = "127.0.0.1:8080"
+    listen: Annotated[str, Field(pattern=r"^[^\s]*:\d{1,5}$")] = "127.0.0.1:8080"
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
     leases: Leases = Leases()
     jobs: Jobs = Jobs()
     inputs: Inputs = Inputs()
     storage: Storage = Storage()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
-
-def load_settings(arguments: Mapping[str, Any], environment: Mapping[str, str], toml: Path | None) -> DispatchSettings:
-    """Raises ValidationError for what is wrong, ValueError for a variable that means nothing (a typo is never ignored)."""
-    unknown = sorted(name for name in environment if name.startswith(PREFIX) and not _is_known(name))
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)}: no such setting")
-    if toml is not None and not toml.is_file():
-        raise ValueError(f"{toml}: there is no such configuration file")
-
-    class FromFile(DispatchSettings):
-        model_config = SettingsConfigDict(toml_file=toml)
-
-    return FromFile(**{name: value for name, value in arguments.items() if value is not None})
-
-
-def _is_known(variable: str) -> bool:
-    first, _, rest = variable.removeprefix(PREFIX).lower().partition("__")
-    field = DispatchSettings.model_fields.get(first)
-    if field is None or not rest:
-        return field is not None
-    section = field.annotation
-    inner, _, _ = rest.partition("__")
-    return isinstance(section, type) and issubclass(section, BaseModel) and inner in section.model_fields

@@ -1,14 +1,13 @@
-"""The engine's settings: a TOML file < the environment (`REELYARD_ENGINE_*`) < the command line."""
+"""The engine's settings. `config.sources` reads them: a TOML file < the environment (`REELYARD_ENGINE_*`) < arguments."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from protocol.capabilities import Tag
 
@@ -35,44 +34,9 @@ class EngineSettings(BaseSettings):
     nice: Annotated[int, Field(ge=0, le=19, description="Added to the nice level of tools.")] = 5
 
 
-class SettingsProblem(ValueError):
-    """A setting is missing, unknown or out of range; the text names each in one line."""
-
-
 def host_name() -> str:
     """This machine's name, in the letters an engine's name may have."""
     kept = "".join(
         letter if letter.isascii() and (letter.isalnum() or letter in "-_.") else "-" for letter in socket.gethostname()
     )
     return kept.lstrip("-_.")[:63] or "engine"
-
-
-def read_engine_settings(
-    arguments: Mapping[str, object], *, toml: Path | None = None, environ: Mapping[str, str]
-) -> EngineSettings:
-    """The settings in force. Raises SettingsProblem, also for an unknown `REELYARD_ENGINE_*` name."""
-    known = {PREFIX + name.upper() for name in EngineSettings.model_fields}
-    if unknown := sorted(name for name in environ if name.startswith(PREFIX) and name not in known):
-        raise SettingsProblem(f"unknown environment variable {unknown[0]}; known are {', '.join(sorted(known))}")
-    if toml is not None and not toml.is_file():
-        raise SettingsProblem(f"there is no settings file {toml}")
-
-    class Here(EngineSettings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            file = () if toml is None else (TomlConfigSettingsSource(settings_cls, toml),)
-            return (init_settings, env_settings, *file)
-
-    given: dict[str, Any] = dict(arguments)  # Any: the types are what is checked here
-    try:
-        return Here(**given)
-    except ValidationError as fault:
-        problems = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in fault.errors()]
-        raise SettingsProblem("; ".join(problems)) from fault

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import importlib.metadata
 import os
 import signal
@@ -14,10 +15,11 @@ from pathlib import Path
 
 import structlog
 from aiohttp import web
-from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
 
-from config.dispatch import DispatchSettings, load_settings
+from config.dispatch import DispatchSettings
 from config.profiles import BadProfile, load_profiles
+from config.sources import SettingsProblem, read_settings
 from dispatch.api.server import application, runner
 from dispatch.api.wiring import Limits, Services
 from dispatch.clock import RandomIds, SystemChance, SystemClock
@@ -166,13 +168,27 @@ def _watermarks(settings: DispatchSettings) -> Watermarks:
 # --- the process
 
 
+class Unusable(ValueError):
+    """Settings that are well-formed but cannot be used here; the text says what to do."""
+
+
 def load_storage(adapter: str, root: str) -> StorageProvider:
-    """The storage by its entry point. Raises ValueError naming those there are."""
+    """The storage by its entry point. Raises Unusable naming those there are."""
     points = importlib.metadata.entry_points(group="reelyard.storage")
     if adapter not in points.names:
-        raise ValueError(f"storage.adapter: there is no {adapter!r}; known are {', '.join(sorted(points.names))}")
+        raise Unusable(f"storage.adapter: there is no {adapter!r}; known are {', '.join(sorted(points.names))}")
     made: StorageProvider = points[adapter].load()(root)
     return made
+
+
+def lock(data: Path) -> int:
+    """Only one server works in a data directory; the lock ends with the process. Raises Unusable."""
+    descriptor = os.open(data / "dispatch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Unusable(f"{data} is in use by another dispatch server; stop it, or give another --data") from None
+    return descriptor
 
 
 def keep_secret(directory: Path, name: str, fresh: Callable[[], str]) -> str:
@@ -213,6 +229,7 @@ def prepare(settings: DispatchSettings) -> tuple[Core, SqliteStore]:
     data = settings.data.absolute()
     root = (settings.storage.root or data / "storage").absolute()
     root.mkdir(parents=True, exist_ok=True)
+    lock(data)
     ids = RandomIds()
     secrets = load_secrets(data, ids)
     database = str(data / "dispatch.db")
@@ -292,15 +309,28 @@ def configure_logging(level: str) -> None:
 
 
 def main(arguments: dict[str, object], toml: Path | None) -> int:
-    """The exit code: 0 stopped as asked, 2 for settings that cannot be used, 70 for a fault of ours."""
+    """The exit code: 0 stopped as asked, 1 the machine refuses (port, disk), 2 unusable settings, 70 a fault of ours."""
     try:
-        settings = load_settings(arguments, os.environ, toml)
+        given = {name: value for name, value in arguments.items() if value is not None}
+        settings = read_settings(DispatchSettings, given, toml=toml, environ=os.environ)
         configure_logging(settings.log_level)
         asyncio.run(serve(settings))
-    except (ValidationError, BadProfile, ValueError) as wrong:
-        print(f"dispatch: {wrong}", file=sys.stderr)  # noqa: T201  # the one line a user sees instead of a log
-        return 2
-    except OSError as error:
-        print(f"dispatch: {error}", file=sys.stderr)  # noqa: T201  # likewise: the port is taken, the disk is read-only
-        return 1
+    except (SettingsProblem, BadProfile, Unusable) as wrong:
+        return _tell(str(wrong), 2)
+    except (OSError, OperationalError, ExceptionGroup) as fault:
+        cause = _cause(fault)
+        if isinstance(cause, OSError | OperationalError):
+            return _tell(str(cause.orig if isinstance(cause, OperationalError) else cause), 1)
+        log.critical("fatal", exc_info=fault)
+        return EXIT_FATAL
     return 0
+
+
+def _cause(fault: Exception) -> Exception:
+    return _cause(fault.exceptions[0]) if isinstance(fault, ExceptionGroup) else fault
+
+
+def _tell(problem: str, code: int) -> int:
+    """The one line a user sees instead of a traceback."""
+    sys.stderr.write(f"dispatch: {problem}\n")
+    return code

@@ -19,7 +19,8 @@ from pathlib import Path
 import aiohttp
 import structlog
 
-from config.engine import EngineSettings, SettingsProblem, read_engine_settings
+from config.engine import EngineSettings
+from config.sources import SettingsProblem, read_settings
 from engine.clock import SystemClock, new_boot_id, new_request_id, wall_time
 from engine.core.agent import Agent
 from engine.core.attempts import key_of
@@ -87,7 +88,7 @@ def _settings(argv: Sequence[str]) -> EngineSettings:
     arguments = vars(parser.parse_args(argv))
     toml = arguments.pop("config")
     given = {name: value for name, value in arguments.items() if value is not None}
-    return read_engine_settings(given, toml=toml, environ=os.environ)
+    return read_settings(EngineSettings, given, toml=toml, environ=os.environ)
 
 
 def _doctor_arguments(argv: Sequence[str]) -> argparse.Namespace:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from config.engine import EngineSettings, SettingsProblem, read_engine_settings
+from config.engine import EngineSettings
+from config.sources import SettingsProblem, read_settings
 
 SERVER = {"server": "http://box:8080"}
 
@@ -16,7 +17,7 @@ def read(
 ) -> EngineSettings:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    return read_engine_settings(arguments, toml=toml, environ=environ)
+    return read_settings(EngineSettings, arguments, toml=toml, environ=environ)
 
 
 def test_arguments_come_before_the_environment_and_the_environment_before_the_file(

@@ -1,0 +1,57 @@
+"""Where settings come from: a TOML file < the environment < arguments. A name that means nothing is refused everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, TomlConfigSettingsSource
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class SettingsProblem(ValueError):
+    """A setting is missing, unknown or out of range; the text names each in one line."""
+
+
+def read_settings(model: type[S], arguments: Mapping[str, object], *, toml: Path | None, environ: Mapping[str, str]) -> S:
+    """The settings in force. Raises SettingsProblem, also for an unknown variable with the model's prefix."""
+    prefix = str(model.model_config["env_prefix"])
+    known = {prefix + name for name in _variables(model)}
+    if unknown := sorted(name for name in environ if name.startswith(prefix) and name not in known):
+        raise SettingsProblem(f"unknown environment variable {unknown[0]}; known are {', '.join(sorted(known))}")
+    if toml is not None and not toml.is_file():
+        raise SettingsProblem(f"there is no settings file {toml}")
+    given: dict[str, Any] = dict(arguments)  # Any: the types are what is checked here
+    try:
+        return _with_file(model, toml)(**given)
+    except ValidationError as fault:
+        problems = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in fault.errors()]
+        raise SettingsProblem("; ".join(problems)) from fault
+
+
+def _variables(model: type[BaseModel], delimiter: str = "__") -> Iterator[str]:
+    """The names of the environment after the prefix: every key, and the keys of every section."""
+    for name, field in model.model_fields.items():
+        yield name.upper()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from (f"{name.upper()}{delimiter}{inner}" for inner in _variables(field.annotation))
+
+
+def _with_file(model: type[S], toml: Path | None) -> type[S]:
+    class Here(model):  # type: ignore[misc, valid-type]  # the file is known only now; pydantic takes it from the class
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            file = () if toml is None else (TomlConfigSettingsSource(settings_cls, toml),)
+            return (init_settings, env_settings, *file)
+
+    return Here
