@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Row, Table
+from sqlalchemy import Table
 
 from dispatch.core.records import (
+    NO_SOURCE,
     ApiKey,
     Attempt,
     Engine,
@@ -22,11 +25,14 @@ from dispatch.core.records import (
     Tenant,
 )
 from dispatch.store import schema
+from dispatch.store.statements import Found, Values
 from protocol.events import EventType
 from protocol.states import AttemptState, EngineState, JobState, TaskKind, TaskState
 
 R = TypeVar("R")
 Params = dict[str, Any]  # column name -> a value SQLAlchemy binds
+Convert = Callable[[Any], Any]  # conversions differ by column
+Enums = Mapping[str, type[StrEnum]]
 
 
 def _joined(words: tuple[str, ...]) -> str:
@@ -34,110 +40,104 @@ def _joined(words: tuple[str, ...]) -> str:
 
 
 def _split(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
+    return tuple(text.split()) if text else ()
 
 
-@dataclass(frozen=True, slots=True)
+def columns_of(table: Table) -> tuple[str, ...]:
+    return tuple(column.name for column in table.columns)
+
+
 class Codec(Generic[R]):
-    """How one kind of record lies in its table. `special` converts the columns that are not stored as they are."""
+    """How one kind of record lies in its table: lists joined by spaces (their words hold none), enums by their value."""
 
-    table: Table
-    record: type[R]
-    into: dict[str, Callable[[Any], Any]]  # conversions differ by column
-    out_of: dict[str, Callable[[Any], Any]]  # likewise
+    def __init__(self, table: Table, record: type[R], *, lists: tuple[str, ...] = (), enums: Enums | None = None) -> None:
+        names = tuple(field.name for field in fields(record))  # type: ignore[arg-type]  # every record is a dataclass
+        if names != columns_of(table):
+            raise TypeError(f"{record.__name__} and table {table.name} differ")
+        enums = enums or {}
+        self._names, self._record = names, record
+        self._into: dict[str, Convert] = dict.fromkeys(lists, _joined) | dict.fromkeys(enums, str)
+        members: dict[str, Convert] = {name: {m.value: m for m in enum}.__getitem__ for name, enum in enums.items()}
+        out_of: dict[str, Convert] = dict.fromkeys(lists, _split) | members
+        self._out_of = tuple((names.index(name), convert) for name, convert in out_of.items())
+        self.values = self.values_of(names)
+
+    def values_of(self, names: Sequence[str]) -> Callable[[R], Values]:
+        """What gives the values of these columns, at least two, in this order."""
+        into = tuple((at, self._into[name]) for at, name in enumerate(names) if name in self._into)
+        return _getter(tuple(names), into)
 
     def params(self, record: R) -> Params:
-        made = {name: getattr(record, name) for name in self.names}
-        for name, convert in self.into.items():
-            made[name] = convert(made[name])
-        return made
+        return dict(zip(self._names, self.values(record), strict=True))
 
-    def changes(self, record: R, fixed: frozenset[str]) -> Params:
-        """The parameters of an update: a `fixed` column must not be named, or it would be set as well."""
-        made = self.params(record)
-        for name in fixed:
-            del made[name]
-        return made
-
-    def load(self, row: Row[Any]) -> R:
+    def load(self, row: Found) -> R:
         values = list(row)
-        for index, convert in self.converters:
-            values[index] = convert(values[index])
-        return self.record(*values)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return _NAMES[self.table.name]
-
-    @property
-    def converters(self) -> tuple[tuple[int, Callable[[Any], Any]], ...]:
-        return _CONVERTERS[self.table.name]
+        for at, convert in self._out_of:
+            values[at] = convert(values[at])
+        return self._record(*values)
 
 
-_NAMES: dict[str, tuple[str, ...]] = {}
-_CONVERTERS: dict[str, tuple[tuple[int, Callable[[Any], Any]], ...]] = {}
+def _getter(names: tuple[str, ...], into: tuple[tuple[int, Convert], ...]) -> Callable[[Any], Values]:
+    read: Callable[[Any], Values] = attrgetter(*names)
+
+    def values(record: Any) -> Values:  # records of one kind each
+        made = list(read(record))
+        for at, convert in into:
+            made[at] = convert(made[at])
+        return tuple(made)
+
+    return values if into else read
 
 
-def _codec(
-    table: Table,
-    record: type[R],
-    *,
-    lists: tuple[str, ...] = (),
-    enums: dict[str, Callable[[Any], Any]] | None = None,
-) -> Codec[R]:
-    """Lists are stored joined by spaces (their words hold none), enums by their value."""
-    enums = enums or {}
-    into: dict[str, Callable[[Any], Any]] = dict.fromkeys(lists, _joined) | dict.fromkeys(enums, str)
-    out_of: dict[str, Callable[[Any], Any]] = dict.fromkeys(lists, _split) | dict(enums)
-    names = tuple(field.name for field in fields(record))  # type: ignore[arg-type]  # every record is a dataclass
-    if names != tuple(column.name for column in table.columns):
-        raise TypeError(f"{record.__name__} and table {table.name} differ")
-    _NAMES[table.name] = names
-    _CONVERTERS[table.name] = tuple((names.index(name), convert) for name, convert in out_of.items())
-    return Codec(table, record, into, out_of)
+TASKS = Codec(schema.tasks, Task, lists=("needs", "tags", "avoid", "deaths"), enums={"kind": TaskKind, "state": TaskState})
+ATTEMPTS = Codec(schema.attempts, Attempt, enums={"kind": TaskKind, "state": AttemptState})
+STAGED = Codec(schema.staged_files, StagedRow)
+ENGINES = Codec(schema.engines, Engine, lists=("tags",), enums={"state": EngineState})
+KEYS = Codec(schema.api_keys, ApiKey, lists=("scopes",))
+TENANTS = Codec(schema.tenants, Tenant)
+IDEMPOTENCY = Codec(schema.idempotency, IdempotencyRow)
+
+JOB_COLUMNS = columns_of(schema.jobs)
+_JOB_FIELDS = {
+    "source_kind": "source.kind",
+    "source_path": "source.path",
+    "source_filename": "source.filename",
+    "source_size": "source.size",
+}
+_JOB_STATES = {state.value: state for state in JobState}
+_EVENT_TYPES = {type_.value: type_ for type_ in EventType}
 
 
-TASKS = _codec(schema.tasks, Task, lists=("needs", "tags", "avoid", "deaths"), enums={"kind": TaskKind, "state": TaskState})
-ATTEMPTS = _codec(schema.attempts, Attempt, enums={"kind": TaskKind, "state": AttemptState})
-STAGED = _codec(schema.staged_files, StagedRow)
-ENGINES = _codec(schema.engines, Engine, lists=("tags",), enums={"state": EngineState})
-KEYS = _codec(schema.api_keys, ApiKey, lists=("scopes",))
-TENANTS = _codec(schema.tenants, Tenant)
-IDEMPOTENCY = _codec(schema.idempotency, IdempotencyRow)
-
-JOB_COLUMNS = tuple(column.name for column in schema.jobs.columns)
-_JOB_PLAIN = tuple(field.name for field in fields(Job) if field.name not in ("state", "source"))
+def job_values_of(columns: Sequence[str]) -> Callable[[Job], Values]:
+    """What gives the values of these columns of a job, in this order."""
+    into = tuple((at, str) for at, name in enumerate(columns) if name == "state")
+    return _getter(tuple(_JOB_FIELDS.get(name, name) for name in columns), into)
 
 
-def job_params(job: Job) -> Params:
-    made = {name: getattr(job, name) for name in _JOB_PLAIN}
-    source = job.source
-    made["state"] = job.state.value
-    made["source_kind"], made["source_path"] = source.kind, source.path
-    made["source_filename"], made["source_size"] = source.filename, source.size
-    return made
+job_values = job_values_of(JOB_COLUMNS)
 
 
-def load_job(row: Row[Any]) -> Job:
-    (job_id, tenant, state, priority, profile, kind, path, filename, size, *rest) = tuple(row)
-    return Job(job_id, tenant, JobState(state), priority, profile, Source(kind, path, filename, size), *rest)
+def load_job(row: Found) -> Job:
+    (job_id, tenant, state, priority, profile, kind, path, filename, size, *rest) = row
+    source = NO_SOURCE if kind == "none" else Source(kind, path, filename, size)
+    return Job(job_id, tenant, _JOB_STATES[state], priority, profile, source, *rest)
 
 
-def event_params(event: Event) -> Params:
+def event_values(event: Event) -> Values:
     new = event.new
-    return {
-        "seq": event.seq,
-        "type": new.type.value,
-        "at": new.at,
-        "tenant": new.tenant,
-        "job_id": new.job_id,
-        "task_id": new.task_id,
-        "from_state": new.from_state,
-        "to_state": new.to_state,
-        "data_json": new.data_json,
-    }
+    return (
+        event.seq,
+        str(new.type),
+        new.at,
+        new.tenant,
+        new.job_id,
+        new.task_id,
+        None if new.from_state is None else str(new.from_state),
+        None if new.to_state is None else str(new.to_state),
+        new.data_json,
+    )
 
 
-def load_event(row: Row[Any]) -> Event:
-    seq, type_, *rest = tuple(row)
-    return Event(seq, NewEvent(EventType(type_), *rest))
+def load_event(row: Found) -> Event:
+    seq, type_, *rest = row
+    return Event(seq, NewEvent(_EVENT_TYPES[type_], *rest))

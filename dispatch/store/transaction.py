@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
 
 from dispatch.core.records import Attempt, Event, Graph, Job, NewEvent, StagedRow, Task
 from dispatch.ports import Commit, StaleRow
 from dispatch.store import rows, schema
 from dispatch.store.listing import ListingQueries
 from dispatch.store.registry import RegistryQueries
+from dispatch.store.statements import Lookup, Statement, Values, by_ids, inserting
 from protocol.states import HELD_TASK_STATES, TERMINAL_JOB_STATES
 
 R = TypeVar("R")
-
-
-def _guarded(
-    table: Table, key: str, guards: tuple[str, ...], keep: frozenset[str]
-) -> Any:  # SQLAlchemy's Update is generic over nothing useful
-    """An update of every column but `keep`, naming the row's key and the values its guards had when it was loaded."""
-    statement = update(table).where(table.c[key] == bindparam("was_key"))
-    for guard in guards:
-        statement = statement.where(table.c[guard] == bindparam(f"was_{guard}"))
-    return statement.values({c.name: bindparam(c.name) for c in table.columns if c.name not in keep})
 
 
 JOB_KEEPS = frozenset(
@@ -33,29 +24,49 @@ JOB_KEEPS = frozenset(
 )
 TASK_KEEPS = frozenset({"task_id", "job_id", "tenant", "kind", "ordinal", "created_at"})
 ATTEMPT_KEEPS = frozenset({"token", "task_id", "job_id", "engine_id", "boot_id", "request_id", "kind", "granted_at"})
+
+
+def _changing(table: Table, keep: frozenset[str]) -> tuple[str, ...]:
+    """The columns an update names: one that is named is set, and SQLite then looks for rows that refer to it."""
+    return tuple(name for name in rows.columns_of(table) if name not in keep)
+
+
+def _guarded(table: Table, key: str, guards: tuple[str, ...], keep: frozenset[str]) -> Statement:
+    """An update of every column but `keep`, naming the row's key and the values its guards had when it was loaded."""
+    names = _changing(table, keep)
+    statement = update(table).where(table.c[key] == bindparam("was_key"))
+    for guard in guards:
+        statement = statement.where(table.c[guard] == bindparam(f"was_{guard}"))
+    was = ("was_key", *(f"was_{guard}" for guard in guards))
+    return Statement(statement.values({name: bindparam(name) for name in names}), (*names, *was))
+
+
 UPDATE_JOB = _guarded(schema.jobs, "job_id", ("state", "version"), JOB_KEEPS)
 UPDATE_TASK = _guarded(schema.tasks, "task_id", ("state", "token", "version"), TASK_KEEPS)
 UPDATE_ATTEMPT = _guarded(schema.attempts, "token", ("state",), ATTEMPT_KEEPS)
+JOB_CHANGES = rows.job_values_of(_changing(schema.jobs, JOB_KEEPS))
+TASK_CHANGES = rows.TASKS.values_of(_changing(schema.tasks, TASK_KEEPS))
+ATTEMPT_CHANGES = rows.ATTEMPTS.values_of(_changing(schema.attempts, ATTEMPT_KEEPS))
+INSERT_JOB, INSERT_TASK = inserting(schema.jobs), inserting(schema.tasks)
+INSERT_ATTEMPT, INSERT_EVENT = inserting(schema.attempts), inserting(schema.events)
+INSERT_STAGED = inserting(schema.staged_files)
 
-IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-SELECT_JOBS = select(schema.jobs).where(schema.jobs.c.job_id.in_(IDS))
-SELECT_TASKS = select(schema.tasks).where(schema.tasks.c.job_id.in_(IDS)).order_by(schema.tasks.c.job_id, schema.tasks.c.ordinal)
-SELECT_ATTEMPTS = select(schema.attempts).where(schema.attempts.c.token.in_(IDS))
-SELECT_LIVE = select(schema.attempts).where(schema.attempts.c.state.in_(schema.LIVE))
+JOBS_BY_ID = Lookup(by_ids(schema.jobs, "job_id"))
+TASKS_BY_JOB = Lookup(by_ids(schema.tasks, "job_id").order_by(schema.tasks.c.job_id, schema.tasks.c.ordinal))
+ATTEMPTS_BY_TOKEN = Lookup(by_ids(schema.attempts, "token"))
+STAGED_PATHS = Lookup(by_ids(schema.staged_files, "job_id", "job_id", "path"))
+JOB_IDS = Lookup(by_ids(schema.tasks, "task_id", "task_id", "job_id"))
+SELECT_LIVE = select(schema.attempts).where(schema.IS_LIVE)
 SELECT_JOB_ATTEMPTS = (
     select(schema.attempts).where(schema.attempts.c.job_id == bindparam("job_id")).order_by(schema.attempts.c.token)
 )
 SELECT_STAGED = (
     select(schema.staged_files).where(schema.staged_files.c.job_id == bindparam("job_id")).order_by(schema.staged_files.c.path)
 )
-SELECT_STAGED_PATHS = select(schema.staged_files.c.job_id, schema.staged_files.c.path).where(
-    schema.staged_files.c.job_id.in_(IDS)
-)
-SELECT_JOB_IDS = select(schema.tasks.c.task_id, schema.tasks.c.job_id).where(schema.tasks.c.task_id.in_(IDS))
 SELECT_READY = (
     select(schema.tasks)
     .join(schema.jobs, schema.jobs.c.job_id == schema.tasks.c.job_id)
-    .where(schema.tasks.c.state == "pending", schema.jobs.c.state.not_in([s.value for s in TERMINAL_JOB_STATES]))
+    .where(schema.IS_PENDING, schema.jobs.c.state.not_in([s.value for s in TERMINAL_JOB_STATES]))
 )
 SELECT_EVENTS = select(schema.events).where(schema.events.c.seq > bindparam("after")).order_by(schema.events.c.seq)
 BUMP = (
@@ -85,7 +96,7 @@ class SqlTransaction(RegistryQueries, ListingQueries):
         if not ids:
             return {}
         by_job: dict[str, list[Task]] = {}
-        for row in self._connection.execute(SELECT_TASKS, {"ids": ids}):
+        for row in TASKS_BY_JOB.rows(self._connection, ids):
             task = rows.TASKS.load(row)
             by_job.setdefault(task.job_id, []).append(task)
         known = {attempt.token: attempt for attempt in attempts}
@@ -94,14 +105,11 @@ class SqlTransaction(RegistryQueries, ListingQueries):
         held: dict[str, list[Attempt]] = {}
         for attempt in known.values():
             held.setdefault(attempt.job_id, []).append(attempt)
-        found = (rows.load_job(row) for row in self._connection.execute(SELECT_JOBS, {"ids": ids}))
+        found = map(rows.load_job, JOBS_BY_ID.rows(self._connection, ids))
         return {j.job_id: Graph(j, tuple(by_job.get(j.job_id, ())), tuple(held.get(j.job_id, ()))) for j in found}
 
     def attempts_of(self, tokens: Iterable[int]) -> dict[int, Attempt]:
-        wanted = list(tokens)
-        if not wanted:
-            return {}
-        loaded = (rows.ATTEMPTS.load(row) for row in self._connection.execute(SELECT_ATTEMPTS, {"ids": wanted}))
+        loaded = map(rows.ATTEMPTS.load, ATTEMPTS_BY_TOKEN.rows(self._connection, tokens))
         return {attempt.token: attempt for attempt in loaded}
 
     def live_attempts(self, engine_id: str | None = None) -> list[Attempt]:
@@ -112,12 +120,10 @@ class SqlTransaction(RegistryQueries, ListingQueries):
         return [rows.ATTEMPTS.load(row) for row in self._connection.execute(SELECT_JOB_ATTEMPTS, {"job_id": job_id})]
 
     def jobs_of_tasks(self, task_ids: Iterable[str]) -> dict[str, str]:
-        ids = list(task_ids)
-        return {row[0]: row[1] for row in self._connection.execute(SELECT_JOB_IDS, {"ids": ids})} if ids else {}
+        return {row[0]: row[1] for row in JOB_IDS.rows(self._connection, task_ids)}
 
     def staged_paths(self, job_ids: Iterable[str]) -> set[tuple[str, str]]:
-        found = self._connection.execute(SELECT_STAGED_PATHS, {"ids": list(job_ids)})
-        return {(row[0], row[1]) for row in found}
+        return {(row[0], row[1]) for row in STAGED_PATHS.rows(self._connection, job_ids)}
 
     def staged(self, job_id: str) -> list[StagedRow]:
         return [rows.STAGED.load(row) for row in self._connection.execute(SELECT_STAGED, {"job_id": job_id})]
@@ -130,68 +136,61 @@ class SqlTransaction(RegistryQueries, ListingQueries):
     def insert(self, graphs: Iterable[Graph]) -> None:
         """New jobs with their tasks and events."""
         new = list(graphs)
-        self._insert(schema.jobs, [rows.job_params(graph.job) for graph in new])
         tasks = [task for graph in new for task in graph.tasks]
-        self._insert(schema.tasks, [rows.TASKS.params(task) for task in tasks])
+        INSERT_JOB.run_many(self._connection, [rows.job_values(graph.job) for graph in new])
+        INSERT_TASK.run_many(self._connection, [rows.TASKS.values(task) for task in tasks])
         self._jobs.extend(graph.job for graph in new)
         self._tasks.extend(tasks)
         self.append(event for graph in new for event in graph.events)
 
     def save(self, before: Iterable[Graph], after: Iterable[Graph]) -> None:
         """Write each row that differs, guarded by what was loaded, a statement per table. Raises StaleRow."""
-        jobs: list[rows.Params] = []
-        tasks: list[rows.Params] = []
-        attempts: list[rows.Params] = []
-        new_attempts: list[rows.Params] = []
-        files: list[rows.Params] = []
+        jobs: list[Values] = []
+        tasks: list[Values] = []
+        attempts: list[Values] = []
+        new_attempts: list[Values] = []
+        files: list[Values] = []
         for old, new in zip(before, after, strict=True):
             if old is new:
                 continue
             self._save_job(old, new, jobs)
             self._save_tasks(old, new, tasks)
             self._save_attempts(old, new, attempts, new_attempts)
-            files.extend(rows.STAGED.params(row) for row in new.files)
+            files.extend(map(rows.STAGED.values, new.files))
             self._forget_files(new)
             self.append(new.events)
         self._update(UPDATE_TASK, tasks)
-        self._insert(schema.attempts, new_attempts)
+        INSERT_ATTEMPT.run_many(self._connection, new_attempts)
         self._update(UPDATE_ATTEMPT, attempts)
         self._update(UPDATE_JOB, jobs)
-        self._insert(schema.staged_files, files)
+        INSERT_STAGED.run_many(self._connection, files)
 
-    def _save_job(self, old: Graph, new: Graph, out: list[rows.Params]) -> None:
+    def _save_job(self, old: Graph, new: Graph, out: list[Values]) -> None:
         """Any change of a task, an attempt or an output raises the job's version: its ETag follows from it."""
         self.touch(job := _raised(new.job, old.job.version))
-        params = {name: value for name, value in rows.job_params(job).items() if name not in JOB_KEEPS}
-        params["was_key"], params["was_state"], params["was_version"] = job.job_id, old.job.state.value, old.job.version
-        out.append(params)
+        out.append((*JOB_CHANGES(job), job.job_id, str(old.job.state), old.job.version))
 
     def touch(self, job: Job) -> None:
         self._jobs.append(job)
 
-    def _save_tasks(self, old: Graph, new: Graph, out: list[rows.Params]) -> None:
+    def _save_tasks(self, old: Graph, new: Graph, out: list[Values]) -> None:
         for was, task in zip(old.tasks, new.tasks, strict=True):
             if was is task:
                 continue
             raised = _raised(task, was.version)
-            params = rows.TASKS.changes(raised, TASK_KEEPS)
-            params["was_key"], params["was_version"] = was.task_id, was.version
-            params["was_state"], params["was_token"] = was.state.value, was.token
-            out.append(params)
+            out.append((*TASK_CHANGES(raised), was.task_id, str(was.state), was.token, was.version))
             self._tasks.append(raised)
 
-    def _save_attempts(self, old: Graph, new: Graph, changed: list[rows.Params], made: list[rows.Params]) -> None:
+    def _save_attempts(self, old: Graph, new: Graph, changed: list[Values], made: list[Values]) -> None:
         known = {attempt.token: attempt for attempt in old.attempts}
         for attempt in new.attempts:
             was = known.get(attempt.token)
             if was is attempt:
                 continue
             if was is None:
-                made.append(rows.ATTEMPTS.params(attempt))
+                made.append(rows.ATTEMPTS.values(attempt))
             else:
-                params = rows.ATTEMPTS.changes(attempt, ATTEMPT_KEEPS)
-                params["was_key"], params["was_state"] = was.token, was.state.value
-                changed.append(params)
+                changed.append((*ATTEMPT_CHANGES(attempt), was.token, str(was.state)))
             self._attempts.append(attempt)
 
     def _forget_files(self, new: Graph) -> None:
@@ -199,12 +198,10 @@ class SqlTransaction(RegistryQueries, ListingQueries):
             files = schema.staged_files
             self._connection.execute(delete(files).where(files.c.job_id == new.job.job_id, files.c.task_id == task_id))
 
-    def _update(self, statement: Any, params: list[rows.Params]) -> None:  # see _guarded
-        if not params:
-            return
-        result = self._connection.execute(statement, params)
-        if result.rowcount != len(params):
-            raise StaleRow(f"{len(params) - result.rowcount} of {len(params)} rows had moved on")
+    def _update(self, statement: Statement, values: list[Values]) -> None:  # see _guarded
+        met = statement.run_many(self._connection, values)
+        if met != len(values):
+            raise StaleRow(f"{len(values) - met} of {len(values)} rows had moved on")
 
     # --- events and sequences
 
@@ -217,7 +214,7 @@ class SqlTransaction(RegistryQueries, ListingQueries):
             return
         numbers = self._take("event", len(self._pending_events))
         made = [Event(seq, new) for seq, new in zip(numbers, self._pending_events, strict=True)]
-        self._insert(schema.events, [rows.event_params(event) for event in made])
+        INSERT_EVENT.run_many(self._connection, [rows.event_values(event) for event in made])
         self._events.extend(made)
         self._pending_events.clear()
 
@@ -251,10 +248,6 @@ class SqlTransaction(RegistryQueries, ListingQueries):
             tuple(self._tenants),
             tuple(self._gone_engines),
         )
-
-    def _insert(self, table: Table, params: Sequence[rows.Params]) -> None:
-        if params:
-            self._connection.execute(insert(table), params)
 
 
 def _raised(record: R, version: int) -> R:

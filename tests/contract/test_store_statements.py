@@ -1,0 +1,66 @@
+"""Statements run with plain tuples: what they take, how many ids they look up, and which index they use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, Select, bindparam, insert, select
+
+from dispatch.store import schema, transaction
+from dispatch.store.migrate import migrate
+from dispatch.store.running import connect
+from dispatch.store.statements import MOST_IDS, Lookup, ParametersDiffer, Statement, by_ids, inserting
+
+
+@pytest.fixture
+def connection() -> Iterator[Connection]:
+    connection = connect("sqlite://", pragmas=("foreign_keys=ON",))
+    migrate(connection)
+    yield connection
+    connection.close()
+    connection.engine.dispose()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, MOST_IDS, MOST_IDS + 1])
+def test_as_many_rows_are_found_as_ids_are_known(connection: Connection, count: int) -> None:
+    rows = [(f"tenant_{number}", 1.0, 0.0) for number in range(count)]
+    inserting(schema.tenants).run_many(connection, rows)
+    lookup = Lookup(by_ids(schema.tenants, "name"))
+
+    found = list(lookup.rows(connection, ["unknown", *(row[0] for row in rows)]))
+
+    assert sorted(map(tuple, found)) == sorted(rows)
+
+
+def test_a_lookup_of_nothing_asks_nothing(connection: Connection) -> None:
+    assert list(Lookup(by_ids(schema.tenants, "name")).rows(connection, [])) == []
+
+
+def test_a_statement_with_other_parameters_than_its_caller_gives_is_refused(connection: Connection) -> None:
+    statement = Statement(insert(schema.sequences).values(name=bindparam("name"), value=bindparam("value")), ("value", "name"))
+
+    with pytest.raises(ParametersDiffer):
+        statement.run_many(connection, [(1, "token")])
+
+
+def _plan(connection: Connection, wanted: Select[tuple[object]]) -> str:
+    text = str(wanted.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True}))
+    values = tuple("x" for _ in range(text.count("?")))
+    return " / ".join(str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values))
+
+
+def test_live_attempts_of_an_engine_are_found_by_their_own_index(connection: Connection) -> None:
+    wanted = transaction.SELECT_LIVE.where(schema.attempts.c.engine_id == bindparam("engine_id"))
+
+    assert "USING INDEX ix_attempts_live" in _plan(connection, wanted)
+
+
+def test_pending_tasks_are_found_by_their_own_index(connection: Connection) -> None:
+    wanted = select(schema.tasks.c.task_id).where(schema.IS_PENDING).order_by(schema.tasks.c.created_at)
+
+    assert "USING INDEX ix_tasks_pending" in _plan(connection, wanted)
+
+
+def test_the_index_after_a_start_is_loaded_by_pending_tasks_alone(connection: Connection) -> None:
+    assert "ix_tasks_pending" in _plan(connection, transaction.SELECT_READY)
