@@ -8,6 +8,7 @@ from dataclasses import replace
 from dispatch.core import retry_policy
 from dispatch.core.lifecycle import failure_json, settle_job, with_job_state, with_task
 from dispatch.core.machine import InvalidTransition
+from dispatch.core.planning import begun_anew
 from dispatch.core.records import Graph, Job, NewEvent, Task
 from dispatch.core.task_machine import advance
 from protocol.errors import ErrorCode, FailureClass
@@ -61,7 +62,7 @@ def retry(graph: Graph, *, priority: int, now: float) -> Graph:
                 infra_failures=0,
                 avoid=(),
                 deaths=(),
-                steps_json=task.steps_json,
+                steps_json=begun_anew(task.steps_json),
             )
         elif task.state is TaskState.PENDING:
             fresh = replace(fresh, not_before=now)
@@ -114,7 +115,9 @@ def redo_lost(graph: Graph, task_ids: Iterable[str], *, now: float) -> Graph:
     lost = tuple(sorted(set(task_ids)))
     graph = with_job_state(graph, JobState.RETRYING, now=now, job=replace(graph.job, completed_at=None))
     for task_id in lost:
-        again = replace(advance(graph.task(task_id), "lose_staged_file"), engine_id=None, not_before=now + PROMOTION_RETRY_S)
+        task = advance(graph.task(task_id), "lose_staged_file")
+        steps_json = begun_anew(task.steps_json)
+        again = replace(task, engine_id=None, not_before=now + PROMOTION_RETRY_S, steps_json=steps_json)
         graph = with_task(graph, again, now=now)
     return replace(graph, lost_files_of=lost)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from dispatch.core import retry_policy
 from dispatch.core.job_machine import EVENT_OF_STATE, JOB_TABLE, state_of_tasks
+from dispatch.core.planning import begun_anew
 from dispatch.core.records import Attempt, Graph, Job, NewEvent, StagedRow, Task
 from dispatch.core.task_machine import advance
 from protocol.errors import ErrorCode, FailureClass
@@ -76,8 +77,12 @@ def free_siblings(graph: Graph, *, now: float) -> Graph:
     for task in graph.tasks:
         if task.state in HELD_TASK_STATES:
             graph = _end_attempt(graph, task.token, AttemptState.RELEASED, now=now)
-            graph = with_task(graph, replace(advance(task, "give_back"), engine_id=None), now=now)
+            graph = with_task(graph, _given_back(task, not_before=task.not_before), now=now)
     return graph
+
+
+def _given_back(task: Task, *, not_before: float) -> Task:
+    return replace(advance(task, "give_back"), engine_id=None, not_before=not_before, steps_json=begun_anew(task.steps_json))
 
 
 def _end_attempt(graph: Graph, token: int, state: AttemptState, *, now: float, digest: str | None = None) -> Graph:
@@ -183,7 +188,7 @@ def fail(graph: Graph, token: int, failure: Failure, rule: FailureRule, *, diges
         return give_up(graph, task, failure_json(poisoned), now=now)
     if verdict.not_before is None:
         return give_up(graph, task, error_json, now=now)
-    pending = replace(advance(task, "give_back"), engine_id=None, not_before=verdict.not_before)
+    pending = _given_back(task, not_before=verdict.not_before)
     return settle_job(with_task(graph, pending, now=now, data_json=error_json), now=now)
 
 
@@ -229,5 +234,5 @@ def expire(graph: Graph, token: int, *, now: float) -> Graph:
 def _give_back(graph: Graph, token: int, state: AttemptState, *, digest: str | None, now: float) -> Graph:
     graph = _end_attempt(graph, token, state, now=now, digest=digest)
     task = graph.task(graph.attempt(token).task_id)
-    pending = replace(advance(task, "give_back"), engine_id=None, not_before=0.0)
+    pending = _given_back(task, not_before=0.0)
     return settle_job(with_task(graph, pending, now=now), now=now)

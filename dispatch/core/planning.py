@@ -80,6 +80,15 @@ def _pending_steps(profile_json: str, kind: TaskKind) -> str:
     return STEPS.dump_json(tuple(StepReport(name=name, state=StepState.PENDING) for name in names)).decode()
 
 
+@lru_cache(maxsize=1024)
+def begun_anew(steps_json: str) -> str:
+    """The steps as a new attempt finds them: what an earlier one did counts for nothing, what is skipped stays so."""
+    steps = STEPS.validate_json(steps_json)
+    return STEPS.dump_json(
+        tuple(s if s.state is StepState.SKIPPED else StepReport(name=s.name, state=StepState.PENDING) for s in steps)
+    ).decode()
+
+
 def limits_of(profile: Profile, limits: InputLimits) -> InputLimits:
     """The server's limits, with the smallest picture and the streams this profile can work with."""
     if not profile.renditions:
