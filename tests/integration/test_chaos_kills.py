@@ -177,10 +177,10 @@ class Chaos:
         await fact(has_come, kind)
         victim = victims[0] if victims else self.members["dispatch" if kind.startswith("dispatch") else "one"]
         self.rounds[kind if victims else "idle"] += 1
-        await self._kill(victim)
-        await self._start(victim.name)
+        await self.kill(victim)
+        await self.start(victim.name)
 
-    async def _kill(self, victim: Member) -> None:
+    async def kill(self, victim: Member) -> None:
         tools, encoders, busy = tools_below(victim.pid), encoders_below(victim.pid), self.encoding()
         is_met = bool(encoders) and not all(is_over(encoder) for encoder in encoders)
         await victim.kill()
@@ -188,7 +188,7 @@ class Chaos:
         self.dispatch_hit_busy += victim.name == "dispatch" and bool(busy)
         await fact(lambda: all(is_over(tool) for tool in tools), f"tools of the killed {victim.name} die", within_s=5.0)
 
-    async def _start(self, name: str) -> None:
+    async def start(self, name: str) -> None:
         starting = self.farm.start_dispatch() if name == "dispatch" else self.farm.start_engine(name, "--slots", "1")
         self.members[name] = await starting
 
@@ -227,14 +227,17 @@ async def test_thirty_kills_lose_nothing_and_double_nothing(tmp_path: Path, clip
         async with asyncio.TaskGroup() as clients:
             chaos = Chaos(made, clips, random.Random(SEED), clients)
             for name in ("dispatch", *ENGINES):
-                await chaos._start(name)
+                await chaos.start(name)
             await rage(chaos)
         replies = await outputs_of(made, chaos)
         exits = [await chaos.members[name].terminate() for name in (*ENGINES, "dispatch")]
+        await chaos.start("dispatch")  # what an overtaken engine staged behind a publication goes at the next start
+        await fact(lambda: staged(made) == [], "nothing staged is left")
+        exits.append(await chaos.members["dispatch"].terminate())
 
     log.info("kills %s; met a running encode: %d", dict(chaos.rounds), chaos.encodes_hit)
     log.info("kills of dispatch while a job was encoded: %d", chaos.dispatch_hit_busy)
-    assert exits == [0, 0, 0]
+    assert exits == [0, 0, 0, 0]
     assert sum(chaos.rounds.values()) == 30
     assert (chaos.encodes_hit >= 10, chaos.dispatch_hit_busy >= 5) == (True, True), chaos
     assert Counter(job.state for job in chaos.ended.values()) == {JobState.COMPLETED: JOBS}
@@ -245,6 +248,10 @@ async def test_thirty_kills_lose_nothing_and_double_nothing(tmp_path: Path, clip
         clip = chaos.jobs[reply.job_id]
         assert_published(directory, reply)
         assert_plays(directory, seconds=clip.seconds, size=clip.size, audio=clip.audio)
+
+
+def staged(made: Farm) -> list[Path]:
+    return [path for path in (made.storage / "staging").rglob("*") if path.is_file()]
 
 
 async def outputs_of(made: Farm, chaos: Chaos) -> list[OutputsReply]:
@@ -270,10 +277,9 @@ def assert_recorded_once(database: Path, job_ids: set[str]) -> None:
 
 
 def assert_nothing_left(root: Path, job_ids: set[str]) -> None:
-    """No process, nothing staged, nothing in the engines' scratch; every job's original is there."""
+    """No process, nothing in the engines' scratch; every job's original is there."""
     storage = root / "dispatch/storage"
     assert processes_of(root) == []
-    assert [path for path in (storage / "staging").rglob("*") if path.is_file()] == []
     assert [path for name in ENGINES for path in (root / name / "scratch").iterdir()] == []
     originals = {path.name.split("_original.")[0] for path in (storage / "default/raw").iterdir() if path.name[0] != "."}
     assert originals >= job_ids

@@ -168,7 +168,7 @@ async def test_an_encode_outlives_a_dispatch_that_is_away_for_longer_than_a_leas
 
     await ground.dispatch.kill()
     clock = asyncio.get_running_loop().time
-    until = clock() + 1.5 * LEASE_S
+    until = clock() + 1.2 * LEASE_S
     await fact(lambda: clock() > until, "more than the time of a lease has passed")
     ground.dispatch = await ground.farm.start_dispatch()
     done = await ground.ended(job)
