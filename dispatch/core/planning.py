@@ -170,9 +170,9 @@ def _too_small(profile: Profile, video: VideoStream | None) -> Failure:
 
 
 def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profile) -> PlannedRendition:
-    """As `scale=-2:H` does: the width that keeps the shape, rounded to even."""
+    """As `scale=-2:H` does: the width that keeps the shape, rounded to even, a half upwards."""
     height = rendition.height - rendition.height % 2
-    width = max(2, 2 * round(Fraction(video.width * height, video.height * 2)))
+    width = max(2, 2 * ((video.width * height + video.height) // (2 * video.height)))
     name = rendition.name
     playlist = segments = None
     if profile.hls is not None:
