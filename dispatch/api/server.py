@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http import HTTPStatus
 
 import structlog
 from aiohttp import HttpVersion11, web
@@ -121,7 +122,7 @@ async def _guard(request: web.Request, handler: Next) -> web.StreamResponse:
     except web.HTTPException as fault:
         return _refusal(request, _of_routing(fault), _allowed(fault))
     except ConnectionError:
-        raise  # nobody is there to be answered
+        return _broken_off(request)  # nobody is there to be answered
     except Exception:  # this loop owns the request: whatever broke, the client gets an envelope
         log.exception("call_crashed", method=request.method, path=redacted(request.path), request_id=request[REQUEST_ID])
         return _refusal(request, ReelyardError(ErrorCode.INTERNAL_ERROR))
@@ -138,9 +139,14 @@ def _refusal(request: web.Request, fault: ReelyardError, headers: dict[str, str]
     """The envelope; an answer that has begun already can only be broken off, so that nobody takes it for whole."""
     if IS_ANSWERED not in request:
         return answers.error(fault, request[REQUEST_ID], headers)
+    return _broken_off(request)
+
+
+def _broken_off(request: web.Request) -> web.StreamResponse:
+    """An answer to nobody: with the connection closed the server drops it quietly; an exception would be a traceback."""
     if request.transport is not None:
         request.transport.close()
-    raise ConnectionResetError("broken off") from fault
+    return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _of_routing(fault: web.HTTPException) -> ReelyardError:
