@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import importlib.metadata
 import os
 import signal
@@ -56,6 +57,9 @@ from protocol.storage import StorageProvider
 log = structlog.get_logger("dispatch")
 TENANTS = ("default",)
 PROMOTION_EVERY_S, TIMERS_EVERY_S, HOUSEKEEPING_EVERY_S = 1.0, 2.0, 600.0
+YOUNG_OBJECTS = 50_000
+"""A batch of a thousand jobs makes so many records, none of them in a cycle: walking them took a fifth of all CPU."""
+
 EXIT_FATAL = 70  # EX_SOFTWARE: the next start recovers from the database
 
 
@@ -255,6 +259,7 @@ async def serve(settings: DispatchSettings) -> None:
     store.start()
     try:
         await core.load()
+        _spare_the_collector()
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(core.scheduler.run(), name="scheduler")]
             loops += [tasks.create_task(duty.run(), name=duty.name) for duty in core.duties]
@@ -264,6 +269,12 @@ async def serve(settings: DispatchSettings) -> None:
     finally:
         await store.close()
     log.info("stopped")
+
+
+def _spare_the_collector() -> None:
+    """What lives on is left alone, and the young are looked at more seldom than after Python's 700 objects."""
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 10, 10)
 
 
 async def _listen(core: Core, settings: DispatchSettings, stop: asyncio.Event, end_polls: Callable[[], None]) -> None:

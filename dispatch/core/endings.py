@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from dispatch.core import retry_policy
+from dispatch.core.copying import replace
 from dispatch.core.lifecycle import failure_json, settle_job, with_job_state, with_task
 from dispatch.core.machine import InvalidTransition
 from dispatch.core.planning import begun_anew

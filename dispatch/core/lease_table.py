@@ -6,8 +6,9 @@ It follows the commits. Over a restart no stored moment is trusted: every live l
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from dispatch.core.copying import replace
 from dispatch.core.records import Attempt
 from protocol.states import LIVE_ATTEMPT_STATES, AttemptState
 
@@ -61,7 +62,8 @@ class LeaseTable:
         is_acked = attempt.state is not AttemptState.GRANTED
         known = self._leases.get(attempt.token)
         if known is not None:
-            self._leases[attempt.token] = replace(known, is_acked=is_acked)
+            if known.is_acked is not is_acked:
+                self._leases[attempt.token] = replace(known, is_acked=is_acked)
             return
         self._leases[attempt.token] = Lease(
             token=attempt.token,

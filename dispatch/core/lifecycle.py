@@ -5,13 +5,14 @@ Every function takes a graph and returns a new one with the events of what chang
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dispatch.core import retry_policy
+from dispatch.core.copying import replace
 from dispatch.core.job_machine import EVENT_OF_STATE, JOB_TABLE, state_of_tasks
 from dispatch.core.planning import begun_anew
 from dispatch.core.records import Attempt, Graph, Job, NewEvent, StagedRow, Task
-from dispatch.core.task_machine import advance
+from dispatch.core.task_machine import advance, after
 from protocol.errors import ErrorCode, FailureClass
 from protocol.events import EventType
 from protocol.leases import Complete
@@ -92,7 +93,7 @@ def _end_attempt(graph: Graph, token: int, state: AttemptState, *, now: float, d
 def grant(graph: Graph, task_id: str, to: GrantTo, *, now: float) -> Graph:
     """Hand the task out. The token comes from one global sequence, so a late report can be told apart."""
     task = graph.task(task_id)
-    assigned = replace(advance(task, "grant"), token=to.token, engine_id=to.engine_id, not_before=0.0)
+    assigned = replace(task, state=after(task, "grant"), token=to.token, engine_id=to.engine_id, not_before=0.0)
     attempt = Attempt(
         token=to.token,
         task_id=task_id,
@@ -149,7 +150,7 @@ def complete(graph: Graph, report: Complete, *, digest: str, steps_json: str, no
         log_tail=report.result.log_tail,
     )
     task = graph.task(attempt.task_id)
-    done = replace(advance(task, "finish"), steps_json=steps_json, infra_failures=0)
+    done = replace(task, state=after(task, "finish"), steps_json=steps_json, infra_failures=0)
     files = tuple(
         StagedRow(task.job_id, f.path, task.task_id, report.token, f.size, f.sha256, f.facts.model_dump_json())
         for f in report.result.files

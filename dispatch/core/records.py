@@ -210,7 +210,13 @@ class Graph:
     lost_files_of: tuple[str, ...] = ()
 
     def task(self, task_id: str) -> Task:
-        return next(task for task in self.tasks if task.task_id == task_id)
+        for task in self.tasks:
+            if task.task_id == task_id:
+                return task
+        raise KeyError(task_id)
 
     def attempt(self, token: int) -> Attempt:
-        return next(attempt for attempt in self.attempts if attempt.token == token)
+        for attempt in self.attempts:
+            if attempt.token == token:
+                return attempt
+        raise KeyError(token)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dispatch.core import endings, lifecycle, planning
+from dispatch.core.copying import replace
 from dispatch.core.lifecycle import FailureRule
 from dispatch.core.planning import Planned
 from dispatch.core.publication import METADATA

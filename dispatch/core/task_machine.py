@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from dispatch.core.copying import replace
 from dispatch.core.machine import Row, StateTable
 from dispatch.core.records import Task
 from protocol.states import TaskState as S
@@ -29,9 +28,15 @@ TASK_ROWS: tuple[Row, ...] = (
     Row("lose_staged_file", S.DONE, S.PENDING),
 )
 
+_STATES = {state.value: state for state in S}
 TASK_TABLE = StateTable("task", [s.value for s in S], S.WAITING.value, TASK_ROWS)
+
+
+def after(task: Task, trigger: str) -> S:
+    """The state of the task after `trigger`. Raises InvalidTransition."""
+    return _STATES[TASK_TABLE.after(task.task_id, task.state, trigger)]
 
 
 def advance(task: Task, trigger: str) -> Task:
     """The task after `trigger`; its lease fields are the caller's to set."""
-    return replace(task, state=S(TASK_TABLE.after(task.task_id, task.state, trigger)))
+    return replace(task, state=after(task, trigger))

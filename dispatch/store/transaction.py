@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TypeVar
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
 
+from dispatch.core.copying import replace
 from dispatch.core.records import Attempt, Event, Graph, Job, NewEvent, StagedRow, Task
 from dispatch.ports import Commit, StaleRow
 from dispatch.store import rows, schema
