@@ -212,6 +212,8 @@ class Box:
 
     def kill(self, down_s: float = 0.0) -> None:
         if self.process is not None:
+            if any(row.is_started and row.final is None for row in self.disk.rows.values()):
+                self.ground.count["killed while it worked"] += 1
             self.down_s = down_s
             self.process.kill()
 

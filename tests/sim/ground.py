@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 EPOCH = 1_800_000_000.0
+MOST_STEPS = 100_000
 
 
 class Clock:
@@ -79,10 +80,14 @@ class Ground:
     trace: list[tuple[object, ...]] = field(default_factory=list)
     count: Counter[str] = field(default_factory=Counter)
     is_disk_slow: bool = False
+    steps: int = 0
     tasks: asyncio.TaskGroup | None = None
 
     def hits(self, what: str, rate: float) -> bool:
-        """Whether a fault happens now; counted."""
+        """Whether a fault happens now; counted. Asked at every step outside of a process, so it ends worlds that run in circles."""
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise self.broken("the world runs in circles")
         if rate <= 0.0 or self.rng.random() >= rate:
             return False
         self.count[what] += 1

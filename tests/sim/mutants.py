@@ -28,12 +28,16 @@ from tests.sim.ground import Clock
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`where` has `name` replaced by `instead`; `takes_out` says which rule is gone."""
+    """`where` has `name` replaced by `instead`; `takes_out` says which rule is gone.
+
+    `died_at` are seeds that noticed it before and are tried first; when the worlds change, others will.
+    """
 
     takes_out: str
     where: Any  # a module or a class
     name: str
     instead: Any  # whatever stands there
+    died_at: tuple[int, ...] = ()
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -127,6 +131,10 @@ def _always(*_: object, **__: object) -> bool:
     return True
 
 
+def _nothing(*_: object, **__: object) -> None:
+    return None
+
+
 def _drops_nothing(self: Any, task_id: str, job_id: str) -> None:
     return None
 
@@ -217,7 +225,7 @@ MUTANTS: dict[str, Mutant] = {
         "infra is free", retry_policy, "CHARGED", frozenset({FailureClass.ENGINE, FailureClass.INTERNAL, FailureClass.INFRA})
     ),
     "final classes are retried": Mutant("input and policy are final", retry_policy, "FINAL", frozenset[FailureClass]()),
-    "settle is not idempotent": Mutant("the same report gets the same answer", settlement, "_is_repeat", _never),
+    "settle is not idempotent": Mutant("the same report gets the same answer", settlement, "_said_before", _nothing),
     "event outside of the transaction": Mutant(
         "events are in the transaction", transaction.SqlTransaction, "flush_events", _events_of_their_own
     ),

@@ -56,8 +56,10 @@ def _of_job(job: Job, found: Rows, client: Client, bench: Bench) -> Iterator[str
         yield f"{job.job_id} is {job.state}, its last event says {told[-1]}"
     if client.is_cancelled and job.state is not JobState.CANCELLED:
         yield f"{job.job_id} was cancelled and is {job.state}"
-    if bench.deaths[job.job_id] > MOST_DEATHS and not client.asked_retry:
-        yield f"{job.job_id} cost {bench.deaths[job.job_id]} engine processes"
+    # Evidence that comes after its lease ran out is refused with the report, and so not counted.
+    heard = bench.deaths[job.job_id] - sum(attempt.state is AttemptState.EXPIRED for attempt in attempts)
+    if heard > MOST_DEATHS and not client.asked_retry:
+        yield f"{job.job_id} cost {heard} engine processes"
     done = [attempt for attempt in attempts if attempt.state is AttemptState.DONE]
     match job.state:
         case JobState.COMPLETED:

@@ -1,0 +1,70 @@
+"""A thousand worlds, none of which may break a promise; and enough that went wrong in them for that to mean something."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from protocol.states import JobState
+from tests.sim.plan import FaultKind
+from tests.sim.world import run
+
+GROUPS, SEEDS = 25, 40
+FLOOR = {
+    **dict.fromkeys((kind.value for kind in FaultKind), 1),
+    FaultKind.KILL_ENGINE.value: 15,
+    FaultKind.KILL_DISPATCH.value: 12,
+    FaultKind.FREEZE_ENGINE.value: 8,
+    FaultKind.CUT_ENGINE.value: 8,
+    "request lost": 50,
+    "answer lost": 30,
+    "request repeated": 50,
+    "killed while it worked": 8,
+}
+"""What 40 worlds meet at the least; kinds of fault that are rarer than that are left to the sum of all."""
+
+RARE = {kind.value for kind in FaultKind if FLOOR[kind.value] == 1}
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_no_world_breaks_a_promise(group: int) -> None:
+    faults: Counter[str] = Counter()
+    states: Counter[JobState] = Counter()
+    for seed in range(group * SEEDS, (group + 1) * SEEDS):
+        story = run(seed)
+        assert not story.problems, f"rerun with: python -m tests.sim {seed} --trace\n" + "\n".join(story.problems)
+        faults.update(story.faults)
+        states.update(story.states)
+
+    too_few = {what: faults[what] for what, least in FLOOR.items() if what not in RARE and faults[what] < least}
+    assert not too_few, f"the worlds were too kind: {too_few}"
+    assert states[JobState.COMPLETED] >= 2 * SEEDS
+    assert states[JobState.CANCELLED] >= 3
+    assert states[JobState.FAILED] >= 5
+
+
+def test_every_kind_of_fault_has_its_turn() -> None:
+    faults: Counter[str] = Counter()
+    for seed in range(60):
+        faults.update(run(seed).faults)
+
+    assert {kind.value for kind in FaultKind} <= faults.keys()
+
+
+def test_the_same_seed_is_the_same_world_in_every_process() -> None:
+    here = run(11)
+    program = "from tests.sim.world import run; print(run(11).digest)"
+    elsewhere = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": salt}, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for salt in ("1", "2")
+    }
+
+    assert elsewhere == {here.digest}
+    assert run(11).trace == here.trace
+    assert run(12).digest != here.digest
