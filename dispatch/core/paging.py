@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -140,6 +141,9 @@ def cursor_of(job: Job, sort: str) -> str:
 def _cursor(text: str) -> tuple[float, str]:
     try:
         value, _, job_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
-        return float(value), job_id
+        seen = float(value)
     except (ValueError, binascii.Error):
-        raise refuse("cursor", "is not a cursor of this server; leave it out to start over") from None
+        seen, job_id = math.nan, ""
+    if math.isnan(seen) or not job_id:
+        raise refuse("cursor", "is not a cursor of this server; leave it out to start over")
+    return seen, job_id

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+
+# `fromisoformat` takes every form of ISO 8601; RFC 3339 has one, with seconds and an offset.
+_FORM = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def rfc3339(moment: float) -> str:
@@ -14,8 +18,11 @@ def maybe(moment: float | None) -> str | None:
 
 
 def parse(text: str) -> float:
-    """Unix seconds. Raises ValueError when the text is no RFC 3339 time with an offset."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time needs an offset, such as Z")
-    return moment.timestamp()
+    """Unix seconds. Raises ValueError when the text is no RFC 3339 time with an offset, within years 1 to 9999 of UTC."""
+    if _FORM.fullmatch(text) is None:
+        raise ValueError("a time is written like 2026-01-31T12:00:00Z")
+    moment = datetime.fromisoformat(text.upper())
+    try:
+        return moment.astimezone(UTC).timestamp()
+    except OverflowError:
+        raise ValueError("the time lies outside the years 1 to 9999") from None

@@ -144,6 +144,8 @@ def _step_of_task(step: StepReport, task: Task, job: Job) -> StepView:
             state, progress = StepState.PENDING, 0.0
         case TaskState.RUNNING:
             state = StepState.RUNNING if state is StepState.PENDING else state
+        case TaskState.DONE:
+            state, progress = StepState.COMPLETED, 1.0
         case TaskState.FAILED if state is not StepState.COMPLETED:
             state, error = StepState.FAILED, _error_message(job)
         case TaskState.CANCELLED | TaskState.SKIPPED if state is not StepState.COMPLETED:
