@@ -84,7 +84,7 @@ class Ground:
     tasks: asyncio.TaskGroup | None = None
 
     def hits(self, what: str, rate: float) -> bool:
-        """Whether a fault happens now; counted. Asked at every step outside of a process, so it ends worlds that run in circles."""
+        """Whether a fault happens now; counted. Asked at every step, so it also ends worlds that run in circles."""
         self.steps += 1
         if self.steps > MOST_STEPS:
             raise self.broken("the world runs in circles")

@@ -7,7 +7,7 @@ switched off by an argument would be a switch in production that only its test u
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,9 +21,11 @@ from dispatch.store import transaction
 from engine.core import attempts, workload
 from engine.core import messages as m
 from protocol.errors import FailureClass
+from protocol.events import EventType
 from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, AttemptState, JobState, TaskState
 from protocol.storage import StorageError
 from tests.sim.ground import Clock
+from tests.sim.plan import Plan, draw_edge, draw_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Mutant:
     name: str
     instead: Any  # whatever stands there
     died_at: tuple[int, ...] = ()
+    draw: Callable[[int], Plan] = draw_plan
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -111,9 +114,7 @@ def _tokens_of_two_sequences(self: Any, count: int) -> range:
 
 def _cancels_whatever(graph: Graph, *, now: float) -> Graph:
     moved = replace(graph, job=replace(graph.job, state=JobState.CANCELLED, updated_at=now))
-    event = NewEvent(
-        lifecycle.EVENT_OF_STATE[JobState.CANCELLED], now, graph.job.tenant, graph.job.job_id, None, graph.job.state, "cancelled"
-    )
+    event = NewEvent(EventType.JOB_CANCELLED, now, graph.job.tenant, graph.job.job_id, None, graph.job.state, "cancelled")
     for task in graph.tasks:
         if task.state in HELD_TASK_STATES | {TaskState.PENDING, TaskState.WAITING}:
             moved = lifecycle.with_task(moved, advance(task, "cancel"), now=now)
@@ -206,7 +207,7 @@ def _settles_nothing(self: Any, report: Any, error: Any) -> Iterator[m.Instructi
 
 MUTANTS: dict[str, Mutant] = {
     "no token check": Mutant("a report is fenced by its attempt and token", lifecycle, "is_live", _ignores_token),
-    "sweep without guard": Mutant("expiry looks at the row", sweeps.LeaseSweep, "_expire", _sweep_unguarded),
+    "sweep without guard": Mutant("expiry looks at the row", sweeps.LeaseSweep, "_expire", _sweep_unguarded, draw=draw_edge),
     "unfenced heartbeat": Mutant("a heartbeat renews its own tokens", lease_table.LeaseTable, "renew", _renews_for_anybody),
     "commit before promote": Mutant("files before the row", publishing.Publisher, "_promote", _commits_before_it_promotes),
     "grant without guard": Mutant("the index is a hint", leases, "_is_grantable", _grants_anything),
@@ -216,9 +217,7 @@ MUTANTS: dict[str, Mutant] = {
     "no leases after restart": Mutant("live leases are swept after a restart", leases.LeaseService, "load", _loads_nothing),
     "no promotion after restart": Mutant("completing jobs go on after a restart", publishing.Publisher, "load", _loads_nothing),
     "wall clock": Mutant("leases live on monotonic time", Clock, "monotonic", Clock.now),
-    "two token sequences": Mutant(
-        "tokens rise globally", transaction.SqlTransaction, "next_tokens", _tokens_of_two_sequences
-    ),
+    "two token sequences": Mutant("tokens rise globally", transaction.SqlTransaction, "next_tokens", _tokens_of_two_sequences),
     "cancel overwrites done": Mutant("a terminal job stays", endings, "cancel", _cancels_whatever),
     "no quarantine": Mutant("three deaths are the most", retry_policy, "is_poisonous", _never),
     "infra is charged": Mutant(

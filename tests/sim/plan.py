@@ -167,3 +167,13 @@ def _fault(rng: random.Random) -> Fault:
     kind = rng.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
     size = rng.choice((-1, 1)) * rng.choice((5.0, 15.0, 3600.0))
     return Fault(rng.uniform(1.0, BUSY_S - 12.0), kind, rng.uniform(*SPANS[kind]), rng.randrange(8), size)
+
+
+def draw_edge(seed: int) -> Plan:
+    """Engines that wake up again just as their leases end, on a disk so slow that memory is behind all the time."""
+    rng = random.Random(f"edge {seed}")
+    engines = tuple(EnginePlan(f"box{number}", 2, 1, frozenset(), True) for number in range(2))
+    jobs = tuple(JobPlan(n, rng.uniform(0.0, 12.0), "default", "nap", 5, frozenset(), None, 3) for n in range(6))
+    faults = [Fault(0.1, FaultKind.SLOW_DISK, BUSY_S)]
+    faults += [Fault(rng.uniform(2.0, 20.0), FaultKind.FREEZE_ENGINE, rng.uniform(10.0, 15.0), n % 2) for n in range(4)]
+    return Plan(seed, engines, jobs, tuple(faults), Rates(slow_commit=0.01))

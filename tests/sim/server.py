@@ -72,9 +72,7 @@ class Server:
         store = SimStore(self._connection, self._ground, process, self._watch)
         store.listeners.extend((bus, self._watch.follow))
         ground = self._ground
-        outside = Outside(
-            store, bus, SimStorage(self._disk, process), ground.clock, ground.ids, ground, profiles(), SECRETS
-        )
+        outside = Outside(store, bus, SimStorage(self._disk, process), ground.clock, ground.ids, ground, profiles(), SECRETS)
         core = assemble(outside, self._settings)
         await core.load()
         self._watch.dispatch_came()

@@ -146,7 +146,7 @@ class SimStorage:
 
     async def _moment(self) -> None:
         ground = self._ground
-        if ground.hits("kill dispatch at the storage", ground.rates.kill_dispatch):
+        if ground.hits("kill dispatch at the storage", 8 * ground.rates.kill_dispatch):
             self._process.die()
         if ground.rates.storage:
             await ground.pause(0.05)

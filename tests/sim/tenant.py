@@ -131,7 +131,7 @@ class Client:
 
     async def _retry_once(self) -> None:
         """Once the job has ended, look at it; if it has failed, ask for another try."""
-        while self.bench.watch.jobs[self.accepted[-1]].state not in OVER:
+        while self.bench.watch.jobs[self.accepted[-1]].state not in OVER:  # noqa: ASYNC110  # a client polls
             await asyncio.sleep(5.0)
         view = await self._ask("get")
         if view is not None and view.state is JobState.FAILED:

@@ -15,10 +15,10 @@ def test_a_missing_guard_is_noticed(name: str) -> None:
     mutant = MUTANTS[name]
     for seed in (*mutant.died_at, *range(SEEDS)):
         with mutant.applied():
-            story = run(seed)
+            story = run(seed, mutant.draw)
         if story.problems:
             break
     else:
         pytest.fail(f"{name}: {SEEDS} worlds did not need that {mutant.takes_out}")
 
-    assert run(seed).problems == ()
+    assert run(seed, mutant.draw).problems == ()

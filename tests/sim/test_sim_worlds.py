@@ -60,7 +60,11 @@ def test_the_same_seed_is_the_same_world_in_every_process() -> None:
     program = "from tests.sim.world import run; print(run(11).digest)"
     elsewhere = {
         subprocess.run(
-            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": salt}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": salt},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
         for salt in ("1", "2")
     }
@@ -68,3 +72,9 @@ def test_the_same_seed_is_the_same_world_in_every_process() -> None:
     assert elsewhere == {here.digest}
     assert run(11).trace == here.trace
     assert run(12).digest != here.digest
+
+
+def _output(program: str, environment: dict[str, str]) -> str:
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

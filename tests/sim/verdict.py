@@ -33,7 +33,9 @@ class Rows:
         self.tasks: list[Task] = [rows.TASKS.load(row) for row in connection.execute(select(schema.tasks))]
         self.attempts: list[Attempt] = [rows.ATTEMPTS.load(row) for row in connection.execute(select(schema.attempts))]
         self.staged: list[StagedRow] = [rows.STAGED.load(row) for row in connection.execute(select(schema.staged_files))]
-        self.events = [rows.load_event(row).new for row in connection.execute(select(schema.events).order_by(schema.events.c.seq))]
+        self.events = [
+            rows.load_event(row).new for row in connection.execute(select(schema.events).order_by(schema.events.c.seq))
+        ]
 
     def tasks_of(self, job_id: str) -> list[Task]:
         return [task for task in self.tasks if task.job_id == job_id]
@@ -60,14 +62,9 @@ def _of_job(job: Job, found: Rows, client: Client, bench: Bench) -> Iterator[str
     heard = bench.deaths[job.job_id] - sum(attempt.state is AttemptState.EXPIRED for attempt in attempts)
     if heard > MOST_DEATHS and not client.asked_retry:
         yield f"{job.job_id} cost {heard} engine processes"
-    done = [attempt for attempt in attempts if attempt.state is AttemptState.DONE]
     match job.state:
         case JobState.COMPLETED:
-            kinds = sorted(attempt.kind for attempt in done if _is_current(attempt, found))
-            if kinds != sorted(task.kind for task in found.tasks_of(job.job_id)):
-                yield f"{job.job_id} completed by attempts {kinds}"
-            if told.count(JobState.COMPLETED) != 1 or bench.watch.finished[job.job_id] != 1:
-                yield f"{job.job_id} completed {told.count(JobState.COMPLETED)} times"
+            yield from _of_completed(job, found, bench)
         case JobState.CANCELLED:
             if not client.asked_cancel:
                 yield f"{job.job_id} was cancelled by nobody"
@@ -76,6 +73,16 @@ def _of_job(job: Job, found: Rows, client: Client, bench: Bench) -> Iterator[str
                 yield from _of_failed(job, found, client.plan)
         case _:
             yield f"{job.job_id} is still {job.state}"
+
+
+def _of_completed(job: Job, found: Rows, bench: Bench) -> Iterator[str]:
+    """Once, and by the last holder of each task."""
+    done = [a for a in found.attempts if a.job_id == job.job_id and a.state is AttemptState.DONE]
+    kinds = sorted(attempt.kind for attempt in done if _is_current(attempt, found))
+    if kinds != sorted(task.kind for task in found.tasks_of(job.job_id)):
+        yield f"{job.job_id} completed by attempts {kinds}"
+    if bench.watch.finished[job.job_id] != 1:
+        yield f"{job.job_id} completed {bench.watch.finished[job.job_id]} times"
 
 
 def _is_current(attempt: Attempt, found: Rows) -> bool:

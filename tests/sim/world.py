@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -68,9 +68,7 @@ class World:
             virtual_s = self.watch_time
         digest = hashlib.sha256(repr(self.ground.trace).encode()).hexdigest()[:16]
         states = Counter(job.state for job in self.watch.jobs.values())
-        return Story(
-            self.plan.seed, tuple(problems), states, self.ground.count, digest, virtual_s, tuple(self.ground.trace)
-        )
+        return Story(self.plan.seed, tuple(problems), states, self.ground.count, digest, virtual_s, tuple(self.ground.trace))
 
     watch_time = 0.0
 
@@ -179,7 +177,7 @@ class World:
     async def _drain(self, box: Box, span: float) -> None:
         """An operator drains an engine, and lets it go on later."""
         for what in ("drain", "undrain"):
-            while not await self._order(box, what):
+            while not await self._order(box, what):  # noqa: ASYNC110  # a person tries again
                 await asyncio.sleep(1.0)
             await asyncio.sleep(span)
 
@@ -210,7 +208,9 @@ def quiet() -> Iterator[None]:
     """No logs: they cost more than the world itself."""
     kept = structlog.get_config()
     structlog.configure(
-        processors=[_drop], logger_factory=structlog.ReturnLoggerFactory(), wrapper_class=structlog.make_filtering_bound_logger(50)
+        processors=[_drop],
+        logger_factory=structlog.ReturnLoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(50),
     )
     try:
         yield
@@ -222,5 +222,5 @@ def _drop(logger: object, name: str, event: object) -> str:
     raise structlog.DropEvent
 
 
-def run(seed: int) -> Story:
-    return World(draw_plan(seed)).run()
+def run(seed: int, draw: Callable[[int], Plan] = draw_plan) -> Story:
+    return World(draw(seed)).run()
