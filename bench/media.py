@@ -17,7 +17,7 @@ import psutil
 from bench.bare import Spent, encode
 from bench.clips import Clip, minute
 from bench.farm import Farm, farm
-from bench.record import Finished, parts, recipe_of
+from bench.record import Finished, finished, parts, recipe_of
 from bench.rows import Row
 from plugins.ffmpeg import command
 from plugins.ffmpeg.locate import locate
@@ -37,39 +37,38 @@ def _cpu_of_farm() -> float:
 
 
 async def _job(running: Farm, session: aiohttp.ClientSession, clip: Clip) -> Finished:
-    """One job from a server path. Seen every half second, so that asking costs nothing; its end is dated by dispatch."""
+    """One job from a server path. The stream of its events ends when it has ended: nobody asks in between."""
     body = json.dumps({"input": {"path": str(clip.path)}, "profile": "web"})
     cpu, sent = _cpu_of_farm(), time.time()
     async with session.post("/api/v1/jobs", data=body) as reply:
         if reply.status != 202:
             raise SystemExit(await reply.text())
         job_id = (await reply.json())["job_id"]
-    while True:
-        async with session.get(f"/api/v1/jobs/{job_id}") as reply:
-            view = await reply.json()
-        if view["state"] in ("failed", "cancelled") or time.time() - sent > JOB_S:
-            raise SystemExit(f"the job did not complete: {view['state']}, {view['error']}")
-        if view["state"] == "completed":
-            break
-        await asyncio.sleep(0.5)
-    directory = running.data / "storage" / view["tenant"] / "processed" / job_id
-    return Finished(sent, view, directory, _cpu_of_farm() - cpu)
+    async with session.get(f"/api/v1/jobs/{job_id}/events", timeout=aiohttp.ClientTimeout(total=JOB_S)) as stream:
+        await stream.read()
+    done = time.time()
+    cpu = _cpu_of_farm() - cpu
+    async with session.get(f"/api/v1/jobs/{job_id}") as reply:
+        view = await reply.json()
+    if view["state"] != "completed":
+        raise SystemExit(f"the job did not complete: {view['state']}, {view['error']}")
+    published = running.data / "storage" / view["tenant"] / "processed" / job_id
+    return finished(view, published, sent=sent, done=done, cpu=cpu)
 
 
-async def _rounds(clip: Clip) -> tuple[list[Finished], list[Spent], TranscodeRecipe, list[Row]]:
+async def _rounds(clip: Clip) -> tuple[list[Finished], list[Spent], TranscodeRecipe]:
     """The system and the bare command by turns. The bare one is what the record of the job says was run."""
     ffmpeg = locate(os.environ).ffmpeg.path
     jobs: list[Finished] = []
     bare: list[Spent] = []
-    async with farm(settings={"REELYARD_DISPATCH_INPUTS__ALLOWED_ROOTS": json.dumps([str(clip.path.parent)])}) as running:
-        async with running.session() as session:
-            for _ in range(ROUNDS):
-                jobs.append(await _job(running, session, clip))
-                recipe = recipe_of(running.data / "dispatch.db", jobs[-1].view["job_id"])
-                argv = [ffmpeg, *jobs[-1].encode["argv"][1:]]
-                bare.append(await asyncio.to_thread(encode, argv, clip.path, command.directories(recipe)))
-        rows = list(_overhead(clip, jobs, bare))
-    return jobs, bare, recipe, rows
+    settings = {"REELYARD_DISPATCH_INPUTS__ALLOWED_ROOTS": json.dumps([str(clip.path.parent)])}
+    async with farm(settings=settings) as running, running.session() as session:
+        for _ in range(ROUNDS):
+            jobs.append(await _job(running, session, clip))
+            recipe = recipe_of(running.data / "dispatch.db", jobs[-1].view["job_id"])
+            argv = [ffmpeg, *jobs[-1].encode["argv"][1:]]
+            bare.append(await asyncio.to_thread(encode, argv, clip.path, command.directories(recipe)))
+    return jobs, bare, recipe
 
 
 def _overhead(clip: Clip, jobs: list[Finished], bare: list[Spent]) -> Iterator[Row]:
@@ -78,11 +77,13 @@ def _overhead(clip: Clip, jobs: list[Finished], bare: list[Spent]) -> Iterator[R
     yield Row(f"{clip.name}: through the system / FFmpeg bare", through / alone, "", "<= 1.05")
     yield Row("through the system, median of 3", through, "s", note=_all([job.wall for job in jobs]))
     yield Row("FFmpeg bare, median of 3", alone, "s", note=_all([spent.wall for spent in bare]))
+    whole, only = statistics.median(job.cpu_with_tools for job in jobs), statistics.median(spent.cpu for spent in bare)
+    yield Row("the same in CPU, which other load disturbs less", whole / only, "", note=f"{whole:.1f} s / {only:.1f} s")
     middle = sorted(jobs, key=lambda job: job.wall)[len(jobs) // 2]
     for name, seconds in parts(middle).items():
         yield Row(f"of the median job: {name}", seconds, "s")
     yield Row("CPU of dispatch and engine for that job", middle.cpu, "s")
-    yield Row("the same, of one core", 100 * middle.cpu / middle.wall, "%")
+    yield Row("that CPU, of one core", 100 * middle.cpu / middle.wall, "%")
 
 
 def _all(walls: list[float]) -> str:
@@ -112,13 +113,17 @@ def _ladder(recipe: TranscodeRecipe, source: Path, threads: int, once: Spent) ->
     yield Row("one run per output / decode once, CPU", cpu / once.cpu, "", note=f"{cpu:.1f} s / {once.cpu:.1f} s")
 
 
-def run() -> list[Row]:
-    clip = minute()
-    jobs, bare, recipe, rows = asyncio.run(_rounds(clip))
+def rows(clip: Clip) -> Iterator[Row]:
+    jobs, bare, recipe = asyncio.run(_rounds(clip))
+    yield from _overhead(clip, jobs, bare)
     argv = jobs[0].encode["argv"]
     threads = int(argv[argv.index("-threads") + 1])
     middle = sorted(bare, key=lambda spent: spent.wall)[len(bare) // 2]
-    return [*rows, *_ladder(recipe, clip.path, threads, middle)]
+    yield from _ladder(recipe, clip.path, threads, middle)
+
+
+def run() -> list[Row]:
+    return list(rows(minute()))
 
 
 if __name__ == "__main__":

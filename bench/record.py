@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,33 +13,43 @@ from typing import Any
 
 from protocol.recipes import TranscodeRecipe
 
+METADATA = "metadata.json"
 Json = Mapping[str, Any]  # the API's answer and metadata.json, as they are
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A completed job: `sent` is when its submission went out, in Unix seconds of this machine's clock; `cpu` the seconds
-    that dispatch and the engine themselves have used from then on, their tools not counted.
+    """A completed job: `sent` is when its submission went out, `done` when the client heard that it is completed, `staged` when
+    each of its files was written, the first first: Unix seconds of this machine's clock. `tools` is what ran, in order; `cpu`
+    the seconds that dispatch and the engine themselves used.
     """
 
     sent: float
+    done: float
     view: Json
-    directory: Path
     cpu: float
+    tools: Sequence[Json]
+    staged: Sequence[float]
 
     @property
     def wall(self) -> float:
-        return _moment(self.view["completed_at"]) - self.sent
+        return self.done - self.sent
 
     @property
-    def tools(self) -> list[Json]:
-        found: list[Json] = json.loads((self.directory / "metadata.json").read_text(encoding="utf-8"))["recipe"]["tools"]
-        return found
+    def cpu_with_tools(self) -> float:
+        return self.cpu + sum(float(tool["cpu_seconds"]) for tool in self.tools)
 
     @property
     def encode(self) -> Json:
         """The one process that made every output, as the record has it."""
         return next(tool for tool in self.tools if _is_encode(tool))
+
+
+def finished(view: Json, published: Path, *, sent: float, done: float, cpu: float) -> Finished:
+    """`published` is the directory with the job's outputs. Staging writes each file once, publishing keeps its time."""
+    tools = json.loads((published / METADATA).read_text(encoding="utf-8"))["recipe"]["tools"]
+    staged = sorted(path.stat().st_mtime for path in published.rglob("*") if path.is_file() and path.name != METADATA)
+    return Finished(sent, done, view, cpu, tools, staged)
 
 
 def recipe_of(database: Path, job_id: str) -> TranscodeRecipe:
@@ -50,27 +60,23 @@ def recipe_of(database: Path, job_id: str) -> TranscodeRecipe:
 
 
 def parts(job: Finished) -> dict[str, float]:
-    """Seconds of each part, in order; together they are the job's wall time.
-
-    What the record does not tell is read off the files: staging writes each once, and publishing keeps that moment.
-    """
+    """Seconds of each part, in order; together they are the job's wall time."""
     analyze, transcode = _attempt(job.view, "analyze"), _attempt(job.view, "transcode")
     walls = [float(tool["wall_seconds"]) for tool in job.tools]
     encode_at = next(n for n, tool in enumerate(job.tools) if _is_encode(tool))
     probing, encoding, checking = sum(walls[:encode_at]), walls[encode_at], sum(walls[encode_at + 1 :])
-    staged = sorted(path.stat().st_mtime for path in job.directory.rglob("*") if path.is_file() and path.name != "metadata.json")
     started, ended = _moment(transcode["started_at"]), _moment(transcode["ended_at"])
     return {
         "accept, grant": _moment(analyze["started_at"]) - job.sent,
         "analyze: tools": probing,
         "analyze: fetch, report": _span(analyze) - probing,
         "grant the transcode": started - _moment(analyze["ended_at"]),
-        "fetch": staged[0] - started - encoding - checking,
+        "fetch": job.staged[0] - started - encoding - checking,
         "encode": encoding,
         "verify": checking,
-        "upload": staged[-1] - staged[0],
-        "report": ended - staged[-1],
-        "publish": _moment(job.view["completed_at"]) - ended,
+        "upload": job.staged[-1] - job.staged[0],
+        "report": ended - job.staged[-1],
+        "publish": job.done - ended,
     }
 
 
