@@ -68,13 +68,15 @@ class EngineService:
         if engine_id is None:
             engine_id, secret = self._ids.new("eng", now), self._ids.secret()
         kept = await self._store.transact(lambda tx: _register(tx, engine_id, secret, request, now))
-        self._table.renew(engine_id, [(k.task_id, k.token) for k in kept if k.keep], monotonic=self._clock.monotonic())
+        live = [(k.task_id, k.token) for k in kept if k.keep]
+        # One that is being expired at this moment is not renewed, and so not to be kept.
+        renewed = {lease.token for lease in self._table.renew(engine_id, live, monotonic=self._clock.monotonic())}
         return RegisterReply(
             engine_id=engine_id,
             credential=secret,
             heartbeat_s=self._pace.interval(self._registry.count_present()),
             lease_s=self._pace.lease_s,
-            held=tuple(k.model_copy(update={"lease_s": self._pace.lease_s}) for k in kept),
+            held=tuple(k.model_copy(update={"keep": k.token in renewed, "lease_s": self._pace.lease_s}) for k in kept),
         )
 
     async def authenticate(self, credential: str) -> str:

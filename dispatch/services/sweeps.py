@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from dispatch.core import endings, lifecycle
-from dispatch.core.lease_table import LeaseTable
+from dispatch.core.lease_table import Lease, LeaseTable
 from dispatch.core.records import Graph
 from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.engines import EngineService
 from protocol.errors import ReelyardError
-from protocol.states import JobState
+from protocol.states import AttemptState, JobState
 
 log = structlog.get_logger("sweeps")
 MOST_AT_ONCE = 500
@@ -31,11 +31,12 @@ class LeaseSweep:
         if self._table.has_just_extended:
             log.error("leases_extended_once", reason="too many ran out at once; our own outage is likelier")
         if overdue:
-            await self._expire([lease.token for lease in overdue])
+            await self._expire(overdue)
         await self._engines.mark_lost(silent_s=self._lease_s)
 
-    async def _expire(self, tokens: list[int]) -> None:
-        now = self._clock.now()
+    async def _expire(self, overdue: list[Lease]) -> None:
+        now, tokens = self._clock.now(), [lease.token for lease in overdue]
+        unacked = {lease.token for lease in overdue if not lease.is_acked}
 
         def expire(tx: Transaction) -> list[int]:
             attempts = tx.attempts_of(tokens)
@@ -43,7 +44,8 @@ class LeaseSweep:
             after = dict(before)
             ended = []
             for attempt in attempts.values():
-                if lifecycle.is_live(after[attempt.job_id], attempt):
+                came_in_time = attempt.token in unacked and attempt.state is not AttemptState.GRANTED
+                if lifecycle.is_live(after[attempt.job_id], attempt) and not came_in_time:
                     after[attempt.job_id] = lifecycle.expire(after[attempt.job_id], attempt.token, now=now)
                     ended.append(attempt.token)
             tx.save(before.values(), (after[job_id] for job_id in before))
@@ -54,6 +56,7 @@ class LeaseSweep:
         except ReelyardError:
             self._table.forgive(tokens)
             raise
+        self._table.forgive(set(tokens).difference(ended))
         for token in ended:
             log.warning("lease_expired", token=token)
 
