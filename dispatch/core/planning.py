@@ -100,7 +100,8 @@ def limits_of(profile: Profile, limits: InputLimits) -> InputLimits:
 
 def first_tasks(frame: Frame, profile_json: str, limits: InputLimits, demands: Demands) -> tuple[Task, ...]:
     """The job's tasks at submit: the first is pending, its known successors wait."""
-    kinds = task_kinds(load_profile(profile_json))
+    profile = load_profile(profile_json)
+    kinds = task_kinds(profile)
     return tuple(
         Task(
             task_id=task_id,
@@ -112,7 +113,7 @@ def first_tasks(frame: Frame, profile_json: str, limits: InputLimits, demands: D
             priority=frame.priority,
             needs=tuple(sorted({f"operation:{kind}", *demands.needs})),
             tags=demands.tags,
-            cost_s=NOOP_COST_S if kind is TaskKind.NOOP else ANALYZE_COST_S,
+            cost_s=NOOP_COST_S + (profile.noop_seconds or 0.0) if kind is TaskKind.NOOP else ANALYZE_COST_S,
             created_at=frame.created_at,
             recipe_json=_first_recipe(profile_json, limits, kind),
             steps_json=_pending_steps(profile_json, kind),
