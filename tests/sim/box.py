@@ -43,7 +43,8 @@ class BoxDisk:
         self.identity = changes.identity or self.identity
         for key in changes.forgotten:
             gone = self.rows.pop(key, None)
-            if gone is not None and gone.final is not None and self._watch.is_live(key.token):
+            is_wanted = self._watch.is_live(key.token) and key.token not in self._watch.refused
+            if gone is not None and gone.final is not None and is_wanted:
                 raise self._ground.broken(f"{self._name} forgot the result of {key} before dispatch had settled it")
         for row in changes.granted:
             self.rows[key_of(row.grant)] = row
@@ -96,6 +97,7 @@ class Client:
             finally:
                 self._watch.leaving(request.engine_id, -1)
             self._watch.renewed(reply.engine_id, [key_of(kept) for kept in reply.held if kept.keep])
+            self._watch.refused.update(kept.token for kept in reply.held if not kept.keep)
             return reply
 
         reply = await self._box.network.call(self._box.line, handler)

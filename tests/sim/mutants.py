@@ -56,9 +56,9 @@ def _ignores_token(graph: Graph, attempt: Any) -> bool:
     return graph.task(attempt.task_id).state in HELD_TASK_STATES
 
 
-async def _sweep_unguarded(self: Any, tokens: list[int]) -> None:
+async def _sweep_unguarded(self: Any, overdue: list[Any]) -> None:
     """Puts the task back to pending by the word of memory alone, whatever it has become meanwhile."""
-    now = self._clock.now()
+    now, tokens = self._clock.now(), [lease.token for lease in overdue]
 
     def expire(tx: Transaction) -> None:
         found = tx.attempts_of(tokens)

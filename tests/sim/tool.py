@@ -14,6 +14,7 @@ from engine.core.attempts import Key, key_of
 from engine.core.backoff import full_jitter
 from engine.core.progress import Progress
 from engine.ports import Tell, Unreachable
+from engine.shell.transfer import PATIENCE_S
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
 from protocol.leases import Complete, Fail, Grant
 from protocol.media import AudioStream, MediaFacts, VideoStream
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 WORK_S = {TaskKind.ANALYZE: 0.5, TaskKind.TRANSCODE: 6.0, TaskKind.NOOP: 4.0}
 PARTS = 3
-TRIES = 12
 FACTS = MediaFacts(
     container="mov",
     duration="20",
@@ -179,12 +179,17 @@ class Tool:
                 raise
 
     async def _patiently(self, handler: object) -> None:
-        for tries in range(1, TRIES + 1):
+        """As the engine's transfers: again and again, until nothing has moved for PATIENCE_S."""
+        began, tries = self._ground.time, 0
+        while True:
             try:
                 await self._box.network.call(self._box.line, handler)  # type: ignore[arg-type]  # results of both kinds are dropped
             except (Unreachable, ReelyardError) as problem:
-                if tries == TRIES or (isinstance(problem, ReelyardError) and not is_passing(problem)):
+                if isinstance(problem, ReelyardError) and not is_passing(problem):
                     raise
+                if self._ground.time - began > PATIENCE_S:
+                    raise
+                tries += 1
                 await self._spend(full_jitter(tries, self._ground.rng.random()))
             else:
                 self._process.check()

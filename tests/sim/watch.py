@@ -50,7 +50,10 @@ LAG_S = 4.0
 
 
 class Watch:
-    """A CommitListener. `numbers` tells a job's number in the plan; `finished` counts JobFinished events."""
+    """A CommitListener. `numbers` tells a job's number in the plan; `finished` counts JobFinished events.
+
+    `refused` are tokens that an engine was told not to keep when it registered.
+    """
 
     def __init__(self, ground: Ground, plan: Plan) -> None:
         self._ground, self._plan = ground, plan
@@ -67,6 +70,7 @@ class Watch:
         self._settled: dict[tuple[int, str], object] = {}
         self._up_since = 0.0
         self._in_memory: set[int] = set()
+        self.refused: set[int] = set()
 
     def __call__(self, commit: Commit) -> None:
         for event in commit.events:
