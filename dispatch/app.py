@@ -111,7 +111,7 @@ class Core:
 
 
 def assemble(outside: Outside, settings: DispatchSettings) -> Core:
-    """Wire the services. Only names and order stand here, no decisions."""
+    """Only names and order stand here, no decisions."""
     store, clock, ids, signing = outside.store, outside.clock, outside.ids, outside.secrets.signing
     lease_s = settings.leases.lease_s
     pace = Pace(heartbeat_s=settings.leases.heartbeat_s, lease_s=lease_s)
@@ -132,8 +132,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     publisher = Publisher(store, outside.storage, clock)
     gate = StorageGate(outside.storage, _watermarks(settings), lambda why: scheduler.hold(why) if why else scheduler.resume())
     book = ProfileBook(outside.profiles)
-    rules = Rules(settings.inputs.limits, settings.jobs.ttl_s, settings.jobs.default_profile, ids.new("run", clock.now()))
-    sources = Sources(book, ServerFiles([str(root) for root in settings.inputs.allowed_roots]), rules)
+    sources = _sources(book, outside, settings)
     services = Services(
         keys=KeyService(store, ids, clock, registration_sha256=digest(outside.secrets.registration)),
         submissions=SubmissionService(store, outside.storage, gate, sources, ids, clock),
@@ -162,6 +161,12 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         Duty("housekeeping", Housekeeping(store, outside.storage, publisher, timers, clock).run_once, HOUSEKEEPING_EVERY_S),
     )
     return Core(services, scheduler, leases, publisher, registry, table, gate, duties, outside)
+
+
+def _sources(book: ProfileBook, outside: Outside, settings: DispatchSettings) -> Sources:
+    run = outside.ids.new("run", outside.clock.now())
+    rules = Rules(settings.inputs.limits, settings.jobs.ttl_s, settings.jobs.default_profile, run)
+    return Sources(book, ServerFiles([str(root) for root in settings.inputs.allowed_roots]), rules)
 
 
 def _watermarks(settings: DispatchSettings) -> Watermarks:

@@ -35,8 +35,7 @@ def make_clip(
     path: Path,
     *,
     seconds: float,
-    width: int = 640,
-    height: int = 360,
+    size: tuple[int, int] = (640, 360),
     audio: bool = True,
     fps: str | int = 25,
     options: tuple[str, ...] = (),
@@ -44,6 +43,6 @@ def make_clip(
     """An H.264 clip of an ever-changing picture; `options` stand before the output and override what is set here."""
     sound = ("-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}") if audio else ()
     codec = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "28", "-pix_fmt", "yuv420p", *(("-c:a", "aac") if audio else ()))
-    picture = f"mandelbrot=size={width}x{height}:rate={fps}:maxiter=100"
+    picture = f"mandelbrot=size={size[0]}x{size[1]}:rate={fps}:maxiter=100"
     run_ffmpeg("-f", "lavfi", "-i", picture, *sound, "-t", f"{seconds}", *codec, *options, str(path))
     return path

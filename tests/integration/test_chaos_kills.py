@@ -78,8 +78,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
     bars = ("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=30:duration=2")
     tone = ("-f", "lavfi", "-i", "sine=frequency=880:sample_rate=44100:duration=2")
     run_ffmpeg(*bars, *tone, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", f"{root}/bars.mkv")
-    wide = make_clip(root / "wide.mp4", seconds=2.0, width=1280, height=720, options=("-crf", "8"))
-    silent = make_clip(root / "silent.mp4", seconds=2.0, width=960, height=540, audio=False, fps=50)
+    wide = make_clip(root / "wide.mp4", seconds=2.0, size=(1280, 720), options=("-crf", "8"))
+    silent = make_clip(root / "silent.mp4", seconds=2.0, size=(960, 540), audio=False, fps=50)
     return [
         Clip(wide, 2.0),
         Clip(make_clip(root / "short.mp4", seconds=1.2), 1.2),

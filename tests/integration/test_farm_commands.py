@@ -99,7 +99,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One good clip, and what is wrong in the ways that only a look at the media tells."""
     root = tmp_path_factory.mktemp("media")
     make_clip(root / "good.mp4", seconds=1.5)
-    make_clip(root / "small.mp4", seconds=1.5, width=320, height=180)
+    make_clip(root / "small.mp4", seconds=1.5, size=(320, 180))
     run_ffmpeg("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=2", "-c:a", "aac", str(root / "sound.m4a"))
     make_clip(root / "fast.mp4", seconds=4, options=("-movflags", "+faststart"))
     for whole, cut in (("good.mp4", "headless.mp4"), ("fast.mp4", "cut.mp4")):

@@ -28,7 +28,7 @@ LEASE_S = 4.0
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Takes some seconds to encode with profile `web`: time enough to be disturbed."""
-    return make_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", seconds=SECONDS, width=1280, height=720)
+    return make_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", seconds=SECONDS, size=(1280, 720))
 
 
 @dataclass

@@ -27,7 +27,7 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", seconds=3, width=1280, height=720)
+    return make_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", seconds=3, size=(1280, 720))
 
 
 @contextmanager

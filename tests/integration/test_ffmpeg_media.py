@@ -1,112 +1,50 @@
-"""The FFmpeg plugin with the real tools: what comes out is examined with ffprobe and FFmpeg, apart from its own checks."""
+"""The FFmpeg plugin with the real tools: what it makes, what it refuses, what it never lets pass."""
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from plugins.ffmpeg.plugin import FFmpegPlugin
 from protocol.errors import ErrorCode, FailureClass
-from protocol.media import MediaFacts
-from protocol.plugins import Conclusion, Work
+from protocol.plugins import Conclusion
 from protocol.profiles import HlsPackaging, Preset, SegmentFormat
-from protocol.recipes import AnalyzeRecipe, InputLimits, TranscodeRecipe
+from protocol.recipes import InputLimits
 from protocol.results import Failure, FileRole
 from protocol.states import StepState
-from protocol.steps import EXTRACT_AUDIO_MP3, TRANSCRIBE_VIDEO, UPLOAD_SOURCE, VALIDATE_VIDEO
-from tests.ffmpeg_recipes import steps, web
+from protocol.steps import EXTRACT_AUDIO_MP3, TRANSCRIBE_VIDEO
+from tests.ffmpeg_recipes import web
+from tests.integration.ffmpeg_attempts import (
+    analyze,
+    brightness,
+    keyframe_moments,
+    refusal,
+    run_analysis,
+    streams,
+    success,
+    transcode,
+    transcode_work,
+)
 from tests.integration.ffmpeg_runner import Attempt, made_files, prove_again, run_attempt, run_process
-from tests.media import ffmpeg_path, ffprobe_path, make_clip, run_ffmpeg
+from tests.media import make_clip, run_ffmpeg
 
 pytestmark = pytest.mark.integration
-
-LIMITS = InputLimits(min_width=16, min_height=16)
-SEGMENTS = HlsPackaging(segment_seconds=2)
-
-
-def run_analysis(clip: Path, directory: Path, limits: InputLimits = LIMITS) -> Conclusion | Failure:
-    recipe, steps = AnalyzeRecipe(limits=limits), (VALIDATE_VIDEO, UPLOAD_SOURCE)
-    work = Work(recipe, steps, str(directory), threads=1, input_path=str(clip), input_size=clip.stat().st_size)
-    result = run_attempt(FFmpegPlugin(), work).result
-    assert result is not None
-    return result
-
-
-def analyze(clip: Path, directory: Path) -> MediaFacts:
-    result = run_analysis(clip, directory)
-    assert isinstance(result, Conclusion), result
-    assert result.result.analysis is not None
-    return result.result.analysis
-
-
-def refusal(clip: Path, directory: Path, limits: InputLimits = LIMITS) -> Failure:
-    result = run_analysis(clip, directory, limits)
-    assert isinstance(result, Failure), result
-    return result
-
-
-def transcode_work(recipe: TranscodeRecipe, clip: Path, directory: Path, heights: tuple[int, ...]) -> Work:
-    return Work(recipe, steps(heights), str(directory), threads=1, input_path=str(clip), input_size=clip.stat().st_size)
-
-
-def transcode(
-    clip: Path,
-    directory: Path,
-    *,
-    heights: tuple[int, ...] = (180,),
-    hls: HlsPackaging | None = SEGMENTS,
-    preset: Preset = Preset.ULTRAFAST,
-) -> tuple[MediaFacts, Attempt]:
-    """Analyze and transcode; small and fast unless the test is about the real thing."""
-    facts = analyze(clip, directory)
-    recipe = web(facts, heights=heights, hls=hls, preset=preset)
-    return facts, run_attempt(FFmpegPlugin(), transcode_work(recipe, clip, directory, heights))
-
-
-def success(attempt: Attempt) -> Conclusion:
-    assert isinstance(attempt.result, Conclusion), attempt.result
-    return attempt.result
-
-
-def streams(path: Path) -> dict[str, dict[str, Any]]:
-    """ffprobe's own view, by codec type; frames are counted by decoding."""
-    argv = [ffprobe_path(), "-v", "error", "-count_frames", "-show_streams", "-of", "json", str(path)]
-    done = subprocess.run(argv, capture_output=True, check=True, timeout=60)
-    return {stream["codec_type"]: stream for stream in json.loads(done.stdout)["streams"]}
-
-
-def brightness(picture: Path) -> int:
-    """The mean of a grey picture, 0 to 255."""
-    argv = [ffmpeg_path(), "-v", "error", "-i", str(picture), "-vf", "scale=1:1:flags=area,format=rgb24", "-f", "rawvideo", "-"]
-    done = subprocess.run(argv, capture_output=True, check=True, timeout=60)
-    return done.stdout[0]
-
-
-def keyframe_moments(path: Path) -> list[float]:
-    entries = ("-show_entries", "packet=pts_time,flags", "-of", "csv=p=0")
-    argv = [ffprobe_path(), "-v", "error", "-select_streams", "v:0", *entries, str(path)]
-    lines = subprocess.run(argv, capture_output=True, check=True, timeout=60, text=True).stdout.splitlines()
-    return [float(line.split(",")[0]) for line in lines if "K" in line]
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """5 s of 320x180 with sound."""
-    return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=5, width=320, height=180)
+    return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=5, size=(320, 180))
 
 
 @pytest.fixture(scope="module")
 def full_hd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Attempt]:
     """The ladder of `web` made of 20 s of 1920x1080 with sound, encoded once for several tests."""
     directory = tmp_path_factory.mktemp("full_hd")
-    source = make_clip(directory / "source.mp4", seconds=20, width=1920, height=1080, fps=5)
+    source = make_clip(directory / "source.mp4", seconds=20, size=(1920, 1080), fps=5)
     work = directory / "work"
     work.mkdir()
     _, attempt = transcode(source, work, heights=(360, 720), hls=HlsPackaging(segment_seconds=10), preset=Preset.VERYFAST)
@@ -285,7 +223,7 @@ def test_thumbnails_are_the_frames_shown_at_their_moment(tmp_path: Path) -> None
 
 
 def test_a_silent_clip_has_no_sound_and_its_step_is_skipped(tmp_path: Path) -> None:
-    silent = make_clip(tmp_path / "silent.mp4", seconds=2, width=320, height=180, audio=False)
+    silent = make_clip(tmp_path / "silent.mp4", seconds=2, size=(320, 180), audio=False)
     _, attempt = transcode(silent, tmp_path)
     reasons = {step.name: step.reason for step in success(attempt).result.steps if step.state is StepState.SKIPPED}
 
@@ -293,121 +231,6 @@ def test_a_silent_clip_has_no_sound_and_its_step_is_skipped(tmp_path: Path) -> N
     assert reasons[EXTRACT_AUDIO_MP3] == "The input has no sound."
     assert not (tmp_path / "audio/audio.mp3").exists()
     assert b"mp4a" not in success(attempt).extra["hls/master.m3u8"]
-
-
-def _upright(directory: Path) -> Path:
-    return make_clip(directory / "c.mp4", seconds=2, width=180, height=320)
-
-
-def _turned(directory: Path) -> Path:
-    lying = make_clip(directory / "lying.mp4", seconds=2, width=320, height=180)
-    run_ffmpeg("-display_rotation", "90", "-i", str(lying), "-c", "copy", str(directory / "c.mp4"))
-    return directory / "c.mp4"
-
-
-def _odd(directory: Path) -> Path:
-    crop = ("-vf", "crop=321:181", "-pix_fmt", "yuv444p")
-    return make_clip(directory / "c.mp4", seconds=2, width=322, height=182, options=crop)
-
-
-def _ten_bit(directory: Path) -> Path:
-    return make_clip(directory / "c.mkv", seconds=2, width=320, height=180, options=("-pix_fmt", "yuv420p10le"))
-
-
-def _interlaced(directory: Path) -> Path:
-    fields = ("-vf", "interlace", "-flags", "+ilme+ildct", "-x264-params", "tff=1")
-    return make_clip(directory / "c.mp4", seconds=2, width=320, height=180, fps=50, options=fields)
-
-
-def _variable(directory: Path) -> Path:
-    """25 frames a second for 1 s, then one frame every 0.4 s, the last at 2.8 s."""
-    kept = ("-vf", "select='lt(t,1)+not(mod(n,10))'", "-fps_mode", "vfr")
-    return make_clip(directory / "c.mkv", seconds=3, width=320, height=180, options=kept)
-
-
-def _fast(directory: Path) -> Path:
-    return make_clip(directory / "c.mp4", seconds=2, width=320, height=180, fps=120)
-
-
-def _stream(directory: Path) -> Path:
-    return make_clip(directory / "c.ts", seconds=2, width=320, height=180)
-
-
-def _surround(directory: Path) -> Path:
-    six = ("-af", "pan=5.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0", "-c:a", "ac3")
-    return make_clip(directory / "c.mkv", seconds=2, width=320, height=180, options=six)
-
-
-def _sound_outlasts(directory: Path) -> Path:
-    picture = make_clip(directory / "p.mp4", seconds=2, width=320, height=180, audio=False)
-    sound = ("-f", "lavfi", "-i", "sine=duration=4")
-    run_ffmpeg("-i", str(picture), *sound, "-c:v", "copy", "-c:a", "aac", str(directory / "c.mp4"))
-    return directory / "c.mp4"
-
-
-def _recorded_live(directory: Path) -> Path:
-    """As browsers record: no duration anywhere in the file."""
-    live = ("-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus", "-live", "1")
-    return make_clip(directory / "c.webm", seconds=2, width=320, height=180, options=live)
-
-
-def _edited(directory: Path) -> Path:
-    whole = make_clip(directory / "whole.mp4", seconds=4, width=320, height=180)
-    run_ffmpeg("-ss", "1.3", "-i", str(whole), "-c", "copy", str(directory / "c.mp4"))
-    return directory / "c.mp4"
-
-
-@pytest.mark.parametrize(
-    ("make", "size", "frames"),
-    [
-        (_upright, (102, 180), 50),
-        (_turned, (102, 180), 50),
-        (_odd, (320, 180), 50),
-        (_ten_bit, (320, 180), 50),
-        (_interlaced, (320, 180), 50),
-        (_variable, (320, 180), 71),
-        (_fast, (320, 180), 120),
-        (_stream, (320, 180), 50),
-        (_surround, (320, 180), 50),
-        (_sound_outlasts, (320, 180), 50),
-        (_edited, (320, 180), 68),
-        (_recorded_live, (320, 180), 50),
-    ],
-)
-def test_odd_sources_give_plain_outputs(tmp_path: Path, make: Callable[[Path], Path], size: tuple[int, int], frames: int) -> None:
-    facts, attempt = transcode(make(tmp_path), tmp_path)
-    success(attempt)
-    made = streams(tmp_path / "180p/video_180p.mp4")
-    video = made["video"]
-
-    assert (video["width"], video["height"]) == size
-    assert (video["pix_fmt"], video["sample_aspect_ratio"], video["field_order"]) == ("yuv420p", "1:1", "progressive")
-    assert video["r_frame_rate"] == video["avg_frame_rate"]
-    assert abs(int(video["nb_read_frames"]) - frames) <= 1
-    assert made["audio"]["channels"] == min(2, facts.audio[0].channels)
-    assert "side_data_list" not in video
-
-
-def test_a_recording_without_a_duration_is_measured(tmp_path: Path) -> None:
-    clip = _recorded_live(tmp_path)
-    attempt = run_attempt(
-        FFmpegPlugin(), Work(AnalyzeRecipe(limits=LIMITS), (), str(tmp_path), threads=1, input_path=str(clip), input_size=1)
-    )
-    analysis = success(attempt).result.analysis
-
-    assert [outcome.invocation.name for outcome in attempt.outcomes] == ["probe", "first_frames", "measure"]
-    assert analysis is not None
-    assert float(Fraction(analysis.duration)) == pytest.approx(2, abs=0.05)
-
-
-def test_a_deinterlaced_picture_has_no_combs(tmp_path: Path) -> None:
-    facts, attempt = transcode(_interlaced(tmp_path), tmp_path)
-    argv = attempt.outcomes[0].invocation.argv
-    success(attempt)
-
-    assert facts.video is not None
-    assert (facts.video.is_interlaced, facts.video.frame_rate) == (True, "25")
-    assert "bwdif" in argv[argv.index("-filter_complex") + 1]
 
 
 def test_a_source_cut_short_is_the_inputs_fault_and_never_a_success(clip: Path, tmp_path: Path) -> None:

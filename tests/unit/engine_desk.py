@@ -11,7 +11,19 @@ from engine.core.attempts import Key, Report, key_of
 from engine.core.slots import SlotPlan
 from protocol.capabilities import Kept, Load, RegisterReply
 from protocol.errors import ErrorCode, FailureClass
-from protocol.leases import Complete, Fail, Grant, LeaseReply, LeaseRequest, Settlement
+from protocol.leases import (
+    Ack,
+    Complete,
+    Fail,
+    Grant,
+    HeartbeatReply,
+    LeaseReply,
+    LeaseRequest,
+    Order,
+    Renewal,
+    Settlement,
+    Start,
+)
 from protocol.recipes import AnalyzeRecipe, InputLimits, NoopRecipe
 from protocol.results import AttemptResult, Failure
 from protocol.states import TaskKind
@@ -129,3 +141,29 @@ def plenty() -> m.LoadRead:
 
 def nearly_full() -> m.LoadRead:
     return m.LoadRead(Load(disk_free_percent=5.0, disk_free_bytes=10**9))
+
+
+ONE, TWO = grant(1), grant(2)
+K1 = Key("tsk_1", 1)
+ACK, START = Ack(task_id="tsk_1", token=1), Start(task_id="tsk_1", token=1)
+
+
+def beats(instructions: list[m.Instruction]) -> list[m.SendHeartbeat]:
+    return [one for one in instructions if isinstance(one, m.SendHeartbeat)]
+
+
+def beat_answered(*renewed: Renewal, orders: tuple[Order, ...] = ()) -> m.HeartbeatAnswered:
+    return m.HeartbeatAnswered(HeartbeatReply(renewed=renewed, orders=orders, heartbeat_s=15.0))
+
+
+def ordered(order: Order) -> m.HeartbeatAnswered:
+    return beat_answered(Renewal(task_id="tsk_1", token=1, lease_s=60.0), orders=(order,))
+
+
+# Work that is done on the spot
+
+
+def concluded(desk: Desk, *grants: Grant) -> list[m.Instruction]:
+    return desk.feed(
+        m.LeaseAnswered(desk.lease().request_id, LeaseReply(tasks=grants), 1.0, tuple(completed(one) for one in grants))
+    )
