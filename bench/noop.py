@@ -16,7 +16,7 @@ import aiohttp
 from bench.farm import Farm, farm
 from bench.rows import Row, percentile
 
-JOBS, BATCH, SLOTS, SINGLES = 4_000, 500, 16, 100
+JOBS, BATCH, SLOTS, SINGLES = 10_000, 500, 16, 100
 BODY = json.dumps({"jobs": [{"profile": "noop"}] * BATCH})
 
 
@@ -83,10 +83,10 @@ async def _submit_to_start(running: Farm) -> list[Row]:
                 job_id = (await reply.json())["job_id"]
             started = None
             while started is None:
+                await asyncio.sleep(0.03)  # the moment is on record: asking sooner would only be in the way
                 async with session.get(f"/api/v1/jobs/{job_id}") as reply:
                     started = (await reply.json())["started_at"]
             spans.append(1000 * (datetime.fromisoformat(started).timestamp() - sent))
-            await asyncio.sleep(0.01)
     return [
         Row("submit to start, p50", percentile(spans, 0.50), "ms", "<= 3"),
         Row("submit to start, p99", percentile(spans, 0.99), "ms", "<= 10"),

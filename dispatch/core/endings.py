@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from dispatch.core import retry_policy
 from dispatch.core.copying import replace
-from dispatch.core.lifecycle import failure_json, settle_job, with_job_state, with_task
+from dispatch.core.lifecycle import JobChanges, failure_json, settle_job, with_job_state, with_task
 from dispatch.core.machine import InvalidTransition
 from dispatch.core.planning import begun_anew
 from dispatch.core.records import Graph, Job, NewEvent, Task
@@ -50,8 +50,8 @@ def retry(graph: Graph, *, priority: int, now: float) -> Graph:
     """A failed job again: its failed tasks are pending from now on, with a fresh count; finished siblings are kept."""
     if graph.job.state is not JobState.FAILED:
         raise InvalidTransition(f"job {graph.job.job_id}", graph.job.state, "retry")
-    job = replace(graph.job, priority=priority, retries=graph.job.retries + 1, error_json=None, ttl_from=now, completed_at=None)
-    graph = with_job_state(graph, JobState.RETRYING, now=now, job=job)
+    again = JobChanges(priority=priority, retries=graph.job.retries + 1, error_json=None, ttl_from=now, completed_at=None)
+    graph = with_job_state(graph, JobState.RETRYING, now=now, **again)
     for task in graph.tasks:
         fresh = replace(task, priority=priority)
         if task.state is TaskState.FAILED:
@@ -106,14 +106,13 @@ def expire_job(graph: Graph, *, now: float) -> Graph:
 
 def promote(graph: Graph, *, outputs_json: str | None, now: float) -> Graph:
     """The outputs are published: the job is complete."""
-    job = replace(graph.job, outputs_json=outputs_json, progress=1.0, eta_seconds=0.0)
-    return with_job_state(graph, JobState.COMPLETED, now=now, job=job)
+    return with_job_state(graph, JobState.COMPLETED, now=now, outputs_json=outputs_json, progress=1.0, eta_seconds=0.0)
 
 
 def redo_lost(graph: Graph, task_ids: Iterable[str], *, now: float) -> Graph:
     """Staged files are lost: the tasks that made them are done again; what the others made is kept."""
     lost = tuple(sorted(set(task_ids)))
-    graph = with_job_state(graph, JobState.RETRYING, now=now, job=replace(graph.job, completed_at=None))
+    graph = with_job_state(graph, JobState.RETRYING, now=now, completed_at=None)
     for task_id in lost:
         task = advance(graph.task(task_id), "lose_staged_file")
         steps_json = begun_anew(task.steps_json)
@@ -125,5 +124,4 @@ def redo_lost(graph: Graph, task_ids: Iterable[str], *, now: float) -> Graph:
 def refuse_promotion(graph: Graph, failure: Failure, *, now: float) -> Graph:
     """Promotion failed for good: the job fails, its tasks stay done."""
     error_json = failure_json(failure)
-    job = replace(graph.job, error_json=error_json)
-    return with_job_state(graph, JobState.FAILED, now=now, job=job, data_json=error_json)
+    return with_job_state(graph, JobState.FAILED, now=now, data_json=error_json, error_json=error_json)

@@ -6,6 +6,7 @@ Every function takes a graph and returns a new one with the events of what chang
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 from dispatch.core import retry_policy
 from dispatch.core.copying import replace
@@ -19,6 +20,8 @@ from protocol.leases import Complete
 from protocol.results import Failure
 from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, AttemptState, JobState, TaskKind
 
+Attempts = tuple[Attempt, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class GrantTo:
@@ -30,47 +33,66 @@ class GrantTo:
     request_id: str
 
 
+class JobChanges(TypedDict, total=False):
+    """What may change along with a job's state."""
+
+    priority: int
+    retries: int
+    progress: float
+    eta_seconds: float | None
+    ttl_from: float
+    completed_at: float | None
+    error_json: str | None
+    outputs_json: str | None
+
+
 def is_live(graph: Graph, attempt: Attempt) -> bool:
     """The fence: the attempt is live, and its token is still the task's."""
     task = graph.task(attempt.task_id)
     return attempt.state in LIVE_ATTEMPT_STATES and task.token == attempt.token and task.state in HELD_TASK_STATES
 
 
-def with_task(graph: Graph, task: Task, *, now: float, data_json: str = "{}") -> Graph:
-    """Put the task in; a change of its state is an event."""
+def with_task(graph: Graph, task: Task, *, now: float, data_json: str = "{}", attempts: Attempts | None = None) -> Graph:
+    """Put the task in, and the attempts if they are given; a change of its state is an event."""
     old = graph.task(task.task_id)
-    tasks = tuple(task if t.task_id == task.task_id else t for t in graph.tasks)
+    attempts = graph.attempts if attempts is None else attempts
+    tasks = (task,) if len(graph.tasks) == 1 else tuple(task if t.task_id == task.task_id else t for t in graph.tasks)
     if old.state is task.state:
-        return replace(graph, tasks=tasks)
+        return replace(graph, tasks=tasks, attempts=attempts)
     event = NewEvent(
         EventType.TASK_CHANGED, now, task.tenant, task.job_id, task.task_id, old.state.value, task.state.value, data_json
     )
-    return replace(graph, tasks=tasks, events=(*graph.events, event))
+    return replace(graph, tasks=tasks, attempts=attempts, events=(*graph.events, event))
 
 
 def with_attempt(graph: Graph, attempt: Attempt) -> Graph:
-    return replace(graph, attempts=tuple(attempt if a.token == attempt.token else a for a in graph.attempts))
+    return replace(graph, attempts=_exchanged(graph.attempts, attempt))
 
 
-def with_job_state(graph: Graph, state: JobState, *, now: float, job: Job | None = None, data_json: str = "{}") -> Graph:
-    """Move the job by the table, with its event; a job already there only takes the new fields. Raises InvalidTransition."""
-    job = job or graph.job
-    if graph.job.state is state:
-        return replace(graph, job=replace(job, updated_at=now))
-    JOB_TABLE.check(job.job_id, graph.job.state, state)
-    moved = replace(job, state=state, updated_at=now)
-    event = NewEvent(EVENT_OF_STATE[state], now, job.tenant, job.job_id, None, graph.job.state.value, state.value, data_json)
+def _exchanged(attempts: Attempts, attempt: Attempt) -> Attempts:
+    return tuple(attempt if a.token == attempt.token else a for a in attempts)
+
+
+def with_job_state(graph: Graph, state: JobState, *, now: float, data_json: str = "{}", **changes: Unpack[JobChanges]) -> Graph:
+    """Move the job by the table, with its event; a job already there only takes the changes. Raises InvalidTransition."""
+    job = graph.job
+    if job.state is state:
+        return replace(graph, job=replace(job, updated_at=now, **changes))
+    JOB_TABLE.check(job.job_id, job.state, state)
+    moved = replace(job, state=state, updated_at=now, **changes)
+    event = NewEvent(EVENT_OF_STATE[state], now, job.tenant, job.job_id, None, job.state.value, state.value, data_json)
     return replace(graph, job=moved, events=(*graph.events, event))
 
 
 def settle_job(graph: Graph, *, now: float) -> Graph:
     """Derive the job's state from its tasks; entering completing fixes `completed_at`, a failed job frees its siblings."""
-    state = state_of_tasks(graph.job.state, graph.tasks, now=now)
     job = graph.job
+    state = state_of_tasks(job.state, graph.tasks, now=now)
     if state is JobState.COMPLETING and job.state is not JobState.COMPLETING:
-        job = replace(job, completed_at=now, progress=1.0, eta_seconds=0.0)
-    graph = with_job_state(graph, state, now=now, job=job, data_json=job.error_json or "{}" if state is JobState.FAILED else "{}")
-    return free_siblings(graph, now=now) if state is JobState.FAILED else graph
+        return with_job_state(graph, state, now=now, completed_at=now, progress=1.0, eta_seconds=0.0)
+    if state is JobState.FAILED:
+        return free_siblings(with_job_state(graph, state, now=now, data_json=job.error_json or "{}"), now=now)
+    return with_job_state(graph, state, now=now)
 
 
 def free_siblings(graph: Graph, *, now: float) -> Graph:
@@ -105,9 +127,9 @@ def grant(graph: Graph, task_id: str, to: GrantTo, *, now: float) -> Graph:
         state=AttemptState.GRANTED,
         granted_at=now,
     )
-    graph = replace(graph, attempts=(*graph.attempts, attempt))
     held_by = f'{{"engine_id":"{to.engine_id}","token":{to.token}}}'
-    return settle_job(with_task(graph, assigned, now=now, data_json=held_by), now=now)
+    held = with_task(graph, assigned, now=now, data_json=held_by, attempts=(*graph.attempts, attempt))
+    return settle_job(held, now=now)
 
 
 def ack(graph: Graph, token: int, *, now: float) -> Graph:
@@ -156,7 +178,7 @@ def complete(graph: Graph, report: Complete, *, digest: str, steps_json: str, no
         for f in report.result.files
     )
     graph = replace(graph, files=(*graph.files, *files)) if files else graph
-    return with_task(with_attempt(graph, ended), done, now=now)
+    return with_task(graph, done, now=now, attempts=_exchanged(graph.attempts, ended))
 
 
 @dataclass(frozen=True, slots=True)

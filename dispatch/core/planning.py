@@ -81,9 +81,14 @@ def _pending_steps(profile_json: str, kind: TaskKind) -> str:
 
 
 @lru_cache(maxsize=1024)
+def load_steps(steps_json: str) -> tuple[StepReport, ...]:
+    return STEPS.validate_json(steps_json)
+
+
+@lru_cache(maxsize=1024)
 def begun_anew(steps_json: str) -> str:
     """The steps as a new attempt finds them: what an earlier one did counts for nothing, what is skipped stays so."""
-    steps = STEPS.validate_json(steps_json)
+    steps = load_steps(steps_json)
     return STEPS.dump_json(
         tuple(s if s.state is StepState.SKIPPED else StepReport(name=s.name, state=StepState.PENDING) for s in steps)
     ).decode()

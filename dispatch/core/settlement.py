@@ -140,7 +140,7 @@ def _final_steps(task: Task, report: Complete) -> str:
     told = {step.name: step for step in report.result.steps}
     if not told:
         return task.steps_json
-    planned = planning.STEPS.validate_json(task.steps_json)
+    planned = planning.load_steps(task.steps_json)
     return planning.STEPS.dump_json(tuple(_final(step, told.get(step.name)) for step in planned)).decode()
 
 
