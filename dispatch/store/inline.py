@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from dispatch.ports import CommitListener, Transaction
-from dispatch.store.running import run_batch
+from dispatch.store.running import run_batch, unavailable
+from dispatch.store.transaction import SqlTransaction
 
 T = TypeVar("T")
 
@@ -21,13 +23,10 @@ class InlineStore:
         self._listeners = tuple(listeners)
 
     async def transact(self, function: Callable[[Transaction], T]) -> T:
-        return self._run(function)
-
-    async def read(self, function: Callable[[Transaction], T]) -> T:
-        return self._run(function)
-
-    def _run(self, function: Callable[[Transaction], T]) -> T:
-        answer = run_batch(self._connection, [function])[0]
+        try:
+            answer = run_batch(self._connection, [function])[0]
+        except OperationalError as error:
+            raise unavailable(error) from error
         if answer.error is not None:
             raise answer.error
         if answer.commit is not None:
@@ -35,3 +34,13 @@ class InlineStore:
                 listener(answer.commit)
         result: Any = answer.result  # the batch erases the type, the caller's function gives it back
         return result  # type: ignore[no-any-return]  # see above
+
+    async def read(self, function: Callable[[Transaction], T]) -> T:
+        raw: Any = self._connection.connection.dbapi_connection  # sqlite3.Connection behind SQLAlchemy's proxy
+        raw.execute("PRAGMA query_only=ON")
+        try:
+            return function(SqlTransaction(self._connection))
+        except OperationalError as error:
+            raise unavailable(error) from error
+        finally:
+            raw.execute("PRAGMA query_only=OFF")

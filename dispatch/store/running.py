@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from dispatch.ports import Commit, StaleRow, Transaction
 from dispatch.store.transaction import SqlTransaction
+from protocol.errors import ErrorCode, ReelyardError
 
 MOST_RERUNS = 5
 Function = Callable[[Transaction], Any]  # every caller has its own result type
@@ -67,6 +68,10 @@ def _run_one(connection: Connection, function: Function) -> Answer:
             answer.error = stale
             if left:
                 continue
+        except IntegrityError as error:  # a row against the rules is the fault of its function alone
+            _undo(connection)
+            answer.error = error
+            return answer
         except DBAPIError:
             if not _in_transaction(connection):  # SQLITE_FULL and friends roll back everything, savepoints included
                 raise
@@ -101,3 +106,9 @@ def is_fatal(error: OperationalError) -> bool:
 
 def is_full(error: OperationalError) -> bool:
     return "disk is full" in str(error.orig)
+
+
+def unavailable(error: OperationalError) -> ReelyardError:
+    """What a caller is told of a database that cannot be used now."""
+    code = ErrorCode.STORAGE_FULL if is_full(error) else ErrorCode.DATABASE_UNAVAILABLE
+    return ReelyardError(code, retry_after=5.0)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from dispatch.ports import CommitListener, Transaction
-from dispatch.store.running import PRAGMAS, Answer, Function, connect, is_fatal, is_full, run_batch
+from dispatch.store.running import PRAGMAS, Answer, Function, connect, is_fatal, run_batch, unavailable
 from dispatch.store.transaction import SqlTransaction
 from protocol.errors import ErrorCode, ReelyardError
 
@@ -38,14 +38,18 @@ class SqliteStore:
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="store-reader")
         self._local = threading.local()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.is_broken = False
+        self._is_closed = False
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
     async def transact(self, function: Callable[[Transaction], T]) -> T:
-        """Run it durably. Raises what it raises, or DATABASE_UNAVAILABLE / STORAGE_FULL when nothing could be written."""
+        """Run it durably. Raises what it raises, or a code that tells why nothing could be written.
+
+        DATABASE_UNAVAILABLE, STORAGE_FULL, and SHUTTING_DOWN once the store is closed.
+        """
+        self._check_open()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._queue.put((function, future))
@@ -53,29 +57,44 @@ class SqliteStore:
         return result
 
     async def read(self, function: Callable[[Transaction], T]) -> T:
-        """Run it on a snapshot; writes are refused by the connection."""
+        """Run it on a snapshot; writes are refused by the connection. Raises DATABASE_UNAVAILABLE or SHUTTING_DOWN."""
+        self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
 
     async def close(self) -> None:
         """Finish what is queued, then stop. Harmless when called twice or before the start."""
+        self._is_closed = True
         if self._thread.is_alive():
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join)
         self._readers.shutdown(wait=True)
 
+    def _check_open(self) -> None:
+        """After the close nobody would ever answer."""
+        if self._is_closed:
+            raise ReelyardError(ErrorCode.SHUTTING_DOWN)
+
     # --- the reader threads
 
     def _read(self, function: Callable[[Transaction], T]) -> T:
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = connect(self._url, pragmas=("query_only=ON", "wal_autocheckpoint=0"))
+        try:
+            return self._read_on(self._reader(), function)
+        except OperationalError as error:
+            raise unavailable(error) from error
+
+    def _read_on(self, connection: Connection, function: Callable[[Transaction], T]) -> T:
         connection.exec_driver_sql("BEGIN")
         try:
             return function(SqlTransaction(connection))
-        except OperationalError as error:
-            raise unavailable(error) from error
         finally:
             connection.exec_driver_sql("ROLLBACK")
+
+    def _reader(self) -> Connection:
+        """This thread's own connection."""
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect(self._url, pragmas=("query_only=ON", "wal_autocheckpoint=0"))
+        return connection
 
     # --- the writer thread
 
@@ -110,7 +129,6 @@ class SqliteStore:
             self._fatal(f"the writer thread met {error!r}")
             raise
         else:
-            self.is_broken = False
             self._deliver(batch, answers)
 
     def _batch_died(self, connection: Connection, batch: list[Waiting], error: OperationalError) -> None:
@@ -122,7 +140,6 @@ class SqliteStore:
             for waiting in batch:
                 self._run(connection, [waiting])
             return
-        self.is_broken = True
         answer = Answer()
         answer.error = unavailable(error)
         self._deliver(batch, [answer])
@@ -146,8 +163,3 @@ class SqliteStore:
                 future.set_exception(answer.error)
             else:
                 future.set_result(answer.result)
-
-
-def unavailable(error: OperationalError) -> ReelyardError:
-    code = ErrorCode.STORAGE_FULL if is_full(error) else ErrorCode.DATABASE_UNAVAILABLE
-    return ReelyardError(code, retry_after=5.0)
