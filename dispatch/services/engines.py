@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from dispatch.core import lifecycle
 from dispatch.core.lease_table import LeaseTable
-from dispatch.core.records import Engine, NewEvent
+from dispatch.core.records import Attempt, Engine, NewEvent
 from dispatch.core.times import maybe, rfc3339
 from dispatch.ports import Clock, Ids, Orders, Store, Transaction
-from dispatch.services.registry import EngineRegistry
+from dispatch.services.registry import PRESENT, EngineRegistry
 from protocol.admin import EnginePage, EnginePatch, EngineView
 from protocol.capabilities import Capabilities, HeldTask, Kept, Load, RegisterReply, RegisterRequest, Slots
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.events import EventType
-from protocol.leases import Order
-from protocol.states import LIVE_ATTEMPT_STATES, EngineState
+from protocol.leases import Order, RunningTask
+from protocol.states import LIVE_ATTEMPT_STATES, AttemptState, EngineState
 
 OPERATOR = "-"
 """Engine events belong to no tenant; only operators see them."""
@@ -101,31 +101,35 @@ class EngineService:
     # --- what operators see and ask
 
     async def list(self) -> EnginePage:
-        engines = await self._store.read(lambda tx: tx.engines())
-        return EnginePage(engines=tuple(engine_view(engine) for engine in engines), total=len(engines))
+        def load(tx: Transaction) -> tuple[EngineView, ...]:
+            live: dict[str, list[Attempt]] = {}
+            for attempt in tx.live_attempts():
+                live.setdefault(attempt.engine_id, []).append(attempt)
+            return tuple(engine_view(engine, live.get(engine.engine_id, ())) for engine in tx.engines())
+
+        engines = await self._store.read(load)
+        return EnginePage(engines=engines, total=len(engines))
 
     async def get(self, engine_id: str) -> EngineView:
-        return engine_view(await self._store.read(lambda tx: present(tx, engine_id)))
+        return await self._store.read(lambda tx: engine_view(present(tx, engine_id), tx.live_attempts(engine_id)))
 
     async def patch(self, engine_id: str, patch: EnginePatch) -> EngineView:
         def change(engine: Engine) -> Engine:
-            tags = engine.tags if patch.tags is None else tuple(sorted(patch.tags))
+            if patch.tags is not None:
+                engine = replace(engine, tags=tuple(sorted(patch.tags)))
             if patch.paused is None:
-                return replace(engine, tags=tags)
-            if patch.paused:
-                return replace(engine, tags=tags, wanted="pause", state=EngineState.PAUSED)
-            back = EngineState.ONLINE if engine.state is EngineState.PAUSED else engine.state
-            return replace(engine, tags=tags, wanted="none", state=back)
+                return engine
+            return _asked(engine, "pause") if patch.paused else _no_longer_asked(engine, "pause")
 
         return await self._change(engine_id, change)
 
     async def drain(self, engine_id: str) -> EngineView:
-        view = await self._change(engine_id, lambda e: replace(e, wanted="drain", state=EngineState.DRAINING))
+        view = await self._change(engine_id, lambda engine: _asked(engine, "drain"))
         self._order(engine_id, Order(order="drain"))
         return view
 
     async def undrain(self, engine_id: str) -> EngineView:
-        view = await self._change(engine_id, lambda e: replace(e, wanted="none", state=EngineState.ONLINE))
+        view = await self._change(engine_id, lambda engine: _no_longer_asked(engine, "drain"))
         self._order(engine_id, Order(order="undrain"))
         return view
 
@@ -167,15 +171,31 @@ class EngineService:
     async def _change(self, engine_id: str, change: Callable[[Engine], Engine]) -> EngineView:
         now = self._clock.now()
 
-        def apply(tx: Transaction) -> Engine:
+        def apply(tx: Transaction) -> EngineView:
             engine = present(tx, engine_id)
             changed = replace(change(engine), version=engine.version + 1)
             tx.put_engine(changed)
             if changed.state is not engine.state:
                 tx.append([engine_event(changed, EventType.ENGINE_CHANGED, engine.state, now)])
-            return changed
+            return engine_view(changed, tx.live_attempts(engine_id))
 
-        return engine_view(await self._store.transact(apply))
+        return await self._store.transact(apply)
+
+
+ASKED_STATES = {"pause": EngineState.PAUSED, "drain": EngineState.DRAINING}
+
+
+def _asked(engine: Engine, wanted: str) -> Engine:
+    """What an operator asks shows at once on an engine that is there; a gone one hears of it when it comes back."""
+    return replace(engine, wanted=wanted, state=ASKED_STATES[wanted] if engine.state in PRESENT else engine.state)
+
+
+def _no_longer_asked(engine: Engine, wanted: str) -> Engine:
+    """Takes back this wish and no other."""
+    if engine.wanted != wanted:
+        return engine
+    is_shown = engine.state is ASKED_STATES[wanted]
+    return replace(engine, wanted="none", state=EngineState.ONLINE if is_shown else engine.state)
 
 
 def present(tx: Transaction, engine_id: str) -> Engine:
@@ -187,6 +207,8 @@ def present(tx: Transaction, engine_id: str) -> Engine:
 
 def _register(tx: Transaction, engine_id: str, secret: str | None, request: RegisterRequest, now: float) -> list[Kept]:
     known = tx.engine(engine_id)
+    if known is None and secret is None:  # removed since its credential was looked up
+        raise ReelyardError(ErrorCode.UNAUTHORIZED, "this engine was removed; start it with the registration token")
     wanted = "none" if known is None else known.wanted
     engine = Engine(
         engine_id=engine_id,
@@ -194,7 +216,7 @@ def _register(tx: Transaction, engine_id: str, secret: str | None, request: Regi
         hostname=request.hostname,
         boot_id=request.boot_id,
         software_version=request.version,
-        state={"pause": EngineState.PAUSED, "drain": EngineState.DRAINING}.get(wanted, EngineState.ONLINE),
+        state=ASKED_STATES.get(wanted, EngineState.ONLINE),
         credential_sha256=digest(secret) if secret else known.credential_sha256 if known else "",
         capabilities_json=request.capabilities.model_dump_json(),
         tags=tuple(sorted(request.tags)),
@@ -233,7 +255,8 @@ def give_back(tx: Transaction, engine_id: str, *, keep: frozenset[tuple[str, int
     return kept
 
 
-def engine_view(engine: Engine) -> EngineView:
+def engine_view(engine: Engine, live: Iterable[Attempt] = ()) -> EngineView:
+    """`live` are the attempts it holds; their progress is told by the jobs."""
     return EngineView(
         engine_id=engine.engine_id,
         name=engine.name,
@@ -246,7 +269,7 @@ def engine_view(engine: Engine) -> EngineView:
         tags=frozenset(engine.tags),
         slots=Slots.model_validate_json(engine.slots_json),
         load=Load.model_validate_json(engine.load_json),
-        running=(),
+        running=tuple(RunningTask(task_id=a.task_id, token=a.token, started=a.state is AttemptState.RUNNING) for a in live),
         registered_at=rfc3339(engine.registered_at),
         last_heartbeat_at=maybe(engine.last_heartbeat_at),
     )

@@ -15,6 +15,8 @@ PRESENT = frozenset({EngineState.ONLINE, EngineState.BUSY, EngineState.DRAINING,
 
 @dataclass(slots=True)
 class Seen:
+    """`heard_at` moves with the engine's own words alone, never with what operators change of it."""
+
     engine: Engine
     provided: frozenset[str]
     heard_at: float  # monotonic
@@ -43,7 +45,9 @@ class EngineRegistry:
             provided = known.provided
         else:
             provided = Capabilities.model_validate_json(engine.capabilities_json).provided
-        self._seen[engine.engine_id] = Seen(engine, provided, self._clock.monotonic())
+        is_unheard = known is not None and known.engine.last_heartbeat_at == engine.last_heartbeat_at
+        heard_at = known.heard_at if known is not None and is_unheard else self._clock.monotonic()
+        self._seen[engine.engine_id] = Seen(engine, provided, heard_at)
 
     def has(self, engine_id: str) -> bool:
         return engine_id in self._seen
