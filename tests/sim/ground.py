@@ -79,6 +79,8 @@ class Ground:
     ids: Ids = field(default_factory=Ids)
     trace: list[tuple[object, ...]] = field(default_factory=list)
     count: Counter[str] = field(default_factory=Counter)
+    wrongs: list[str] = field(default_factory=list)
+    """Every broken promise: what raises it may stand where errors are caught, as a runner's are."""
     is_disk_slow: bool = False
     steps: int = 0
     tasks: asyncio.TaskGroup | None = None
@@ -97,7 +99,8 @@ class Ground:
         self.trace.append((round(self.time, 6), *row))
 
     def broken(self, promise: str) -> Broken:
-        return Broken(f"at {self.time:.3f} s: {promise}")
+        self.wrongs.append(f"at {self.time:.3f} s: {promise}")
+        return Broken(self.wrongs[-1])
 
     @property
     def time(self) -> float:

@@ -32,14 +32,13 @@ from tests.sim.plan import Plan, draw_edge, draw_plan
 class Mutant:
     """`where` has `name` replaced by `instead`; `takes_out` says which rule is gone.
 
-    `died_at` are seeds that noticed it before and are tried first; when the worlds change, others will.
+    `draw` makes the kind of world in which the rule matters most.
     """
 
     takes_out: str
     where: Any  # a module or a class
     name: str
     instead: Any  # whatever stands there
-    died_at: tuple[int, ...] = ()
     draw: Callable[[int], Plan] = draw_plan
 
     @contextmanager

@@ -7,13 +7,33 @@ import pytest
 from tests.sim.mutants import MUTANTS
 from tests.sim.world import run
 
-SEEDS = 80
+SEEDS = 120
+DIED_AT = {
+    "no token check": 5,
+    "sweep without guard": 19,
+    "unfenced heartbeat": 6,
+    "commit before promote": 7,
+    "grant without guard": 46,
+    "no request replay": 10,
+    "no leases after restart": 1,
+    "no promotion after restart": 28,
+    "wall clock": 10,
+    "cancel overwrites done": 3,
+    "no quarantine": 29,
+    "infra is charged": 55,
+    "settle is not idempotent": 9,
+    "metadata of the moment": 30,
+    "index drops nothing": 25,
+    "engine: ack before disk": 20,
+    "engine: result forgotten when sent": 35,
+}
+"""Seeds that noticed before, tried first to save time; when the worlds change, others will notice."""
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_missing_guard_is_noticed(name: str) -> None:
     mutant = MUTANTS[name]
-    for seed in (*mutant.died_at, *range(SEEDS)):
+    for seed in (DIED_AT.get(name, 0), *range(SEEDS)):
         with mutant.applied():
             story = run(seed, mutant.draw)
         if story.problems:

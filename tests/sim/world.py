@@ -16,7 +16,7 @@ from dispatch.app import Core
 from protocol.states import JobState
 from tests.sim import verdict
 from tests.sim.box import Box
-from tests.sim.ground import NO_FAULTS, Ground
+from tests.sim.ground import NO_FAULTS, Broken, Ground
 from tests.sim.network import Network
 from tests.sim.plan import BUSY_S, Fault, FaultKind, Plan, draw_plan
 from tests.sim.server import Server
@@ -64,8 +64,9 @@ class World:
             try:
                 problems.extend(runner.run(self._run()))
             except BaseExceptionGroup as group:
-                problems.extend(f"{type(error).__name__}: {error}" for error in leaves(group))
+                problems.extend(f"{type(e).__name__}: {e}" for e in leaves(group) if not isinstance(e, Broken))
             virtual_s = self.watch_time
+        problems = list(dict.fromkeys((*self.ground.wrongs, *problems)))
         digest = hashlib.sha256(repr(self.ground.trace).encode()).hexdigest()[:16]
         states = Counter(job.state for job in self.watch.jobs.values())
         return Story(self.plan.seed, tuple(problems), states, self.ground.count, digest, virtual_s, tuple(self.ground.trace))
