@@ -326,6 +326,8 @@ class Agent:
         yield from self._obey(reply.orders)
         yield from self._work.take_concluded(reply.tasks, event.concluded)
         yield from self._work.take(reply.tasks)
+        if len(event.concluded) > self._setup.slots.encoding:
+            self._has_lingered = True  # so many come from a full queue: the next are fetched while these are written
         if pause is not None:
             yield m.Wake(m.Timer.LEASE_RETRY, pause)
 

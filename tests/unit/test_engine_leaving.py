@@ -202,7 +202,7 @@ def test_an_engine_that_starts_again_and_again_hands_back_what_it_never_starts()
 
 
 def test_work_done_on_the_spot_is_told_once_grant_and_result_are_on_disk() -> None:
-    desk = Desk()
+    desk = Desk(SlotPlan(encoding=2, light=1))
     desk.online()
 
     asked = concluded(desk, ONE, TWO)
@@ -221,6 +221,17 @@ def test_work_done_on_the_spot_takes_no_slot() -> None:
     told = desk.disk_done(concluded(desk, ONE, TWO))
 
     assert [request.slots for request in leases(told)] == [1]
+
+
+def test_more_of_it_than_slots_is_followed_by_a_request_while_it_is_written() -> None:
+    desk = Desk(SlotPlan(encoding=1, light=1))
+    desk.online()
+
+    asked = concluded(desk, ONE, TWO)
+    told = desk.disk_done(asked)
+
+    assert [(request.slots, request.reports) for request in leases(asked)] == [(1, ())]
+    assert [request.reports for request in leases(told)] == [(completed(ONE), completed(TWO))]
 
 
 def test_what_was_done_on_the_spot_leaves_the_disk_in_one_change() -> None:
