@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Table
 
+from dispatch.core.copying import maker
 from dispatch.core.records import (
     NO_SOURCE,
     ApiKey,
@@ -55,7 +56,7 @@ class Codec(Generic[R]):
         if names != columns_of(table):
             raise TypeError(f"{record.__name__} and table {table.name} differ")
         enums = enums or {}
-        self._names, self._record = names, record
+        self._names, self._make = names, maker(record)
         self._into: dict[str, Convert] = dict.fromkeys(lists, _joined) | dict.fromkeys(enums, str)
         members: dict[str, Convert] = {name: {m.value: m for m in enum}.__getitem__ for name, enum in enums.items()}
         out_of: dict[str, Convert] = dict.fromkeys(lists, _split) | members
@@ -74,7 +75,7 @@ class Codec(Generic[R]):
         values = list(row)
         for at, convert in self._out_of:
             values[at] = convert(values[at])
-        return self._record(*values)
+        return self._make(*values)
 
 
 def _getter(names: tuple[str, ...], into: tuple[tuple[int, Convert], ...]) -> Callable[[Any], Values]:
@@ -104,6 +105,7 @@ _JOB_FIELDS = {
     "source_filename": "source.filename",
     "source_size": "source.size",
 }
+_make_job = maker(Job)
 _JOB_STATES = {state.value: state for state in JobState}
 _EVENT_TYPES = {type_.value: type_ for type_ in EventType}
 
@@ -120,7 +122,7 @@ job_values = job_values_of(JOB_COLUMNS)
 def load_job(row: Found) -> Job:
     (job_id, tenant, state, priority, profile, kind, path, filename, size, *rest) = row
     source = NO_SOURCE if kind == "none" else Source(kind, path, filename, size)
-    return Job(job_id, tenant, _JOB_STATES[state], priority, profile, source, *rest)
+    return _make_job(job_id, tenant, _JOB_STATES[state], priority, profile, source, *rest)
 
 
 def event_values(event: Event) -> Values:

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from dispatch.core.copying import replace
+from dispatch.core.copying import maker, replace
 from dispatch.core.records import NO_SOURCE, Job
 from protocol.states import JobState
 
@@ -25,3 +25,30 @@ def test_a_field_the_record_has_not_is_refused() -> None:
 
     with pytest.raises(KeyError):
         replace(JOB, **changes)  # type: ignore[arg-type]  # what mypy refuses is what is tried here
+
+
+def test_a_copy_is_as_frozen_as_what_it_was_made_of() -> None:
+    copy = replace(JOB, version=7)
+
+    assert (type(copy), hash(copy)) == (Job, hash(dataclasses.replace(JOB, version=7)))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        copy.version = 8  # type: ignore[misc]  # what mypy refuses is what is tried here
+
+
+def test_a_made_record_is_the_constructed_one() -> None:
+    values = [getattr(JOB, field.name) for field in dataclasses.fields(Job)]
+
+    assert maker(Job)(*values) == JOB
+
+
+def test_a_record_that_looks_after_its_own_making_is_refused() -> None:
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class Careful:
+        size: int
+
+        def __post_init__(self) -> None:
+            if self.size < 0:
+                raise ValueError(self.size)
+
+    with pytest.raises(TypeError):
+        maker(Careful)
