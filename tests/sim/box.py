@@ -108,7 +108,9 @@ class Client:
         async def handler(core: Core) -> HeartbeatReply:
             await _admit(core, who)
             reply = await core.services.leases.heartbeat(who.engine_id, request)
-            self._watch.renewed(who.engine_id, [Key(renewal.task_id, renewal.token) for renewal in reply.renewed])
+            renewed = [Key(renewal.task_id, renewal.token) for renewal in reply.renewed]
+            self._watch.renewed(who.engine_id, renewed)
+            self._watch.refused.update({running.token for running in request.running} - {key.token for key in renewed})
             return reply
 
         reply = await self._box.network.call(self._box.line, handler)
@@ -173,6 +175,7 @@ class Box:
         self.daemon: Daemon | None = None
         self.down_s = 0.0
         self._boots = 0
+        self._blamed: set[Key] = set()
 
     async def live(self) -> None:
         while True:
@@ -182,6 +185,8 @@ class Box:
             await process.over.wait()
             process.is_dead = True
             self.process = self.daemon = None
+            unheard = (self.disk.rows[key] for key in self._blamed & self.disk.rows.keys() if self.disk.rows[key].final is None)
+            self.bench.unheard.update(row.grant.job_id for row in unheard)
             down_s, self.down_s = self.down_s or self.ground.rng.uniform(0.2, 8.0), 0.0
             await asyncio.sleep(down_s)
 
@@ -189,6 +194,7 @@ class Box:
         queue = Queue(self.disk, self.ground, process, self.line)
         saved = await queue.load()
         fatal_note, self.disk.fatal_note = self.disk.fatal_note, None
+        self._blamed = {key for key, row in self.disk.rows.items() if fatal_note and row.is_started and row.final is None}
         capabilities = Capabilities(provided=OPERATIONS | WEB if self.own.does_web else OPERATIONS)
         setup = Setup(
             name=self.own.name,

@@ -60,6 +60,8 @@ class Bench:
     plans: dict[int, JobPlan]
     failed: Counter[int] = field(default_factory=Counter)
     deaths: Counter[str] = field(default_factory=Counter)
+    unheard: Counter[str] = field(default_factory=Counter)
+    """Deaths whose evidence went with an engine that was killed again before it had written it into its queue."""
     beside: set[str] = field(default_factory=set)
     """Jobs that ran on an engine while another job crashed it: nobody can tell them apart, so they may be blamed too."""
     runs: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -59,7 +59,8 @@ def _of_job(job: Job, found: Rows, client: Client, bench: Bench) -> Iterator[str
     if client.is_cancelled and job.state is not JobState.CANCELLED:
         yield f"{job.job_id} was cancelled and is {job.state}"
     # Evidence that comes after its lease ran out is refused with the report, and so not counted.
-    heard = bench.deaths[job.job_id] - sum(attempt.state is AttemptState.EXPIRED for attempt in attempts)
+    late = sum(attempt.state is AttemptState.EXPIRED for attempt in attempts)
+    heard = bench.deaths[job.job_id] - late - bench.unheard[job.job_id]
     if heard > MOST_DEATHS and not client.asked_retry:
         yield f"{job.job_id} cost {heard} engine processes"
     match job.state:

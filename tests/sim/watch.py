@@ -52,7 +52,7 @@ LAG_S = 4.0
 class Watch:
     """A CommitListener. `numbers` tells a job's number in the plan; `finished` counts JobFinished events.
 
-    `refused` are tokens that an engine was told not to keep when it registered.
+    `refused` are tokens that an engine was told not to keep, or not that it keeps them.
     """
 
     def __init__(self, ground: Ground, plan: Plan) -> None:
