@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
@@ -41,14 +42,31 @@ def _has_control(value: object) -> bool:
             return False
 
 
+def _is_beyond_json(value: object) -> bool:
+    """Numbers that other readers of JSON do not take: not finite, or beyond 64 bits."""
+    match value:
+        case int():
+            return not -(2**63) <= value < 2**64
+        case float():
+            return not math.isfinite(value)
+        case dict():
+            return any(_is_beyond_json(v) for v in value.values())
+        case list():
+            return any(_is_beyond_json(v) for v in value)
+        case _:
+            return False
+
+
 def check_metadata(value: Metadata) -> Metadata:
-    """Metadata is any JSON object of at most 64 KiB and depth 5, without control characters. Raises ValueError."""
+    """A JSON object of at most 64 KiB and depth 5, without control characters or numbers past 64 bits. Raises ValueError."""
     if not value:
         return value
     if _depth(value) > MAX_METADATA_DEPTH:
         raise ValueError(f"nested deeper than {MAX_METADATA_DEPTH}")
     if _has_control(value):
         raise ValueError("holds a control character")
+    if _is_beyond_json(value):
+        raise ValueError("holds a number beyond 64 bits, or one that is not finite")
     return value
 
 

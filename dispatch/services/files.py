@@ -79,7 +79,7 @@ class FileService:
         if found.kind == "storage":
             return await self.open_output(found.path)
         try:
-            status = await asyncio.to_thread(os.stat, found.path)
+            status = await asyncio.to_thread(_look, found.path)
         except OSError:
             raise ReelyardError(ErrorCode.FILE_NOT_FOUND) from None
         return Readable(found.path, None, status.st_size, status.st_mtime, found.filename)
@@ -104,3 +104,10 @@ class FileService:
             while length > 0 and (block := await asyncio.to_thread(file.read, min(BLOCK, length))):
                 length -= len(block)
                 yield block
+
+
+def _look(path: str) -> os.stat_result:
+    """The path was free of links when the job was taken in; one put there since may lead anywhere. Raises OSError."""
+    if os.path.realpath(path) != path:
+        raise FileNotFoundError(path)
+    return os.stat(path)

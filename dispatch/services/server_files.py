@@ -39,8 +39,12 @@ class ServerFiles:
             descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             raise ReelyardError(ErrorCode.INPUT_NOT_FOUND) from None
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
+        try:
+            status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise ReelyardError(ErrorCode.INPUT_NOT_FOUND, "the path is not a regular file")
-            return Inspected(real, status.st_size, file.read(SNIFF_BYTES))
+            return Inspected(real, status.st_size, os.read(descriptor, SNIFF_BYTES))
+        except OSError:
+            raise ReelyardError(ErrorCode.INPUT_NOT_FOUND) from None
+        finally:
+            os.close(descriptor)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
 from pydantic import JsonValue, ValidationError
+from pydantic_core import to_json
 
 from dispatch.core import endings, planning, sniffing
 from dispatch.core.callers import Caller, IdempotencyKey
@@ -97,7 +99,7 @@ class SubmissionService:
 
     async def _check_item(self, item: dict[str, JsonValue]) -> Checked | BatchItem:
         try:
-            return await self._sources.check(JobSubmission.model_validate_json(orjson.dumps(item)))
+            return await self._sources.check(JobSubmission.model_validate_json(to_json(item)))
         except ValidationError as invalid:
             return _refused(ReelyardError(ErrorCode.VALIDATION_FAILED, details={"problems": problems_of(invalid)}))
         except ReelyardError as error:
@@ -114,7 +116,10 @@ class SubmissionService:
     async def submit_upload(
         self, who: Caller, place: UploadPlace, written: Written, submission: JobSubmission, key: IdempotencyKey | None
     ) -> Answered:
-        """The stored file becomes a job; on any refusal, or a replay, the file is removed again."""
+        """The stored file becomes a job; on any refusal, or a replay, the file is removed again.
+
+        When the call is cancelled its commit may still come: the file stays, and housekeeping collects it if no job does.
+        """
         try:
             answer = await self._replay(who, key)
             if answer is None:
@@ -122,6 +127,8 @@ class SubmissionService:
                 source = Source("storage", place.path, place.filename, written.size)
                 checked = self._sources.check_upload(submission, source, head)
                 answer = await self._save_one(who, replace(checked, job_id=place.job_id), key)
+        except asyncio.CancelledError:
+            raise
         except BaseException:
             await self.abandon_upload(place)
             raise

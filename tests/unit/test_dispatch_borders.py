@@ -243,3 +243,15 @@ def test_a_body_that_is_no_object_is_named_as_the_body_and_problems_are_bounded(
 
     assert [row["field"] for row in problems_of(no_object.value)] == ["body"]
     assert len(problems_of(many.value)) == MOST
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 30, "-" + "9" * 19, "NaN", "Infinity", "1e999"])
+def test_metadata_holds_only_numbers_that_come_back_as_they_were(number: str) -> None:
+    with pytest.raises(ValidationError, match="beyond 64 bits"):
+        JobSubmission.model_validate_json(f'{{"metadata":{{"list":[{{"n":{number}}}]}}}}')
+
+
+def test_metadata_may_hold_any_other_number() -> None:
+    told = JobSubmission.model_validate_json('{"metadata":{"a":18446744073709551615,"b":-9223372036854775808,"c":1.5,"d":true}}')
+
+    assert told.metadata == {"a": 2**64 - 1, "b": -(2**63), "c": 1.5, "d": True}
