@@ -71,6 +71,11 @@ def retry(graph: Graph, *, priority: int, now: float) -> Graph:
     return settle_job(graph, now=now) if only_promotion_left else graph
 
 
+def furthest_backoff(now: float) -> float:
+    """No `not_before` set at this moment lies behind it."""
+    return now + retry_policy.backoff(MANY_FAILURES, chance=1.0)
+
+
 def pass_backoff(graph: Graph, *, now: float) -> Graph:
     """A `not_before` has passed: it is cleared, so that a wall clock set back cannot bring it again.
 
@@ -78,7 +83,7 @@ def pass_backoff(graph: Graph, *, now: float) -> Graph:
     """
     if graph.job.state is not JobState.RETRYING:
         return graph
-    furthest = now + retry_policy.backoff(MANY_FAILURES, chance=1.0)
+    furthest = furthest_backoff(now)
     tasks = tuple(replace(t, not_before=0.0) if 0.0 < t.not_before <= now or t.not_before > furthest else t for t in graph.tasks)
     if tasks == graph.tasks:
         return graph

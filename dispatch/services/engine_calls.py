@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dispatch.core import lifecycle
 from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.grants import GrantWriter
 from dispatch.services.heartbeats import HeartbeatService
@@ -66,10 +67,10 @@ class EngineCalls:
             attempt = tx.attempts_of([request.token]).get(request.token)
             if attempt is None or (attempt.task_id, attempt.engine_id) != (task_id, engine_id):
                 raise ReelyardError(ErrorCode.STALE_LEASE)
-            task = tx.graphs([attempt.job_id])[attempt.job_id].task(task_id)
-            if task.token != request.token:
+            graph = tx.graphs([attempt.job_id])[attempt.job_id]
+            if not lifecycle.is_live(graph, attempt):
                 raise ReelyardError(ErrorCode.STALE_LEASE)
-            return self._writer.staging_url(task, now=self._clock.now())
+            return self._writer.staging_url(graph.task(task_id), now=self._clock.now())
 
         base = await self._store.read(find)
         return UploadsReply(uploads=tuple(UploadTarget(path=path, url=f"{base}/{path}") for path in request.paths))

@@ -24,5 +24,5 @@ class OrderDesk:
     def __call__(self, commit: Commit) -> None:
         for attempt in commit.attempts:
             order = order_for(attempt)
-            if order is not None:
+            if order is not None and attempt.engine_id not in commit.gone_engines:
                 self._orders.order(attempt.engine_id, order)

@@ -84,19 +84,16 @@ class Publisher:
             log.warning("promotion_waits", job=job_id, reason=away.reason)
             self._due[job_id] = self._clock.monotonic() + RETRY_S
         else:
-            await self._commit(ready, made)
-            await self._clean(job_id)
+            if await self._commit(ready, made):
+                await self._clean(job_id)
 
     async def _publish(self, ready: _Ready, made: Publication) -> None:
         job = ready.graph.job
-        files = [
-            Promoted(f"{staging_prefix(row.job_id, row.task_id, row.token)}/{row.path}", row.path, row.size, row.sha256)
-            for row in ready.staged
-        ]
+        files = [Promoted(_staged_path(row), row.path, row.size, row.sha256) for row in ready.staged]
         work = f"staging/{job.job_id}/publish-{job.version}"
         await self._storage.promote(made.target, work, files, {METADATA: made.metadata})
 
-    async def _commit(self, ready: _Ready, made: Publication) -> None:
+    async def _commit(self, ready: _Ready, made: Publication) -> bool:
         now = self._clock.now()
 
         def commit(tx: Transaction) -> bool:
@@ -106,14 +103,16 @@ class Publisher:
             tx.save([before], [endings.promote(before, outputs_json=made.outputs_json, now=now)])
             return True
 
-        if await self._store.transact(commit):
+        is_mine = await self._store.transact(commit)
+        if is_mine:
             log.info("job_published", job=ready.graph.job.job_id, files=len(ready.staged))
+        return is_mine
 
     async def _redo(self, ready: _Ready, lost: StagedFileLost) -> None:
         """The task whose file is lost is done again; every file that is missing makes its own task go again in time."""
         job_id, now = ready.graph.job.job_id, self._clock.now()
         log.error("staged_file_lost", job=job_id, path=lost.path, reason=lost.reason)
-        tasks = {row.task_id for row in ready.staged if lost.path.endswith(f"/{row.token}/{row.path}")}
+        tasks = {row.task_id for row in ready.staged if lost.path == _staged_path(row)}
 
         def redo(tx: Transaction) -> None:
             before = tx.graphs([job_id])[job_id]
@@ -150,6 +149,10 @@ class Publisher:
         for job_id in over:
             await self._clean(job_id)
         return len(over)
+
+
+def _staged_path(row: StagedRow) -> str:
+    return f"{staging_prefix(row.job_id, row.task_id, row.token)}/{row.path}"
 
 
 def _load(tx: Transaction, job_id: str) -> _Ready | None:

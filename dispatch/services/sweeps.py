@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import structlog
 
@@ -12,7 +13,7 @@ from dispatch.core.records import Graph
 from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.engines import EngineService
 from protocol.errors import ReelyardError
-from protocol.states import AttemptState, JobState
+from protocol.states import AttemptState
 
 log = structlog.get_logger("sweeps")
 MOST_AT_ONCE = 500
@@ -80,7 +81,8 @@ class JobTimers:
     """Backoffs that passed (told by the scheduler), the spans `ttl_s`, and idempotency keys of yesterday."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock, self._wall = store, clock, WallGuard(clock)
+        self._store, self._clock = store, clock
+        self._wall, self._slow_wall = WallGuard(clock), WallGuard(clock)
 
     async def on_backoff(self, job_ids: Iterable[str]) -> None:
         now, wanted = self._clock.now(), list(job_ids)
@@ -91,21 +93,26 @@ class JobTimers:
             log.warning("wall_clock_jumped", reason="timers on wall time hold still")
             return
         now = self._clock.now()
-        retrying = await self._store.read(lambda tx: tx.jobs_in([JobState.RETRYING]))
-        await self.on_backoff(retrying)
+        furthest = endings.furthest_backoff(now)
+        await self.on_backoff(await self._store.read(lambda tx: tx.jobs_past_backoff(now, furthest, MOST_AT_ONCE)))
         overdue = await self._store.read(lambda tx: tx.expired_jobs(now, MOST_AT_ONCE))
         await self._apply(overdue, lambda g: endings.expire_job(g, now=now) if endings.is_overdue(g, now=now) else g)
 
     async def forget_keys(self) -> None:
+        """Also held still by a jump of the wall clock: a key forgotten too early makes a job twice."""
+        if not self._slow_wall.agrees():
+            log.warning("wall_clock_jumped", reason="no idempotency key is forgotten now")
+            return
         before = self._clock.now() - IDEMPOTENCY_S
         await self._store.transact(lambda tx: tx.delete_idempotency_before(before))
 
     async def _apply(self, job_ids: list[str], change: Callable[[Graph], Graph]) -> None:
-        if not job_ids:
-            return
+        """In small transactions, so that nobody waits long behind one."""
+        for start in range(0, len(job_ids), MOST_AT_ONCE):
+            some = job_ids[start : start + MOST_AT_ONCE]
+            await self._store.transact(partial(_change, job_ids=some, change=change))
 
-        def apply(tx: Transaction) -> None:
-            before = tx.graphs(job_ids)
-            tx.save(before.values(), [change(graph) for graph in before.values()])
 
-        await self._store.transact(apply)
+def _change(tx: Transaction, job_ids: list[str], change: Callable[[Graph], Graph]) -> None:
+    before = tx.graphs(job_ids)
+    tx.save(before.values(), [change(graph) for graph in before.values()])

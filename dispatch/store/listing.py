@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, func, not_, or_, sel
 from dispatch.core.paging import JobFilter
 from dispatch.core.records import Graph
 from dispatch.store import rows, schema
-from protocol.states import JobState
+from protocol.states import JobState, TaskState
 
 WAITING = tuple(s.value for s in (JobState.PENDING, JobState.ASSIGNED, JobState.RETRYING))
 SORTS = {
@@ -35,6 +35,19 @@ SELECT_OVERDUE = (
     .order_by(schema.jobs.c.ttl_from)
     .limit(bindparam("most"))
 )
+SELECT_PAST_BACKOFF = (
+    select(schema.jobs.c.job_id)
+    .distinct()
+    .join(schema.tasks, schema.tasks.c.job_id == schema.jobs.c.job_id)
+    .where(
+        schema.jobs.c.state == JobState.RETRYING.value,
+        schema.tasks.c.state == TaskState.PENDING.value,
+        schema.tasks.c.not_before > 0.0,
+        or_(schema.tasks.c.not_before <= bindparam("now"), schema.tasks.c.not_before > bindparam("furthest")),
+    )
+    .order_by(schema.jobs.c.job_id)
+    .limit(bindparam("most"))
+)
 
 
 class ListingQueries:
@@ -49,6 +62,11 @@ class ListingQueries:
     def expired_jobs(self, now: float, limit: int) -> list[str]:
         """Ids of jobs never started within their span, oldest first."""
         return [row[0] for row in self._connection.execute(SELECT_OVERDUE, {"now": now, "most": limit})]
+
+    def jobs_past_backoff(self, now: float, furthest: float, limit: int) -> list[str]:
+        """Ids of jobs in retrying with a backoff that has passed, or that lies further ahead than any reaches."""
+        values = {"now": now, "furthest": furthest, "most": limit}
+        return [row[0] for row in self._connection.execute(SELECT_PAST_BACKOFF, values)]
 
     def list_jobs(self, wanted: JobFilter) -> tuple[list[Graph], int]:
         """One page of jobs with their tasks, and how many there are in all. Stable under inserts with a cursor."""
