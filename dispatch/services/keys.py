@@ -37,6 +37,9 @@ class KeyService:
             raise ReelyardError(ErrorCode.UNAUTHORIZED)
         if key.last_used_at is None or now - key.last_used_at >= USE_NOTED_EVERY_S:
             key = await self._note_use(key, now)
+        known = self._known.get(hashed)
+        if known is not None and known.revoked_at is not None:  # while it was looked up
+            raise ReelyardError(ErrorCode.UNAUTHORIZED)
         self._known[hashed] = key
         return Caller(key.key_id, key.tenant, frozenset(Scope(scope) for scope in key.scopes))
 
@@ -100,7 +103,7 @@ class KeyService:
             return revoked
 
         revoked = await self._store.transact(end)
-        self._known.pop(revoked.sha256, None)
+        self._known[revoked.sha256] = revoked
         return _view(revoked)
 
     async def create_tenant(self, request: TenantRequest) -> TenantView:

@@ -1,0 +1,185 @@
+"""API keys and tenants: who may call, until when, and that a key is shown once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from dispatch.core.callers import Caller
+from dispatch.ports import Store, Transaction
+from dispatch.services.keys import KeyService
+from protocol.admin import KeyCreated, KeyRequest, Scope, TenantRequest
+from protocol.errors import ErrorCode, ReelyardError
+from tests.contract.services_world import World, world
+
+T = TypeVar("T")
+ADMIN = Caller("key_1", "default", frozenset({Scope.ADMIN}))
+
+
+@pytest.fixture
+async def farm(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as made:
+        yield made
+
+
+async def made(farm: World, **fields: Any) -> KeyCreated:  # any field of a request
+    request = KeyRequest(**{"name": "ci", "scopes": frozenset({Scope.JOBS_READ}), **fields})
+    return await farm.core.services.keys.create(ADMIN, request)
+
+
+async def may(farm: World, secret: str) -> bool:
+    try:
+        await farm.core.services.keys.authenticate(secret)
+    except ReelyardError as error:
+        if error.code is not ErrorCode.UNAUTHORIZED:
+            raise
+        return False
+    return True
+
+
+async def test_the_first_key_is_an_admins_and_made_once(farm: World) -> None:
+    await farm.core.load()
+
+    caller = await farm.core.services.keys.authenticate("rk_admin")
+    keys, tenants = await farm.core.services.keys.list(), await farm.core.services.keys.list_tenants()
+
+    assert (caller.tenant, caller.is_admin, caller.may(Scope.JOBS_WRITE)) == ("default", True, True)
+    assert ([key.name for key in keys.api_keys], [tenant.name for tenant in tenants.tenants]) == (
+        ["first admin key"],
+        ["default"],
+    )
+
+
+async def test_a_key_says_who_calls_and_what_they_may(farm: World) -> None:
+    await farm.core.services.keys.create_tenant(TenantRequest(name="acme", weight=2.0))
+    key = await made(farm, tenant="acme")
+
+    caller = await farm.core.services.keys.authenticate(key.api_key)
+
+    assert caller == Caller(key.key_id, "acme", frozenset({Scope.JOBS_READ}))
+    assert (caller.may(Scope.JOBS_READ), caller.may(Scope.JOBS_WRITE), caller.sees("default")) == (True, False, False)
+
+
+async def test_a_key_is_shown_once(farm: World) -> None:
+    key = await made(farm)
+
+    listed = (await farm.core.services.keys.list()).model_dump_json()
+
+    assert key.api_key not in listed
+    assert key.api_key.startswith(key.prefix)
+    assert len(key.prefix) < len(key.api_key)
+
+
+@pytest.mark.parametrize("secret", ["", "rk_", "rk_guess", "rk_admi", "rk_admin ", "RK_ADMIN"])
+async def test_a_wrong_key_is_refused(farm: World, secret: str) -> None:
+    assert not await may(farm, secret)
+
+
+async def test_a_key_ends_at_its_moment(farm: World) -> None:
+    key = await made(farm, expires_at="2027-01-15T08:01:00Z")
+
+    assert await may(farm, key.api_key)
+    farm.clock.advance(59.9)
+    assert await may(farm, key.api_key)
+    farm.clock.advance(0.1)
+    assert not await may(farm, key.api_key)
+
+
+async def test_a_revoked_key_is_worth_nothing_at_once_and_stays_so(farm: World) -> None:
+    key = await made(farm)
+    assert await may(farm, key.api_key)
+
+    view = await farm.core.services.keys.revoke(key.key_id)
+    again = await farm.core.services.keys.revoke(key.key_id)
+
+    assert not await may(farm, key.api_key)
+    assert (view.revoked_at is not None, again) == (True, view)
+
+
+class LateReads:
+    """A store whose reads are answered late: what they found may have changed by then."""
+
+    def __init__(self, store: Store) -> None:
+        self.transact, self._store = store.transact, store
+        self.read_something, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def read(self, function: Callable[[Transaction], T]) -> T:
+        found = await self._store.read(function)
+        self.read_something.set()
+        await self.may_answer.wait()
+        return found
+
+
+async def test_a_key_revoked_while_it_is_looked_up_is_not_remembered(farm: World) -> None:
+    key = await made(farm)
+    await may(farm, key.api_key)
+    late = LateReads(farm.core.outside.store)
+    keys = KeyService(late, farm.core.outside.ids, farm.clock, registration_sha256="")
+
+    async with asyncio.TaskGroup() as owner:
+        looking = owner.create_task(keys.authenticate(key.api_key))
+        await late.read_something.wait()
+        await keys.revoke(key.key_id)
+        late.may_answer.set()
+        with pytest.raises(ReelyardError, match="UNAUTHORIZED"):
+            await looking
+
+    with pytest.raises(ReelyardError, match="UNAUTHORIZED"):
+        await keys.authenticate(key.api_key)
+
+
+async def test_the_last_use_is_noted_at_most_once_a_minute(farm: World) -> None:
+    key = await made(farm)
+    seen = []
+    for seconds in (0, 30, 31):
+        farm.clock.advance(seconds)
+        await may(farm, key.api_key)
+        seen.append(next(k.last_used_at for k in (await farm.core.services.keys.list()).api_keys if k.key_id == key.key_id))
+
+    assert seen == ["2027-01-15T08:00:00.000Z", "2027-01-15T08:00:00.000Z", "2027-01-15T08:01:01.000Z"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"tenant": "nobody"}, "tenant"),
+        ({"expires_at": "tomorrow"}, "expires_at"),
+        ({"expires_at": "0001-01-01T00:00:00+14:00"}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-14:00"}, "expires_at"),
+    ],
+)
+async def test_a_key_that_cannot_be_is_refused_by_field(farm: World, fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(ReelyardError) as refused:
+        await made(farm, **fields)
+
+    assert refused.value.details["problems"][0]["field"] == field  # type: ignore[index]  # rows of what is wrong
+    assert (await farm.core.services.keys.list()).total == 1
+
+
+async def test_a_tenant_is_made_once(farm: World) -> None:
+    await farm.core.services.keys.create_tenant(TenantRequest(name="acme"))
+
+    with pytest.raises(ReelyardError, match="VALIDATION_FAILED"):
+        await farm.core.services.keys.create_tenant(TenantRequest(name="acme"))
+
+    assert (await farm.core.services.keys.list_tenants()).total == 2
+
+
+async def test_a_key_nobody_knows_cannot_be_revoked(farm: World) -> None:
+    with pytest.raises(ReelyardError, match="KEY_NOT_FOUND"):
+        await farm.core.services.keys.revoke("key_none")
+
+
+async def test_the_registration_token_is_compared_whole(farm: World) -> None:
+    keys: KeyService = farm.core.services.keys
+
+    assert [keys.check_registration(text) for text in ("rt_registration", "rt_registratio", "", "rk_admin")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
