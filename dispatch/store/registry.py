@@ -6,9 +6,10 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from dispatch.core.records import ApiKey, Engine, IdempotencyRow, Tenant
 from dispatch.store import rows, schema
+from dispatch.store.statements import Statement
 
 # Every heartbeat runs these three; building a statement costs more than running it.
-SELECT_ENGINE = select(schema.engines).where(schema.engines.c.engine_id == bindparam("wanted_id"))
+SELECT_ENGINE = Statement(select(schema.engines).where(schema.engines.c.engine_id == bindparam("wanted_id")), ("wanted_id",))
 UPDATE_ENGINE = (
     update(schema.engines)
     .where(schema.engines.c.engine_id == bindparam("wanted_id"))
@@ -27,8 +28,8 @@ class RegistryQueries:
         self._gone_engines: list[str] = []
 
     def engine(self, engine_id: str) -> Engine | None:
-        found = self._connection.execute(SELECT_ENGINE, {"wanted_id": engine_id}).first()
-        return None if found is None else rows.ENGINES.load(found)
+        found = SELECT_ENGINE.rows(self._connection, (engine_id,))
+        return rows.ENGINES.load(found[0]) if found else None
 
     def engine_by_credential(self, sha256: str) -> Engine | None:
         wanted = select(schema.engines).where(schema.engines.c.credential_sha256 == sha256)

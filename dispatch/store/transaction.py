@@ -69,11 +69,12 @@ SELECT_READY = (
     .where(schema.IS_PENDING, schema.jobs.c.state.not_in([s.value for s in TERMINAL_JOB_STATES]))
 )
 SELECT_EVENTS = select(schema.events).where(schema.events.c.seq > bindparam("after")).order_by(schema.events.c.seq)
-BUMP = (
+BUMP = Statement(
     update(schema.sequences)
     .where(schema.sequences.c.name == bindparam("which"))
     .values(value=schema.sequences.c.value + bindparam("count"))
-    .returning(schema.sequences.c.value)
+    .returning(schema.sequences.c.value),
+    ("count", "which"),
 )
 
 
@@ -222,7 +223,7 @@ class SqlTransaction(RegistryQueries, ListingQueries):
         return self._take("token", count)
 
     def _take(self, which: str, count: int) -> range:
-        last = self._connection.execute(BUMP, {"which": which, "count": count}).scalar_one()
+        ((last,),) = BUMP.rows(self._connection, (count, which))
         return range(last - count + 1, last + 1)
 
     def events_after(self, seq: int, *, job_id: str | None, tenant: str | None, limit: int) -> list[Event]:
