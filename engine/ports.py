@@ -8,7 +8,7 @@ from typing import Protocol
 from engine.core.attempts import Key
 from engine.core.messages import Changes, Identity, Saved
 from protocol.capabilities import Capabilities, RegisterReply, RegisterRequest
-from protocol.leases import Complete, Fail, Grant, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
+from protocol.leases import Complete, Fail, Goodbye, Grant, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
 from protocol.plugins import ResourceMonitor
 from protocol.results import StepReport
 
@@ -31,7 +31,7 @@ class DispatchClient(Protocol):
     async def register(self, request: RegisterRequest, credential: str | None) -> RegisterReply: ...
     async def heartbeat(self, who: Identity, request: Heartbeat) -> HeartbeatReply: ...
     async def lease(self, who: Identity, request: LeaseRequest) -> LeaseReply: ...
-    async def offline(self, who: Identity) -> None: ...
+    async def offline(self, who: Identity, goodbye: Goodbye) -> None: ...
 
 
 class LocalQueue(Protocol):

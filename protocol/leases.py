@@ -150,6 +150,12 @@ class HeartbeatReply(Message):
     heartbeat_s: Seconds
 
 
+class Goodbye(Message):
+    """The last word of one run of an engine; it says nothing about a later run."""
+
+    boot_id: str
+
+
 class UploadsRequest(Message):
     token: Token
     paths: Annotated[tuple[RelativePath, ...], Field(min_length=1, max_length=20_000)]

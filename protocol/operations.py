@@ -194,7 +194,13 @@ OPERATIONS: tuple[Operation, ...] = (
         leases.UploadsReply,
     ),
     Operation(
-        "engine_offline", "POST", f"{API}/engines/{{engine_id}}/offline", S.ENGINE, "An engine says goodbye", None, admin.Pong
+        "engine_offline",
+        "POST",
+        f"{API}/engines/{{engine_id}}/offline",
+        S.ENGINE,
+        "An engine says goodbye",
+        leases.Goodbye,
+        admin.Pong,
     ),
     Operation(
         "list_engines", "GET", f"{API}/engines", S.ENGINES_READ, "The registry", None, admin.EnginePage, query=("limit", "offset")

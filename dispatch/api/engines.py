@@ -10,7 +10,7 @@ from dispatch.api.call import Call, Handler
 from dispatch.api.paging import page_of
 from protocol.admin import EnginePage, EnginePatch, Pong
 from protocol.capabilities import RegisterRequest
-from protocol.leases import Heartbeat, LeaseRequest, ReportsRequest, UploadsRequest
+from protocol.leases import Goodbye, Heartbeat, LeaseRequest, ReportsRequest, UploadsRequest
 
 
 async def register_engine(call: Call) -> web.StreamResponse:
@@ -41,7 +41,8 @@ async def task_uploads(call: Call) -> web.StreamResponse:
 
 
 async def engine_offline(call: Call) -> web.StreamResponse:
-    await call.services.engines.offline(call.engine_id)
+    goodbye = await call.message(Goodbye)
+    await call.services.engines.offline(call.engine_id, goodbye.boot_id)
     return answers.message(Pong(status="offline"))
 
 

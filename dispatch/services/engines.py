@@ -148,12 +148,14 @@ class EngineService:
 
         await self._store.transact(remove)
 
-    async def offline(self, engine_id: str) -> None:
-        """The engine says goodbye; what it still holds goes back at once."""
+    async def offline(self, engine_id: str, boot_id: str) -> None:
+        """This run of the engine says goodbye; what it still holds goes back at once. A later run is not meant."""
         now = self._clock.now()
 
         def leave(tx: Transaction) -> None:
             engine = present(tx, engine_id)
+            if engine.boot_id != boot_id:
+                return
             give_back(tx, engine_id, keep=frozenset(), now=now)
             gone = replace(engine, state=EngineState.OFFLINE, version=engine.version + 1)
             tx.put_engine(gone)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -127,9 +126,7 @@ class SubmissionService:
                 source = Source("storage", place.path, place.filename, written.size)
                 checked = self._sources.check_upload(submission, source, head)
                 answer = await self._save_one(who, replace(checked, job_id=place.job_id), key)
-        except asyncio.CancelledError:
-            raise
-        except BaseException:
+        except Exception:  # not a cancel: its commit may have happened; where it has not, housekeeping removes the file
             await self.abandon_upload(place)
             raise
         if answer.replayed:

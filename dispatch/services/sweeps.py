@@ -18,7 +18,7 @@ from protocol.states import AttemptState
 log = structlog.get_logger("sweeps")
 MOST_AT_ONCE = 500
 IDEMPOTENCY_S = 86_400.0
-MOST_CLOCK_DRIFT_S = 30.0
+MOST_CLOCK_DRIFT_S, HOLD_S = 30.0, 600.0
 
 
 class LeaseSweep:
@@ -63,45 +63,49 @@ class LeaseSweep:
 
 
 class WallGuard:
-    """Whether wall and monotonic time agree: while they do not, timers on wall time hold still."""
+    """Whether wall and monotonic time agree: while they do not, timers on wall time hold still.
+
+    A jump is believed once the new time has stood for HOLD_S: by then somebody meant it, or has mended it.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._offset = clock.now() - clock.monotonic()
+        self._held_until = clock.monotonic()
 
     def agrees(self) -> bool:
-        """True when wall time went as far as monotonic time since the last call; a jump is taken over for the next."""
-        offset = self._clock.now() - self._clock.monotonic()
-        agreed = abs(offset - self._offset) <= MOST_CLOCK_DRIFT_S
+        monotonic = self._clock.monotonic()
+        offset = self._clock.now() - monotonic
+        if abs(offset - self._offset) > MOST_CLOCK_DRIFT_S:
+            log.warning("wall_clock_jumped", by_s=round(offset - self._offset), timers_held_s=HOLD_S)
+            self._held_until = monotonic + HOLD_S
         self._offset = offset
-        return agreed
+        return monotonic >= self._held_until
 
 
 class JobTimers:
     """Backoffs that passed (told by the scheduler), the spans `ttl_s`, and idempotency keys of yesterday."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
-        self._wall, self._slow_wall = WallGuard(clock), WallGuard(clock)
+        self._store, self._clock, self._wall = store, clock, WallGuard(clock)
 
     async def on_backoff(self, job_ids: Iterable[str]) -> None:
         now, wanted = self._clock.now(), list(job_ids)
         await self._apply(wanted, lambda graph: endings.pass_backoff(graph, now=now))
 
     async def run_once(self) -> None:
-        if not self._wall.agrees():
-            log.warning("wall_clock_jumped", reason="timers on wall time hold still")
-            return
-        now = self._clock.now()
+        """A backoff may end early after a jump, that harms nobody; a job never expires by one."""
+        may_expire, now = self._wall.agrees(), self._clock.now()
         furthest = endings.furthest_backoff(now)
         await self.on_backoff(await self._store.read(lambda tx: tx.jobs_past_backoff(now, furthest, MOST_AT_ONCE)))
+        if not may_expire:
+            return
         overdue = await self._store.read(lambda tx: tx.expired_jobs(now, MOST_AT_ONCE))
         await self._apply(overdue, lambda g: endings.expire_job(g, now=now) if endings.is_overdue(g, now=now) else g)
 
     async def forget_keys(self) -> None:
         """Also held still by a jump of the wall clock: a key forgotten too early makes a job twice."""
-        if not self._slow_wall.agrees():
-            log.warning("wall_clock_jumped", reason="no idempotency key is forgotten now")
+        if not self._wall.agrees():
             return
         before = self._clock.now() - IDEMPOTENCY_S
         await self._store.transact(lambda tx: tx.delete_idempotency_before(before))

@@ -20,7 +20,7 @@ from engine.core.slots import NO_ROOM, Room
 from engine.core.workload import Instructions, Workload
 from protocol.capabilities import Load, RegisterReply, RegisterRequest, Slots
 from protocol.errors import ERRORS, ErrorCode
-from protocol.leases import Order, Settlement
+from protocol.leases import Goodbye, Order, Settlement
 from protocol.states import EngineState
 
 EXIT_DRAINED, EXIT_NOT_ALLOWED = 0, 3
@@ -247,7 +247,7 @@ class Agent:
         if not self._work.attempts and not self._poll.may_bring_work:
             if self._is_registered and self._identity is not None:
                 self._is_leaving = True
-                yield m.SayGoodbye(self._identity)
+                yield m.SayGoodbye(self._identity, Goodbye(boot_id=self._setup.boot_id))
             else:
                 yield m.Exit(EXIT_DRAINED, "drained")
         if not self._is_goodbye_set and all(a.phase in (Phase.ENDING, Phase.FINISHED) for a in self._work.attempts):

@@ -9,7 +9,7 @@ from engine.core.attempts import Final, Key
 from engine.core.slots import SlotPlan
 from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest, Tag
 from protocol.errors import ErrorCode
-from protocol.leases import Complete, Fail, Grant, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
+from protocol.leases import Complete, Fail, Goodbye, Grant, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
 from protocol.results import StepReport
 
 
@@ -242,6 +242,7 @@ class AskLease:
 @dataclass(frozen=True, slots=True)
 class SayGoodbye:
     who: Identity
+    goodbye: Goodbye
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from engine.ports import Unreachable
 from protocol.capabilities import RegisterReply, RegisterRequest
 from protocol.errors import ReelyardError
 from protocol.jobs import ErrorEnvelope
-from protocol.leases import Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
+from protocol.leases import Goodbye, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
 from protocol.operations import BY_NAME
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -42,8 +42,8 @@ class HttpDispatch:
         body = await self._call("lease", who.credential, request, engine_id=who.engine_id, wait_s=request.wait_s)
         return _read(LeaseReply, body)
 
-    async def offline(self, who: Identity) -> None:
-        await self._call("engine_offline", who.credential, None, engine_id=who.engine_id)
+    async def offline(self, who: Identity, goodbye: Goodbye) -> None:
+        await self._call("engine_offline", who.credential, goodbye, engine_id=who.engine_id)
 
     async def _call(
         self, name: str, credential: str | None, request: BaseModel | None, *, engine_id: str = "", wait_s: float = 0.0

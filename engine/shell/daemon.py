@@ -20,7 +20,7 @@ from engine.core.failures import plugin_failed
 from engine.ports import AttemptRunner, Clock, DispatchClient, LoadMonitor, LocalQueue, Survey, Unreachable
 from engine.shell.writer import Writer
 from protocol.errors import ReelyardError
-from protocol.leases import Complete, Fail, Grant
+from protocol.leases import Complete, Fail, Goodbye, Grant
 from protocol.results import StepReport
 
 log = structlog.get_logger()
@@ -136,8 +136,8 @@ class Daemon:
                 self._spawn(self._heartbeat(instruction))
             case m.Register():
                 self._spawn(self._register(instruction))
-            case m.SayGoodbye(who):
-                self._spawn(self._say_goodbye(who))
+            case m.SayGoodbye(who, goodbye):
+                self._spawn(self._say_goodbye(who, goodbye))
 
     def _spawn(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = self._group.create_task(coroutine)
@@ -248,9 +248,9 @@ class Daemon:
             log.info("engine_registered", engine=reply.engine_id, heartbeat_s=reply.heartbeat_s, lease_s=reply.lease_s)
             self._feed(m.Registered(reply))
 
-    async def _say_goodbye(self, who: m.Identity) -> None:
+    async def _say_goodbye(self, who: m.Identity, goodbye: Goodbye) -> None:
         try:
-            await self._world.client.offline(who)
+            await self._world.client.offline(who, goodbye)
         except (Unreachable, ReelyardError) as problem:
             log.warning("goodbye_unheard", problem=str(problem))
         self._feed(m.GoodbyeEnded())

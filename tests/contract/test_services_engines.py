@@ -13,7 +13,7 @@ from protocol.errors import ErrorCode, ReelyardError
 from protocol.leases import Ack, Order, RunningTask, Start
 from protocol.results import StepReport
 from protocol.states import EngineState, StepState
-from tests.contract.services_world import CAN, CLIENT, World, world
+from tests.contract.services_world import BOOT, CAN, CLIENT, World, world
 from tests.unit.dispatch_jobs import complete
 
 
@@ -108,7 +108,7 @@ async def test_a_goodbye_gives_everything_back_at_once(farm: World) -> None:
     grant = await farm.grant(engine.engine_id, job_id)
     await farm.settle(engine.engine_id, Start(task_id=grant.task_id, token=grant.token))
 
-    await farm.core.services.engines.offline(engine.engine_id)
+    await farm.core.services.engines.offline(engine.engine_id, BOOT)
 
     assert await farm.states(job_id) == ("transcoding", "pending")
     assert await state_of(farm, engine.engine_id) is EngineState.OFFLINE
@@ -167,11 +167,19 @@ async def test_undraining_does_not_end_a_pause(farm: World) -> None:
     assert (await farm.core.services.engines.undrain(engine.engine_id)).state is EngineState.PAUSED
 
 
+async def test_a_late_goodbye_of_an_earlier_run_is_not_meant_for_the_new_one(farm: World) -> None:
+    engine = await farm.register()
+
+    await farm.core.services.engines.offline(engine.engine_id, "boot-0000")
+
+    assert (await farm.core.services.engines.get(engine.engine_id)).state is EngineState.ONLINE
+
+
 @pytest.mark.parametrize("ask", ["drain", "undrain", "pause", "resume", "tag"])
 async def test_an_operator_never_brings_a_gone_engine_to_life(farm: World, ask: str) -> None:
     engine = await farm.register()
     engines = farm.core.services.engines
-    await engines.offline(engine.engine_id)
+    await engines.offline(engine.engine_id, BOOT)
     asks = {
         "drain": lambda: engines.drain(engine.engine_id),
         "undrain": lambda: engines.undrain(engine.engine_id),

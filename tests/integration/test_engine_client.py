@@ -13,7 +13,7 @@ from engine.ports import Unreachable
 from engine.shell.client import HttpDispatch
 from protocol.capabilities import Load, Slots
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.leases import Heartbeat, HeartbeatReply
+from protocol.leases import Goodbye, Heartbeat, HeartbeatReply
 from protocol.states import EngineState
 from tests.integration.engine_dispatch import error
 
@@ -93,4 +93,4 @@ async def test_an_answer_that_is_not_dispatchs_counts_as_none(answer: web.Respon
 async def test_nobody_there_is_unreachable() -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(Unreachable):
-            await HttpDispatch(session, "http://127.0.0.1:9").offline(ME)
+            await HttpDispatch(session, "http://127.0.0.1:9").offline(ME, Goodbye(boot_id="boot-0001"))

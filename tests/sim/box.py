@@ -15,7 +15,7 @@ from engine.ports import QueueFull
 from engine.shell.daemon import Daemon, Rhythm, World
 from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.leases import Ack, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
+from protocol.leases import Ack, Goodbye, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
 from tests.sim.ground import EngineClock, Ground
 from tests.sim.network import Line, Network
 from tests.sim.plan import EnginePlan, Plan
@@ -133,12 +133,12 @@ class Client:
         self._process.check()
         return reply
 
-    async def offline(self, who: Identity) -> None:
+    async def offline(self, who: Identity, goodbye: Goodbye) -> None:
         async def handler(core: Core) -> None:
             await _admit(core, who)
             self._watch.leaving(who.engine_id, +1)
             try:
-                await core.services.engines.offline(who.engine_id)
+                await core.services.engines.offline(who.engine_id, goodbye.boot_id)
             finally:
                 self._watch.leaving(who.engine_id, -1)
 

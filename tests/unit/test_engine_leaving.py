@@ -7,7 +7,7 @@ from engine.core.attempts import Key
 from engine.core.slots import SlotPlan
 from protocol.capabilities import Kept
 from protocol.errors import ErrorCode
-from protocol.leases import Fail, LeaseReply, Order, Release
+from protocol.leases import Fail, Goodbye, LeaseReply, Order, Release
 from protocol.states import EngineState
 from tests.unit.engine_desk import (
     ENGINE,
@@ -62,7 +62,7 @@ def test_a_drained_engine_says_goodbye_and_exits_with_code_0() -> None:
 
     goodbye = desk.feed(m.LeaseAnswered(first.request_id, LeaseReply(), 1.0))
 
-    assert m.SayGoodbye(ENGINE) in goodbye
+    assert m.SayGoodbye(ENGINE, GOODBYE) in goodbye
     assert desk.feed(m.GoodbyeEnded()) == [m.Exit(0, "drained")]
 
 
@@ -78,7 +78,7 @@ def test_a_draining_engine_finishes_what_runs_and_empties_its_outbox_first() -> 
 
     assert not any(isinstance(one, m.SayGoodbye) for one in reported)
     assert leases(reported)[0].wait_s == 0.0
-    assert m.SayGoodbye(ENGINE) in left
+    assert m.SayGoodbye(ENGINE, GOODBYE) in left
 
 
 def test_what_runs_too_long_while_draining_is_handed_back() -> None:
@@ -143,6 +143,9 @@ def test_an_order_to_drain_can_be_taken_back() -> None:
 
     assert desk.lease().slots == 1
     assert not any(isinstance(one, m.Exit | m.SayGoodbye) for one in asked)
+
+
+GOODBYE = Goodbye(boot_id="boot-0001")
 
 
 # After a crash
