@@ -5,13 +5,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from protocol.recipes import InputLimits
 
 PREFIX = "REELYARD_DISPATCH_"
 Share = Annotated[float, Field(ge=0, le=1)]
+Span = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+LAST_PORT = 65_535
+
+
+def _port_exists(listen: str) -> str:
+    if int(listen.rpartition(":")[2]) > LAST_PORT:
+        raise ValueError(f"a port is at most {LAST_PORT}")
+    return listen
+
+
+def _numbers(told: object) -> object:
+    """The environment knows only text; the limits, which also travel as messages, take numbers alone."""
+    if not isinstance(told, dict):
+        return told
+    return {name: _number(value) if isinstance(value, str) else value for name, value in told.items()}
+
+
+def _number(text: str) -> str | int | float:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 class Section(BaseModel):
@@ -21,16 +45,22 @@ class Section(BaseModel):
 class Leases(Section):
     """Seconds. A lease lives `lease_s` after each heartbeat; a grant must be acked within `ack_s`."""
 
-    lease_s: Annotated[float, Field(gt=0)] = 60.0
-    heartbeat_s: Annotated[float, Field(gt=0)] = 15.0
-    ack_s: Annotated[float, Field(gt=0)] = 10.0
-    sweep_s: Annotated[float, Field(gt=0)] = 5.0
+    lease_s: Span = 60.0
+    heartbeat_s: Span = 15.0
+    ack_s: Span = 10.0
+    sweep_s: Span = 5.0
+
+    @model_validator(mode="after")
+    def _outlives_a_lost_heartbeat(self) -> Leases:
+        if 2 * self.heartbeat_s > self.lease_s:
+            raise ValueError(f"heartbeat_s {self.heartbeat_s:g} must be at most half of lease_s {self.lease_s:g}")
+        return self
 
 
 class Jobs(Section):
     """`ttl_s`: a job not started within this span fails with JOB_EXPIRED."""
 
-    ttl_s: Annotated[float, Field(gt=0)] = 86_400.0
+    ttl_s: Span = 86_400.0
     default_profile: str = "web"
 
 
@@ -38,7 +68,7 @@ class Inputs(Section):
     """`allowed_roots`: directories whose files may be named as server paths; none by default."""
 
     allowed_roots: tuple[Path, ...] = ()
-    limits: InputLimits = InputLimits()
+    limits: Annotated[InputLimits, BeforeValidator(_numbers)] = InputLimits()
 
 
 class Storage(Section):
@@ -50,7 +80,13 @@ class Storage(Section):
     grants_free: Share = 0.10
     uploads_free: Share = 0.05
     plenty_bytes: Annotated[int, Field(ge=0)] = 50 << 30
-    probe_s: Annotated[float, Field(gt=0)] = 5.0
+    probe_s: Span = 5.0
+
+    @model_validator(mode="after")
+    def _steps_come_in_order(self) -> Storage:
+        if not self.uploads_free <= self.grants_free <= self.warn_free:
+            raise ValueError("the shares must rise: uploads_free, then grants_free, then warn_free")
+        return self
 
 
 class DispatchSettings(BaseSettings):
@@ -59,7 +95,7 @@ class DispatchSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     data: Path = Path("reelyard-data")
-    listen: Annotated[str, Field(pattern=r"^[^\s]*:\d{1,5}$")] = "127.0.0.1:8080"
+    listen: Annotated[str, Field(pattern=r"^[^\s]*:\d{1,5}$"), AfterValidator(_port_exists)] = "127.0.0.1:8080"
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
     leases: Leases = Leases()
     jobs: Jobs = Jobs()

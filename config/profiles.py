@@ -31,8 +31,8 @@ def load_profiles(directories: Iterable[Path] = ()) -> list[Profile]:
 def load_profile(path: Path) -> Profile:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Profile.model_validate_json(json.dumps(table))
-    except tomllib.TOMLDecodeError as error:
+        return Profile.model_validate_json(json.dumps(table, default=str))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadProfile(f"{path}: not TOML: {error}") from None
     except ValidationError as invalid:
         problems = "; ".join(f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in invalid.errors())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,8 @@ def read_settings(model: type[S], arguments: Mapping[str, object], *, toml: Path
     given: dict[str, Any] = dict(arguments)  # Any: the types are what is checked here
     try:
         return _with_file(model, toml)(**given)
+    except tomllib.TOMLDecodeError as fault:
+        raise SettingsProblem(f"{toml}: not TOML: {fault}") from fault
     except ValidationError as fault:
         problems = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in fault.errors()]
         raise SettingsProblem("; ".join(problems)) from fault
