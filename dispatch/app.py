@@ -204,7 +204,10 @@ def keep_secret(directory: Path, name: str, fresh: Callable[[], str]) -> str:
     """The secret of that name, made at the first start, readable by its owner alone."""
     path = directory / name
     if path.exists():
-        return path.read_text(encoding="ascii").strip()
+        kept = path.read_text(encoding="ascii").strip()
+        if not kept:
+            raise Unusable(f"{path} is empty; restore it, or remove it to have a new one made")
+        return kept
     secret = fresh()
     temporary = directory / f".{name}.new"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -213,7 +216,17 @@ def keep_secret(directory: Path, name: str, fresh: Callable[[], str]) -> str:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(path)
+    _sync(directory)
     return secret
+
+
+def _sync(directory: Path) -> None:
+    """A rename survives a power cut only once its directory is on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def load_secrets(data: Path, ids: Ids) -> Secrets:

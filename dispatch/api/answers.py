@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from email.utils import formatdate
 
 from aiohttp import web
@@ -66,7 +67,10 @@ def job(view: JobView, status: int = 200) -> web.Response:
 
 
 def engine(view: EngineView) -> web.Response:
-    return message(view, 200, {"ETag": tag_of(view.version), "Cache-Control": "private, no-cache"})
+    """What it runs changes without its row: the tag names the attempts too."""
+    held = " ".join(f"{task.token}{'r' if task.started else 'w'}" for task in view.running)
+    tag = f'"{view.version}-{zlib.crc32(held.encode()):08x}"' if held else tag_of(view.version)
+    return message(view, 200, {"ETag": tag, "Cache-Control": "private, no-cache"})
 
 
 def unless_held(call: Call, answer: web.Response) -> web.Response:

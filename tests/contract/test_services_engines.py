@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dispatch.api import answers
 from protocol.admin import EnginePatch
 from protocol.capabilities import Capabilities, HeldTask, Kept
 from protocol.errors import ErrorCode, ReelyardError
@@ -227,6 +228,23 @@ async def test_an_engine_shows_what_it_runs(farm: World) -> None:
     assert [view.running for view in (await farm.core.services.engines.list()).engines] == [running]
     await farm.settle(engine.engine_id, complete(one.token, one.task_id))
     assert (await farm.core.services.engines.get(engine.engine_id)).running == running[1:]
+
+
+async def test_the_tag_of_an_engine_changes_with_what_it_runs(farm: World) -> None:
+    engine, job_id = await farm.register(), await farm.submit()
+    grant = await farm.grant(engine.engine_id, job_id)
+
+    async def tag() -> str:
+        return answers.engine(await farm.core.services.engines.get(engine.engine_id)).headers["ETag"]
+
+    tags = [await tag()]
+    await farm.settle(engine.engine_id, Start(task_id=grant.task_id, token=grant.token))
+    tags.append(await tag())
+    await farm.settle(engine.engine_id, complete(grant.token, grant.task_id))
+    tags.append(await tag())
+
+    assert len(set(tags)) == 3
+    assert tags[-1] == await tag()
 
 
 # --- heartbeats

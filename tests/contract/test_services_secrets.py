@@ -1,0 +1,36 @@
+"""The secrets in the data directory: made once, for the owner's eyes, never empty."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from dispatch.app import Unusable, load_secrets
+from tests.contract.services_world import Counting
+
+
+def test_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
+    ids = Counting()
+    first = load_secrets(tmp_path, ids)
+
+    assert load_secrets(tmp_path, ids) == first
+    assert len({first.signing, first.admin.encode(), first.registration.encode()}) == 3
+
+
+def test_only_the_owner_reads_them(tmp_path: Path) -> None:
+    load_secrets(tmp_path, Counting())
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "secrets").iterdir()}
+
+    assert modes == {"signing.key": 0o600, "admin.key": 0o600, "registration.token": 0o600}
+    assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("name", ["signing.key", "admin.key", "registration.token"])
+def test_an_empty_secret_is_never_used(tmp_path: Path, name: str) -> None:
+    load_secrets(tmp_path, Counting())
+    (tmp_path / "secrets" / name).write_text("\n")
+
+    with pytest.raises(Unusable, match=name):
+        load_secrets(tmp_path, Counting())
