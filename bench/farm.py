@@ -79,10 +79,14 @@ async def _read_when_there(path: Path, process: subprocess.Popen[bytes]) -> str:
     until = time.monotonic() + START_S
     while time.monotonic() < until:
         _check_alive(process)
-        if path.exists():
-            return path.read_text().strip()
+        if (told := _content(path)) is not None:
+            return told
         await asyncio.sleep(0.02)
     raise SystemExit("dispatch did not start in time")
+
+
+def _content(path: Path) -> str | None:
+    return path.read_text().strip() if path.exists() else None
 
 
 async def _until_online(running: Farm, engine: subprocess.Popen[bytes]) -> None:

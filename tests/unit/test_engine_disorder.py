@@ -172,8 +172,8 @@ class Shell:
                 dropped = request.held[:1] if number % 3 == 0 else ()
                 self.ended_by_dispatch |= {Key(one.task_id, one.token) for one in dropped}
                 kept = tuple(Kept(task_id=one.task_id, token=one.token, keep=one not in dropped) for one in request.held)
-                reply = RegisterReply(engine_id="eng_1", credential="secret", heartbeat_s=15.0, lease_s=60.0, held=kept)
-                self.feed(m.RegisterFailed(None, "no") if number % 6 == 1 else m.Registered(reply))
+                welcome = RegisterReply(engine_id="eng_1", credential="secret", heartbeat_s=15.0, lease_s=60.0, held=kept)
+                self.feed(m.RegisterFailed(None, "no") if number % 6 == 1 else m.Registered(welcome))
             case m.SayGoodbye():
                 self.feed(m.GoodbyeEnded())
             case m.Wake(timer):
