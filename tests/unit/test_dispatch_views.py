@@ -224,6 +224,12 @@ def test_every_field_of_a_job_comes_from_its_rows() -> None:
         "error": None,
         "warnings": ("short",),
     }
+
+
+def test_a_job_links_to_what_belongs_to_it_and_tells_its_attempts() -> None:
+    graph = completing()
+    view = job_view(graph, [a for a in graph.attempts if a.token == 2])
+
     assert [step.name for step in view.tasks] == WEB_STEPS
     assert view.links == {
         "self": "/api/v1/jobs/job_1",
