@@ -66,7 +66,7 @@ class Agent:
             return []
         instructions = list(self._react(event))
         for instruction in instructions:
-            if isinstance(instruction, m.Save) and _is_waited_for(instruction.changes):
+            if isinstance(instruction, m.Save) and instruction.changes.is_waited_for:
                 self._writes += 1
             if isinstance(instruction, m.Exit):
                 self._is_gone = True
@@ -91,7 +91,7 @@ class Agent:
         match event:
             case m.ChangesSaved(changes):
                 self._is_disk_ill = False
-                if _is_waited_for(changes):
+                if changes.is_waited_for:
                     self._writes -= 1
                 return self._work.saved(changes)
             case m.RunEnded(report):
@@ -390,11 +390,6 @@ class Agent:
     def _slots(self) -> Slots:
         room, total = self._room(), self._setup.slots
         return Slots(encoding=total.encoding, light=total.light, free_encoding=room.encoding, free_light=room.light)
-
-
-def _is_waited_for(changes: m.Changes) -> bool:
-    """Whether something is told to dispatch once these changes are on disk."""
-    return bool(changes.granted or changes.started or changes.finals)
 
 
 def _is_passing(code: ErrorCode) -> bool:

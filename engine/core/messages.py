@@ -98,6 +98,11 @@ class Changes:
     started: tuple[Key, ...] = ()
     finals: tuple[Final, ...] = ()
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether something is told to dispatch once these changes are on disk."""
+        return bool(self.granted or self.started or self.finals)
+
 
 # Events
 
