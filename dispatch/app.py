@@ -250,7 +250,8 @@ def prepare(settings: DispatchSettings) -> tuple[Core, SqliteStore]:
     """Directories, secrets, the newest schema, then the services. Nothing runs yet."""
     data = settings.data.absolute()
     root = (settings.storage.root or data / "storage").absolute()
-    root.mkdir(parents=True, exist_ok=True)
+    for directory in (data, root):
+        directory.mkdir(parents=True, exist_ok=True)
     lock(data)
     ids = RandomIds()
     secrets = load_secrets(data, ids)
@@ -262,6 +263,9 @@ def prepare(settings: DispatchSettings) -> tuple[Core, SqliteStore]:
     store = SqliteStore(database, [bus], die)
     storage = load_storage(settings.storage.adapter, str(root))
     profiles = load_profiles([data / "profiles"] if (data / "profiles").is_dir() else [])
+    wanted, known = settings.jobs.default_profile, sorted(profile.name for profile in profiles)
+    if wanted not in known:
+        raise Unusable(f"jobs.default_profile: there is no profile {wanted!r}; known are {', '.join(known)}")
     outside = Outside(store, bus, storage, SystemClock(), ids, SystemChance(), profiles, secrets)
     return assemble(outside, settings), store
 

@@ -1,0 +1,38 @@
+"""Starting dispatch: what its directories lack is made, what its settings cannot mean is said at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.dispatch import DispatchSettings, Jobs, Storage
+from dispatch.app import Unusable, prepare
+
+
+async def test_every_directory_is_made(tmp_path: Path) -> None:
+    data, root = tmp_path / "new" / "data", tmp_path / "elsewhere" / "files"
+
+    _, store = prepare(DispatchSettings(data=data, storage=Storage(root=root)))
+    await store.close()
+
+    assert root.is_dir()
+    assert (data / "dispatch.db").is_file()
+
+
+async def test_a_second_server_is_kept_out_of_a_data_directory(tmp_path: Path) -> None:
+    _, store = prepare(DispatchSettings(data=tmp_path))
+    await store.close()
+
+    with pytest.raises(Unusable, match="in use by another"):
+        prepare(DispatchSettings(data=tmp_path))
+
+
+def test_a_default_profile_that_does_not_exist_is_said_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(Unusable, match="known are noop, web"):
+        prepare(DispatchSettings(data=tmp_path, jobs=Jobs(default_profile="nope")))
+
+
+def test_a_storage_that_does_not_exist_is_said_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(Unusable, match=r"storage\.adapter.*known are"):
+        prepare(DispatchSettings(data=tmp_path, storage=Storage(adapter="tape")))
