@@ -67,7 +67,11 @@ def main(argv: Sequence[str]) -> int:
 def log_to_stderr() -> None:
     """Colours on a terminal, one JSON object a line elsewhere."""
     is_terminal = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
+    renderer = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if is_terminal
+        else structlog.processors.JSONRenderer()
+    )
     faults = [] if is_terminal else [structlog.processors.format_exc_info]
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), *faults, renderer],

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 
 from engine.shell.scratch import Place
-from engine.shell.transfer import Transfer, TransferFailed
+from engine.shell.transfer import Transfer
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.plugins import Conclusion, MadeFile
 from protocol.results import StagedFile
@@ -56,8 +56,8 @@ class _Upload:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(PARALLEL_UPLOADS, len(self._files))):
                     group.create_task(self._some(todo, staging_url))
-        except* TransferFailed as broken:
-            raise TransferFailed(str(broken.exceptions[0])) from broken
+        except ExceptionGroup as broken:  # the first to fail tells why; it has ended the others
+            raise broken.exceptions[0] from broken
         return tuple(self._staged[file.path] for file in self._files)
 
     async def _some(self, todo: Iterator[MadeFile], staging_url: str) -> None:
