@@ -33,10 +33,15 @@ class Farm:
 
 
 @asynccontextmanager
-async def farm(*, slots: int | None = None, settings: Mapping[str, str] | None = None) -> AsyncIterator[Farm]:
-    """Start both, wait until the engine is online, stop both at the end."""
+async def farm(
+    *, slots: int | None = None, settings: Mapping[str, str] | None = None, profiles: Mapping[str, str] | None = None
+) -> AsyncIterator[Farm]:
+    """Start both, wait until the engine is online, stop both at the end. `profiles` are TOML texts by name."""
     with tempfile.TemporaryDirectory(prefix="reelyard-bench-") as directory:
         data = Path(directory)
+        (data / "profiles").mkdir()
+        for name, text in (profiles or {}).items():
+            (data / "profiles" / f"{name}.toml").write_text(f'name = "{name}"\n{text}\n')
         environment = {**os.environ, "REELYARD_DISPATCH_LOG_LEVEL": "warning", **(settings or {})}
         dispatch = _start(["dispatch", "--data", str(data), "--listen", "127.0.0.1:0"], data / "dispatch.log", environment)
         try:

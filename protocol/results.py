@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
 
 from protocol.base import Bytes, Message, RelativePath, Seconds, Sha256
 from protocol.errors import ErrorCode, FailureClass
@@ -52,7 +55,7 @@ class StepReport(Message):
 
     name: str
     state: StepState
-    progress: float = 0.0
+    progress: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
     eta_seconds: Seconds | None = None
     duration_seconds: Seconds | None = None
     reason: str | None = None

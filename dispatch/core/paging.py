@@ -74,6 +74,8 @@ def refuse(name: str, problem: str) -> ReelyardError:
 def _states(query: Mapping[str, str]) -> tuple[tuple[str, ...], bool | None]:
     states: tuple[str, ...] = ()
     is_validating: bool | None = None
+    if "state" in query and "status" in query:
+        raise refuse("status", "ask for state or for status, not for both")
     if "state" in query:
         states = tuple(_word({"state": s}, "state", tuple(JobState), "") for s in query["state"].split(","))
     if "status" in query:

@@ -141,7 +141,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A registered engine. `wanted` is what an operator asked for: `none`, `drain` or `pause`."""
+    """A registered engine. `wanted` is what an operator asked for: `none`, `drain` or `pause`.
+
+    `own_tags` are those it was configured with, `tags` those in force: an operator's stand until it brings other ones.
+    """
 
     engine_id: str
     name: str
@@ -158,6 +161,7 @@ class Engine:
     last_heartbeat_at: float | None
     wanted: str = "none"
     version: int = 1
+    own_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRow:
-    """The answer to the first call with a key; `status` 0 while it still runs (then `boot_id` is the server's)."""
+    """The answer to the first call with a key, stored with its effect; `boot_id` is that of the server that gave it."""
 
     tenant: str
     route: str

@@ -212,6 +212,7 @@ def _register(tx: Transaction, engine_id: str, secret: str | None, request: Regi
     if known is None and secret is None:  # removed since its credential was looked up
         raise ReelyardError(ErrorCode.UNAUTHORIZED, "this engine was removed; start it with the registration token")
     wanted = "none" if known is None else known.wanted
+    own_tags = tuple(sorted(request.tags))
     engine = Engine(
         engine_id=engine_id,
         name=request.name,
@@ -221,13 +222,14 @@ def _register(tx: Transaction, engine_id: str, secret: str | None, request: Regi
         state=ASKED_STATES.get(wanted, EngineState.ONLINE),
         credential_sha256=digest(secret) if secret else known.credential_sha256 if known else "",
         capabilities_json=request.capabilities.model_dump_json(),
-        tags=tuple(sorted(request.tags)),
+        tags=known.tags if known is not None and known.own_tags == own_tags else own_tags,
         slots_json=request.slots.model_dump_json(),
         load_json=Load().model_dump_json(),
         registered_at=now if known is None else known.registered_at,
         last_heartbeat_at=now,
         wanted=wanted,
         version=1 if known is None else known.version + 1,
+        own_tags=own_tags,
     )
     tx.put_engine(engine)
     tx.append([engine_event(engine, EventType.ENGINE_REGISTERED, None if known is None else known.state, now)])

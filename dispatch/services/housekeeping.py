@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import structlog
 
@@ -26,26 +26,28 @@ class Housekeeping:
         await self._timers.forget_keys()
         try:
             await self._storage.sweep_temporary(older_than_s=ORPHAN_AGE_S, now=self._clock.now())
-            staged = await self._storage.list("staging")
-            await self._publisher.sweep({file.path.split("/")[1] for file in staged if file.path.count("/") > 1})
-            await self._collect_originals()
+            staged = {file.path.split("/")[1]: file for file in await self._storage.list("staging") if file.path.count("/") > 1}
+            await self._publisher.sweep(staged)
+            await self._collect(await self._orphans(staged, "staging/{}") + await self._orphans(await self._originals()))
         except StorageError as error:
             log.warning("housekeeping_waits", reason=error.reason)
 
-    async def _collect_originals(self) -> None:
+    async def _originals(self) -> dict[str, Stat]:
         tenants = await self._store.read(lambda tx: tx.tenants())
         found = [file for tenant in tenants for file in await self._storage.list(f"{tenant.name}/raw")]
-        orphans = await self._orphans(found)
+        return {file.path.rsplit("/", 1)[-1].split("_original.")[0]: file for file in found}
+
+    async def _orphans(self, by_job: Mapping[str, Stat], below: str | None = None) -> list[str]:
+        """What is as old as a day and belongs to no job: the file itself, or the job's directory where `below` tells it."""
+        limit = self._clock.now() - ORPHAN_AGE_S
+        old = {job_id: file.path for job_id, file in by_job.items() if file.modified < limit}
+        known = await self._store.read(lambda tx: tx.graphs(old))
+        return [below.format(job_id) if below else path for job_id, path in old.items() if job_id not in known]
+
+    async def _collect(self, orphans: Iterable[str]) -> None:
         monotonic = self._clock.monotonic()
         self._marked = {path: self._marked.get(path, monotonic) for path in orphans}
         for path, since in list(self._marked.items()):
             if monotonic - since >= MARKED_S:
                 await self._storage.delete(path)
                 log.info("orphan_deleted", path=path)
-
-    async def _orphans(self, found: Iterable[Stat]) -> list[str]:
-        """Originals as old as a day whose upload never became a job."""
-        limit = self._clock.now() - ORPHAN_AGE_S
-        by_job = {file.path.rsplit("/", 1)[-1].split("_original.")[0]: file.path for file in found if file.modified < limit}
-        known = await self._store.read(lambda tx: tx.graphs(by_job))
-        return [path for job_id, path in by_job.items() if job_id not in known]

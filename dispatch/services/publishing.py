@@ -112,7 +112,7 @@ class Publisher:
         """The task whose file is lost is done again; every file that is missing makes its own task go again in time."""
         job_id, now = ready.graph.job.job_id, self._clock.now()
         log.error("staged_file_lost", job=job_id, path=lost.path, reason=lost.reason)
-        tasks = {row.task_id for row in ready.staged if lost.path == _staged_path(row)}
+        tasks = {row.task_id for row in ready.staged if lost.path == _staged_path(row)} or {row.task_id for row in ready.staged}
 
         def redo(tx: Transaction) -> None:
             before = tx.graphs([job_id])[job_id]
@@ -145,7 +145,7 @@ class Publisher:
         """Remove the staging of those jobs that will never need it again."""
         wanted = list(job_ids)
         graphs = await self._store.read(lambda tx: tx.graphs(wanted))
-        over = [j for j in wanted if j not in graphs or graphs[j].job.state in (JobState.COMPLETED, JobState.CANCELLED)]
+        over = [job_id for job_id, graph in graphs.items() if graph.job.state in (JobState.COMPLETED, JobState.CANCELLED)]
         for job_id in over:
             await self._clean(job_id)
         return len(over)

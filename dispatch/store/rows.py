@@ -93,7 +93,7 @@ def _getter(names: tuple[str, ...], into: tuple[tuple[int, Convert], ...]) -> Ca
 TASKS = Codec(schema.tasks, Task, lists=("needs", "tags", "avoid", "deaths"), enums={"kind": TaskKind, "state": TaskState})
 ATTEMPTS = Codec(schema.attempts, Attempt, enums={"kind": TaskKind, "state": AttemptState})
 STAGED = Codec(schema.staged_files, StagedRow)
-ENGINES = Codec(schema.engines, Engine, lists=("tags",), enums={"state": EngineState})
+ENGINES = Codec(schema.engines, Engine, lists=("tags", "own_tags"), enums={"state": EngineState})
 KEYS = Codec(schema.api_keys, ApiKey, lists=("scopes",))
 TENANTS = Codec(schema.tenants, Tenant)
 IDEMPOTENCY = Codec(schema.idempotency, IdempotencyRow)

@@ -146,6 +146,7 @@ engines = Table(
     Column("last_heartbeat_at", Float),
     Column("wanted", String, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("own_tags", Text, nullable=False),
     Index("ix_engines_credential", "credential_sha256"),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +100,13 @@ class World:
         return (await self.graph(job_id)).attempt(token)
 
     async def register(
-        self, name: str = "box", *, boot: str = BOOT, credential: str | None = None, held: tuple[HeldTask, ...] = ()
+        self,
+        name: str = "box",
+        *,
+        boot: str = BOOT,
+        credential: str | None = None,
+        held: tuple[HeldTask, ...] = (),
+        tags: Iterable[str] = (),
     ) -> RegisterReply:
         request = RegisterRequest(
             name=name,
@@ -110,6 +116,7 @@ class World:
             capabilities=Capabilities(provided=CAN),
             slots=SLOTS,
             held=held,
+            tags=frozenset(tags),
         )
         return await self.core.services.engines.register(
             request, credential=credential, has_registration_token=credential is None

@@ -168,6 +168,18 @@ async def test_undraining_does_not_end_a_pause(farm: World) -> None:
     assert (await farm.core.services.engines.undrain(engine.engine_id)).state is EngineState.PAUSED
 
 
+@pytest.mark.parametrize(("brought", "in_force"), [({"site:oslo"}, {"disk:fast"}), ({"site:bergen"}, {"site:bergen"})])
+async def test_tags_of_an_operator_stand_until_the_engine_brings_other_ones(
+    farm: World, brought: set[str], in_force: set[str]
+) -> None:
+    engine = await farm.register(tags={"site:oslo"})
+    await farm.core.services.engines.patch(engine.engine_id, EnginePatch(tags=frozenset({"disk:fast"})))
+
+    await farm.register(credential=engine.credential, boot="boot-0002", tags=brought)
+
+    assert (await farm.core.services.engines.get(engine.engine_id)).tags == in_force
+
+
 async def test_a_late_goodbye_of_an_earlier_run_is_not_meant_for_the_new_one(farm: World) -> None:
     engine = await farm.register()
 

@@ -43,6 +43,7 @@ def upgrade() -> None:
     sa.Column('last_heartbeat_at', sa.Float(), nullable=True),
     sa.Column('wanted', sa.String(), nullable=False),
     sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('own_tags', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('engine_id', name=op.f('pk_engines'))
     )
     with op.batch_alter_table('engines', schema=None) as batch_op:
