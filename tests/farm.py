@@ -110,8 +110,9 @@ class Member:
         return code
 
     async def kill(self) -> None:
-        """kill -9."""
-        self.signal(signal.SIGKILL)
+        """kill -9; harmless when another kill came first."""
+        with contextlib.suppress(ProcessLookupError):
+            self.signal(signal.SIGKILL)
         await self.ended()
 
     async def terminate(self) -> int:
