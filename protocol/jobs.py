@@ -10,7 +10,6 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from protocol.base import Bytes, Identifier, Message, Seconds
 from protocol.capabilities import Capability, Tag
 from protocol.errors import ErrorCode, FailureClass
-from protocol.events import EventView
 from protocol.media import VideoInfo
 from protocol.profiles import Name
 from protocol.states import AttemptState, JobState, JobStatus, StepState, TaskKind
@@ -145,13 +144,6 @@ class JobErrorView(Message):
     evidence: dict[str, str] = {}
 
 
-class Compression(Message):
-    """Ratios are source bytes over rendition bytes, by rendition; the saving may be negative."""
-
-    ratios: dict[str, float]
-    total_saved_percent: float
-
-
 class JobView(Message):
     """The whole job. Every field is stored or follows from stored rows; nothing depends on when it is read."""
 
@@ -260,7 +252,3 @@ class AttemptLog(Message):
 
 class JobLog(Message):
     attempts: tuple[AttemptLog, ...]
-
-
-class EventPage(Message):
-    events: tuple[EventView, ...]

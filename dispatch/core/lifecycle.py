@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
+import orjson
+
 from dispatch.core import retry_policy
 from dispatch.core.copying import replace
 from dispatch.core.job_machine import EVENT_OF_STATE, JOB_TABLE, state_of_tasks
@@ -159,7 +161,7 @@ def _mark_started(graph: Graph, attempt: Attempt, *, now: float) -> Graph:
 def complete(graph: Graph, report: Complete, *, digest: str, steps_json: str, now: float) -> Graph:
     """The attempt's result is taken: its files are the task's. The caller readies or skips what follows, then settles."""
     attempt = graph.attempt(report.token)
-    graph = _mark_started(graph, attempt, now=now)
+    graph = _with_warnings(_mark_started(graph, attempt, now=now), report.result.warnings)
     tools_json = f"[{','.join(t.model_dump_json() for t in report.result.tools)}]" if report.result.tools else "[]"
     ended = replace(
         attempt,
@@ -179,6 +181,14 @@ def complete(graph: Graph, report: Complete, *, digest: str, steps_json: str, no
     )
     graph = replace(graph, files=(*graph.files, *files)) if files else graph
     return with_task(graph, done, now=now, attempts=_exchanged(graph.attempts, ended))
+
+
+def _with_warnings(graph: Graph, warnings: tuple[str, ...]) -> Graph:
+    """What the job's owner should know of a result that is taken all the same; each is told once."""
+    if not warnings:
+        return graph
+    told = orjson.dumps(list(dict.fromkeys([*orjson.loads(graph.job.warnings_json), *warnings])))
+    return replace(graph, job=replace(graph.job, warnings_json=told.decode()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ def _about(job: Job) -> Fields:
         "status": "completed",
         "profile": load_profile(job.profile_json).name,
         "user_metadata": orjson.loads(job.user_metadata_json),
+        "warnings": orjson.loads(job.warnings_json),
         "source": source,
     }
 

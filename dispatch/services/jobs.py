@@ -97,10 +97,6 @@ class JobService:
             raise ReelyardError(ErrorCode.FILE_NOT_FOUND)
         return f"{published_prefix(graph.job)}/{path}"
 
-    async def tenant_of(self, who: Caller, job_id: str) -> str:
-        """The job's tenant, for those who may see it."""
-        return (await self._load(who, job_id)).graph.job.tenant
-
     async def _load(self, who: Caller, job_id: str) -> _Loaded:
         def load(tx: Transaction) -> _Loaded:
             return _Loaded(_visible(tx, who, job_id), tx.job_attempts(job_id))

@@ -9,6 +9,7 @@ import pytest
 from dispatch.core.lifecycle import expire, is_live
 from dispatch.core.planning import STEPS
 from dispatch.core.records import Attempt, Graph
+from dispatch.core.views import job_view
 from protocol.errors import ErrorCode, FailureClass
 from protocol.results import StepReport
 from protocol.states import AttemptState, StepState, TaskKind
@@ -94,6 +95,16 @@ def test_the_last_finished_task_fixes_when_the_job_completed() -> None:
 
     assert states(graph) == ("completing", "done", "done")
     assert (graph.job.completed_at, graph.job.progress, graph.job.eta_seconds) == (NOW + 9, 1.0, 0.0)
+
+
+def test_warnings_of_a_result_reach_the_client_once() -> None:
+    graph = ready_to_transcode()
+    task = graph.tasks[1].task_id
+    warned = complete(9, task, warnings=("one frame was concealed", "one frame was concealed"))
+
+    finished = after(granted(graph, 9, task=task), start(9, task), warned)
+
+    assert job_view(finished).warnings == ("one frame was concealed",)
 
 
 @pytest.mark.parametrize("begun", [False, True])

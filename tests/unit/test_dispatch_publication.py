@@ -64,6 +64,7 @@ def test_metadata_tells_the_job_and_its_source() -> None:
         "status": "completed",
         "profile": "web",
         "user_metadata": {},
+        "warnings": [],
         "source": {
             "filename": "my film.mp4",
             "size_bytes": 4_000_000,
