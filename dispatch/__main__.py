@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from dispatch.app import main
+from dispatch.app.process import main
 
 
 def parser() -> argparse.ArgumentParser:

@@ -16,7 +16,8 @@ from yarl import URL
 from config.dispatch import DispatchSettings, Inputs
 from dispatch.api.server import application, runner
 from dispatch.api.wiring import Limits, Services
-from dispatch.app import Core, prepare
+from dispatch.app.assembly import Core
+from dispatch.app.process import prepare
 from protocol import signing
 
 CODECS = [f"encoder:{name}" for name in ("libx264", "aac", "libmp3lame", "mjpeg")]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from config.dispatch import DispatchSettings, Inputs
-from dispatch.app import Core, Outside, Secrets, assemble
+from dispatch.app.assembly import Core, Outside, assemble
+from dispatch.app.secrets import Secrets
 from dispatch.core.callers import Caller
 from dispatch.core.records import Attempt, Graph
 from dispatch.events.bus import CommitBus

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch.app import Unusable, load_secrets
+from dispatch.app.secrets import Unusable, load_secrets
 from tests.contract.services_world import Counting
 
 

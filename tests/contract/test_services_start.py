@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from config.dispatch import DispatchSettings, Jobs, Storage
-from dispatch.app import Unusable, prepare
+from dispatch.app.process import prepare
+from dispatch.app.secrets import Unusable
 
 
 async def test_every_directory_is_made(tmp_path: Path) -> None:

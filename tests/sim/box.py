@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from dispatch.app import Core
+from dispatch.app.assembly import Core
 from engine.core.agent import Agent
 from engine.core.attempts import Key, key_of
 from engine.core.messages import Changes, Identity, Saved, SavedAttempt, Setup

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dispatch.app import Core
+from dispatch.app.assembly import Core
 from engine.ports import Unreachable
 from protocol.errors import ErrorCode, ReelyardError
 from tests.sim.ground import Ground

@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 
 from config.dispatch import DispatchSettings, Inputs, Jobs, Leases
 from config.profiles import load_profiles
-from dispatch.app import Core, Outside, Secrets, assemble
+from dispatch.app.assembly import Core, Outside, assemble
+from dispatch.app.secrets import Secrets
 from dispatch.events.bus import CommitBus
 from dispatch.services.files import as_client_error
 from engine.ports import Unreachable

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from dispatch.app import Core
+from dispatch.app.assembly import Core
 from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.services.files import as_client_error
 from dispatch.services.submissions import Answered

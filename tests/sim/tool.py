@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dispatch.app import Core
+from dispatch.app.assembly import Core
 from engine.core import failures
 from engine.core.attempts import Key, key_of
 from engine.core.backoff import full_jitter

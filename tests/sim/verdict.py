@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import orjson
 from sqlalchemy import Connection, select
 
-from dispatch.app import Core
+from dispatch.app.assembly import Core
 from dispatch.core.publication import METADATA
 from dispatch.core.records import Attempt, Job, StagedRow, Task
 from dispatch.store import rows, schema

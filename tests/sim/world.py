@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from dispatch.app import Core
+from dispatch.app.assembly import Core
 from protocol.states import JobState
 from tests.sim import verdict
 from tests.sim.box import Box

@@ -1,0 +1,142 @@
+"""Settings become adapters, adapters become services. Only names and order stand here, no decisions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from config.dispatch import DispatchSettings
+from dispatch.api.wiring import Services
+from dispatch.app.secrets import Secrets
+from dispatch.core.lease_table import LeaseTable, LeaseTimes
+from dispatch.events.bus import CommitBus
+from dispatch.events.hub import EventHub
+from dispatch.ports import Clock, Ids, Store
+from dispatch.services.duties import Duty
+from dispatch.services.engine_calls import EngineCalls
+from dispatch.services.engines import EngineService, Pace, digest
+from dispatch.services.files import FileService
+from dispatch.services.gate import StorageGate, Watermarks
+from dispatch.services.grants import GrantWriter
+from dispatch.services.health import HealthService
+from dispatch.services.heartbeats import HeartbeatService, Progress
+from dispatch.services.housekeeping import Housekeeping
+from dispatch.services.jobs import JobService
+from dispatch.services.keys import KeyService
+from dispatch.services.leases import Chance, LeaseService
+from dispatch.services.orders import OrderDesk
+from dispatch.services.profiles import ProfileBook
+from dispatch.services.publishing import Publisher
+from dispatch.services.registry import EngineRegistry
+from dispatch.services.scheduler import Scheduler
+from dispatch.services.server_files import ServerFiles
+from dispatch.services.submissions import Rules, Sources, SubmissionService
+from dispatch.services.sweeps import JobTimers, LeaseSweep
+from protocol.profiles import Profile
+from protocol.storage import StorageProvider
+
+TENANTS = ("default",)
+PROMOTION_EVERY_S, TIMERS_EVERY_S, HOUSEKEEPING_EVERY_S = 1.0, 2.0, 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Everything the services get from outside themselves."""
+
+    store: Store
+    bus: CommitBus
+    storage: StorageProvider
+    clock: Clock
+    ids: Ids
+    chance: Chance
+    profiles: Sequence[Profile]
+    secrets: Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The assembled services, the loops that must run beside them, and what has to be loaded before."""
+
+    services: Services
+    scheduler: Scheduler
+    leases: LeaseService
+    publisher: Publisher
+    registry: EngineRegistry
+    table: LeaseTable
+    gate: StorageGate
+    duties: tuple[Duty, ...]
+    outside: Outside
+
+    async def load(self) -> None:
+        """Bring memory up to what the database says. Called once, before the loops run and calls are taken."""
+        await self.services.keys.ensure_first(TENANTS, self.outside.secrets.admin)
+        self.registry.load(await self.outside.store.read(lambda tx: tx.engines()))
+        await self.leases.load()
+        await self.scheduler.load()
+        await self.publisher.load()
+        await self.gate.run_once()
+
+
+def assemble(outside: Outside, settings: DispatchSettings) -> Core:
+    """Only names and order stand here, no decisions."""
+    store, clock, ids, signing = outside.store, outside.clock, outside.ids, outside.secrets.signing
+    lease_s = settings.leases.lease_s
+    pace = Pace(heartbeat_s=settings.leases.heartbeat_s, lease_s=lease_s)
+    table = LeaseTable(LeaseTimes(lease_s=lease_s, ack_s=settings.leases.ack_s))
+    registry = EngineRegistry(clock)
+    writer = GrantWriter(signing, lease_s=lease_s)
+    leases = LeaseService(store, table, registry, writer, clock, outside.chance)
+    timers = JobTimers(store, clock)
+    scheduler = Scheduler(store, leases, clock, timers.on_backoff)
+    hub = EventHub()
+
+    def publish(progress: Progress) -> None:
+        hub.publish_progress(progress.job_id, progress.tenant, progress.data_json)
+
+    heartbeats = HeartbeatService(store, table, registry, clock, pace, publish)
+    engines = EngineService(store, registry, table, ids, clock, pace)
+    engines.orders = scheduler
+    publisher = Publisher(store, outside.storage, clock)
+    gate = StorageGate(outside.storage, _watermarks(settings), lambda why: scheduler.hold(why) if why else scheduler.resume())
+    book = ProfileBook(outside.profiles)
+    sources = _sources(book, outside, settings)
+    services = Services(
+        keys=KeyService(store, ids, clock, registration_sha256=digest(outside.secrets.registration)),
+        submissions=SubmissionService(store, outside.storage, gate, sources, ids, clock),
+        jobs=JobService(store, scheduler, clock, signing),
+        engines=engines,
+        leases=EngineCalls(store, leases, heartbeats, scheduler, writer, clock),
+        files=FileService(store, outside.storage, clock, signing),
+        health=HealthService(store, gate, registry, clock),
+        store=store,
+        storage=outside.storage,
+        hub=hub,
+        profiles=book,
+        clock=clock,
+        ids=ids,
+        version=importlib.metadata.version("reelyard"),
+    )
+    outside.bus.add(leases, registry, scheduler, OrderDesk(scheduler), publisher, hub)
+    sweep = LeaseSweep(store, table, engines, clock, lease_s=lease_s)
+    promotion = Duty("promotion", publisher.run_once, PROMOTION_EVERY_S)
+    publisher.wake = promotion.wake
+    duties = (
+        promotion,
+        Duty("storage", gate.run_once, settings.storage.probe_s),
+        Duty("leases", sweep.run_once, settings.leases.sweep_s),
+        Duty("timers", timers.run_once, TIMERS_EVERY_S),
+        Duty("housekeeping", Housekeeping(store, outside.storage, publisher, timers, clock).run_once, HOUSEKEEPING_EVERY_S),
+    )
+    return Core(services, scheduler, leases, publisher, registry, table, gate, duties, outside)
+
+
+def _sources(book: ProfileBook, outside: Outside, settings: DispatchSettings) -> Sources:
+    run = outside.ids.new("run", outside.clock.now())
+    rules = Rules(settings.inputs.limits, settings.jobs.ttl_s, settings.jobs.default_profile, run)
+    return Sources(book, ServerFiles([str(root) for root in settings.inputs.allowed_roots]), rules)
+
+
+def _watermarks(settings: DispatchSettings) -> Watermarks:
+    storage = settings.storage
+    return Watermarks(storage.warn_free, storage.grants_free, storage.uploads_free, storage.plenty_bytes)

@@ -1,0 +1,188 @@
+"""The process: directories and locks, loops, signals, logs and exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import importlib.metadata
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+from sqlalchemy.exc import OperationalError
+
+from config.dispatch import DispatchSettings
+from config.profiles import BadProfile, load_profiles
+from config.sources import SettingsProblem, read_settings
+from dispatch.api.server import application, runner
+from dispatch.api.wiring import Limits
+from dispatch.app.assembly import Core, Outside, assemble
+from dispatch.app.secrets import Unusable, load_secrets
+from dispatch.clock import RandomIds, SystemChance, SystemClock
+from dispatch.events.bus import CommitBus
+from dispatch.store.migrate import migrate
+from dispatch.store.running import connect
+from dispatch.store.sqlite import SqliteStore
+from protocol.storage import StorageProvider
+
+log = structlog.get_logger("dispatch")
+YOUNG_OBJECTS = 50_000
+"""A batch of a thousand jobs makes so many records, none of them in a cycle: walking them took a fifth of all CPU."""
+
+EXIT_FATAL = 70  # EX_SOFTWARE: the next start recovers from the database
+
+
+def load_storage(adapter: str, root: str) -> StorageProvider:
+    """The storage by its entry point. Raises Unusable naming those there are."""
+    points = importlib.metadata.entry_points(group="reelyard.storage")
+    if adapter not in points.names:
+        raise Unusable(f"storage.adapter: there is no {adapter!r}; known are {', '.join(sorted(points.names))}")
+    made: StorageProvider = points[adapter].load()(root)
+    return made
+
+
+def lock(data: Path) -> int:
+    """Only one server works in a data directory; the lock ends with the process. Raises Unusable."""
+    descriptor = os.open(data / "dispatch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Unusable(f"{data} is in use by another dispatch server; stop it, or give another --data") from None
+    return descriptor
+
+
+def die(reason: str) -> None:
+    """The state in memory can no longer be trusted: stop at once, the database is the record."""
+    log.critical("fatal", reason=reason)
+    sys.stderr.flush()
+    os._exit(EXIT_FATAL)
+
+
+def prepare(settings: DispatchSettings) -> tuple[Core, SqliteStore]:
+    """Directories, secrets, the newest schema, then the services. Nothing runs yet."""
+    data = settings.data.absolute()
+    root = (settings.storage.root or data / "storage").absolute()
+    for directory in (data, root):
+        directory.mkdir(parents=True, exist_ok=True)
+    lock(data)
+    ids = RandomIds()
+    secrets = load_secrets(data, ids)
+    database = str(data / "dispatch.db")
+    connection = connect(f"sqlite:///{database}")
+    migrate(connection)
+    connection.close()
+    bus = CommitBus()
+    store = SqliteStore(database, [bus], die)
+    storage = load_storage(settings.storage.adapter, str(root))
+    profiles = load_profiles([data / "profiles"] if (data / "profiles").is_dir() else [])
+    wanted, known = settings.jobs.default_profile, sorted(profile.name for profile in profiles)
+    if wanted not in known:
+        raise Unusable(f"jobs.default_profile: there is no profile {wanted!r}; known are {', '.join(known)}")
+    outside = Outside(store, bus, storage, SystemClock(), ids, SystemChance(), profiles, secrets)
+    return assemble(outside, settings), store
+
+
+async def serve(settings: DispatchSettings) -> None:
+    """Run until SIGTERM or SIGINT. The address is written to `<data>/dispatch.url`, whole, once it listens."""
+    core, store = prepare(settings)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: die(str(context.get("exception") or context["message"])))
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    store.start()
+    try:
+        await core.load()
+        _spare_the_collector()
+        async with asyncio.TaskGroup() as tasks:
+            loops = [tasks.create_task(core.scheduler.run(), name="scheduler")]
+            loops += [tasks.create_task(duty.run(), name=duty.name) for duty in core.duties]
+            await _listen(core, settings, stop, partial(_cancel, loops[0]))
+            for task in loops:
+                task.cancel()
+    finally:
+        await store.close()
+    log.info("stopped")
+
+
+def _spare_the_collector() -> None:
+    """What lives on is left alone, and the young are looked at more seldom than after Python's 700 objects."""
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 10, 10)
+
+
+async def _listen(core: Core, settings: DispatchSettings, stop: asyncio.Event, end_polls: Callable[[], None]) -> None:
+    host, _, port = settings.listen.rpartition(":")
+    limits = Limits(max_upload_bytes=settings.inputs.limits.max_bytes)
+    running = runner(application(core.services, limits, at_shutdown=[end_polls]))
+    await running.setup()
+    site = web.TCPSite(running, host.strip("[]") or "127.0.0.1", int(port), reuse_address=True)
+    await site.start()
+    bound_host, bound_port, *_ = running.addresses[0]
+    url = f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
+    _write_whole(settings.data / "dispatch.url", url + "\n")
+    log.info("listening", url=url, data=str(settings.data))
+    await stop.wait()
+    log.info("stopping")
+    await running.cleanup()
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, encoding="ascii")
+    temporary.rename(path)
+
+
+def configure_logging(level: str) -> None:
+    """Lines for people on a terminal, JSON elsewhere; always on stderr."""
+    is_terminal = sys.stderr.isatty()
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    ending = [console] if is_terminal else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *ending,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main(arguments: dict[str, object], toml: Path | None) -> int:
+    """The exit code: 0 stopped as asked, 1 the machine refuses (port, disk), 2 unusable settings, 70 a fault of ours."""
+    try:
+        given = {name: value for name, value in arguments.items() if value is not None}
+        settings = read_settings(DispatchSettings, given, toml=toml, environ=os.environ)
+        configure_logging(settings.log_level)
+        asyncio.run(serve(settings))
+    except (SettingsProblem, BadProfile, Unusable) as wrong:
+        return _tell(str(wrong), 2)
+    except (OSError, OperationalError, ExceptionGroup) as fault:
+        cause = _cause(fault)
+        if isinstance(cause, OSError | OperationalError):
+            return _tell(str(cause.orig if isinstance(cause, OperationalError) else cause), 1)
+        log.critical("fatal", exc_info=fault)
+        return EXIT_FATAL
+    return 0
+
+
+def _cause(fault: Exception) -> Exception:
+    return _cause(fault.exceptions[0]) if isinstance(fault, ExceptionGroup) else fault
+
+
+def _tell(problem: str, code: int) -> int:
+    """The one line a user sees instead of a traceback."""
+    sys.stderr.write(f"dispatch: {problem}\n")
+    return code

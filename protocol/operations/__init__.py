@@ -1,0 +1,18 @@
+"""The API as data: one row per operation. Routes, the OpenAPI document, the client and the tests follow from it."""
+
+from __future__ import annotations
+
+from protocol.operations import engines, files, jobs, operators
+from protocol.operations.rows import API as API
+from protocol.operations.rows import Form as Form
+from protocol.operations.rows import Operation as Operation
+
+OPERATIONS: tuple[Operation, ...] = (
+    *jobs.OPERATIONS,
+    *engines.OPERATIONS,
+    *operators.OPERATIONS,
+    *files.OPERATIONS,
+)
+
+BY_NAME: dict[str, Operation] = {operation.name: operation for operation in OPERATIONS}
+"""Every GET answers HEAD as well, but for streams."""

@@ -1,0 +1,107 @@
+"""What engines say and what operators ask of them."""
+
+from __future__ import annotations
+
+from protocol import admin, leases
+from protocol.admin import Scope as S
+from protocol.capabilities import RegisterReply, RegisterRequest
+from protocol.operations.rows import API, BIG, Operation
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "register_engine",
+        "POST",
+        f"{API}/engines/register",
+        S.REGISTRATION,
+        "An engine introduces itself",
+        RegisterRequest,
+        RegisterReply,
+    ),
+    Operation(
+        "heartbeat",
+        "POST",
+        f"{API}/engines/{{engine_id}}/heartbeat",
+        S.ENGINE,
+        "An engine's sign of life; renews its leases",
+        leases.Heartbeat,
+        leases.HeartbeatReply,
+    ),
+    Operation(
+        "lease",
+        "POST",
+        f"{API}/engines/{{engine_id}}/lease",
+        S.ENGINE,
+        "Long poll for tasks and orders; reports ride along",
+        leases.LeaseRequest,
+        leases.LeaseReply,
+        max_body=BIG,
+    ),
+    Operation(
+        "report",
+        "POST",
+        f"{API}/engines/{{engine_id}}/reports",
+        S.ENGINE,
+        "Many reports in one call",
+        leases.ReportsRequest,
+        leases.ReportsReply,
+        max_body=BIG,
+    ),
+    Operation(
+        "task_uploads",
+        "POST",
+        f"{API}/tasks/{{task_id}}/uploads",
+        S.ENGINE,
+        "Where to stage each file",
+        leases.UploadsRequest,
+        leases.UploadsReply,
+    ),
+    Operation(
+        "engine_offline",
+        "POST",
+        f"{API}/engines/{{engine_id}}/offline",
+        S.ENGINE,
+        "An engine says goodbye",
+        leases.Goodbye,
+        admin.Pong,
+    ),
+    Operation(
+        "list_engines", "GET", f"{API}/engines", S.ENGINES_READ, "The registry", None, admin.EnginePage, query=("limit", "offset")
+    ),
+    Operation("get_engine", "GET", f"{API}/engines/{{engine_id}}", S.ENGINES_READ, "One engine", None, admin.EngineView),
+    Operation(
+        "patch_engine",
+        "PATCH",
+        f"{API}/engines/{{engine_id}}",
+        S.ENGINES_ADMIN,
+        "Change tags, pause",
+        admin.EnginePatch,
+        admin.EngineView,
+    ),
+    Operation(
+        "drain_engine",
+        "POST",
+        f"{API}/engines/{{engine_id}}/drain",
+        S.ENGINES_ADMIN,
+        "Take no new work, finish what runs",
+        None,
+        admin.EngineView,
+    ),
+    Operation(
+        "undrain_engine",
+        "POST",
+        f"{API}/engines/{{engine_id}}/undrain",
+        S.ENGINES_ADMIN,
+        "Take work again",
+        None,
+        admin.EngineView,
+    ),
+    Operation(
+        "delete_engine",
+        "DELETE",
+        f"{API}/engines/{{engine_id}}",
+        S.ENGINES_ADMIN,
+        "Remove an engine and revoke its credential",
+        None,
+        admin.Pong,
+    ),
+)

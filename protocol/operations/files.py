@@ -1,0 +1,31 @@
+"""Bytes by signed links."""
+
+from __future__ import annotations
+
+from protocol.admin import Scope as S
+from protocol.operations.rows import Form, Operation
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "signed_get",
+        "GET",
+        "/files/s/{signature}/{path:.+}",
+        S.OPEN,
+        "A file by a signed link; ranges",
+        None,
+        None,
+        gives=Form.BYTES,
+    ),
+    Operation(
+        "signed_put",
+        "PUT",
+        "/files/s/{signature}/{path:.+}",
+        S.OPEN,
+        "Stage a file by a signed link; create-only",
+        None,
+        None,
+        201,
+        takes=Form.BYTES,
+        gives=Form.NONE,
+    ),
+)

@@ -1,0 +1,110 @@
+"""Jobs: submit, look, change, follow, and what they made."""
+
+from __future__ import annotations
+
+from protocol import jobs
+from protocol.admin import Scope as S
+from protocol.operations.rows import API, BIG, Form, Operation
+
+LIST_QUERY = ("status", "state", "tenant", "created_after", "created_before", "sort", "order", "limit", "offset", "cursor")
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "submit_job",
+        "POST",
+        f"{API}/jobs",
+        S.JOBS_WRITE,
+        "Submit a job",
+        jobs.JobSubmission,
+        jobs.JobView,
+        202,
+        is_idempotent_by_key=True,
+    ),
+    Operation(
+        "submit_batch",
+        "POST",
+        f"{API}/jobs/batch",
+        S.JOBS_WRITE,
+        "Submit up to 1,000 jobs, each answered for itself",
+        jobs.BatchSubmission,
+        jobs.BatchReply,
+        202,
+        is_idempotent_by_key=True,
+        max_body=BIG,
+    ),
+    Operation(
+        "upload_job",
+        "POST",
+        f"{API}/jobs/upload",
+        S.JOBS_WRITE,
+        "Upload a file and submit it as a job",
+        None,
+        jobs.JobView,
+        202,
+        takes=Form.MULTIPART,
+        is_idempotent_by_key=True,
+    ),
+    Operation(
+        "submit_filesystem",
+        "POST",
+        f"{API}/jobs/filesystem",
+        S.JOBS_WRITE,
+        "Submit a file the server can read",
+        jobs.FilesystemSubmission,
+        jobs.JobView,
+        202,
+        is_idempotent_by_key=True,
+    ),
+    Operation("list_jobs", "GET", f"{API}/jobs", S.JOBS_READ, "List jobs, newest first", None, jobs.JobPage, query=LIST_QUERY),
+    Operation("get_job", "GET", f"{API}/jobs/{{job_id}}", S.JOBS_READ, "One job", None, jobs.JobView),
+    Operation("delete_job", "DELETE", f"{API}/jobs/{{job_id}}", S.JOBS_WRITE, "Cancel a job", None, jobs.JobView),
+    Operation("cancel_job", "POST", f"{API}/jobs/{{job_id}}/cancel", S.JOBS_WRITE, "Cancel a job", None, jobs.JobView),
+    Operation(
+        "retry_job",
+        "POST",
+        f"{API}/jobs/{{job_id}}/retry",
+        S.JOBS_WRITE,
+        "Try a failed job again",
+        jobs.RetryRequest,
+        jobs.JobView,
+        202,
+    ),
+    Operation(
+        "job_events",
+        "GET",
+        f"{API}/jobs/{{job_id}}/events",
+        S.JOBS_READ,
+        "The job's events as a stream",
+        None,
+        None,
+        gives=Form.SSE,
+    ),
+    Operation(
+        "all_events", "GET", f"{API}/events", S.JOBS_READ, "Every event one may see, as a stream", None, None, gives=Form.SSE
+    ),
+    Operation(
+        "why_job", "GET", f"{API}/jobs/{{job_id}}/why", S.JOBS_READ, "Why the job waits, engine by engine", None, jobs.WhyReply
+    ),
+    Operation(
+        "job_log", "GET", f"{API}/jobs/{{job_id}}/log", S.JOBS_READ, "The tail of each attempt's tool log", None, jobs.JobLog
+    ),
+    Operation(
+        "job_outputs",
+        "GET",
+        f"{API}/jobs/{{job_id}}/outputs",
+        S.FILES_READ,
+        "Signed, expiring links to the outputs",
+        None,
+        jobs.OutputsReply,
+    ),
+    Operation(
+        "job_file",
+        "GET",
+        f"{API}/jobs/{{job_id}}/files/{{path:.+}}",
+        S.FILES_READ,
+        "One output by its stable URL",
+        None,
+        None,
+        gives=Form.BYTES,
+    ),
+)
