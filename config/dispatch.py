@@ -89,6 +89,68 @@ class Storage(Section):
         return self
 
 
+class Api(Section):
+    """`calls_per_s` bounds each key, but for engines. Origins are those of browsers; `*` is any, none by default.
+
+    `first_request_s`: how long a new connection may take to send a whole request head. `min_body_rate`: bytes a second.
+    `trusted_proxies` are networks whose `X-Forwarded-For` is believed.
+    """
+
+    require_idempotency_key: bool = False
+    calls_per_s: Annotated[int, Field(ge=1)] = 50
+    jobs_per_hour: Annotated[int, Field(ge=1)] = 100
+    tenant_calls_per_s: Annotated[int, Field(ge=1)] = 500
+    cors_origins: tuple[str, ...] = ()
+    playback_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    first_request_s: Span = 10.0
+    min_body_rate: Annotated[int, Field(ge=0)] = 1024
+    public_url: str | None = None
+
+
+class Jwt(Section):
+    """Tokens of another issuer. Give one of `jwks_url`, `key_file` (PEM or JWKS) and `secret_file` (HS256)."""
+
+    jwks_url: str | None = None
+    key_file: Path | None = None
+    secret_file: Path | None = None
+    issuer: str | None = None
+    audience: str | None = None
+    tenant_claim: str = "tenant"
+    scopes_claim: str = "scope"
+
+
+class Registration(Section):
+    """Who may register an engine: holders of the token, anybody (`auto`), or anybody once an operator approves."""
+
+    policy: Annotated[str, Field(pattern="^(token|auto|approve)$")] = "token"
+
+
+class Webhooks(Section):
+    """`allow_private_addresses` is for closed networks. The rest is seconds and counts."""
+
+    allow_private_addresses: bool = False
+    timeout_s: Span = 15.0
+    in_flight_per_endpoint: Annotated[int, Field(ge=1, le=100)] = 2
+    in_flight: Annotated[int, Field(ge=1, le=1000)] = 64
+
+
+class Retention(Section):
+    """Days after the job's end (logs: the attempt's). `dry_run` only tells what would go, in the log."""
+
+    uploads_days: Annotated[float, Field(gt=0)] = 7.0
+    failed_days: Annotated[float, Field(gt=0)] = 30.0
+    logs_days: Annotated[float, Field(gt=0)] = 90.0
+    dry_run: bool = False
+
+
+class Uploads(Section):
+    """Resumable uploads. `open_s`: how long an unfinished one waits for more; `kept_s`: how long a finished one for a job."""
+
+    open_s: Span = 86_400.0
+    kept_s: Span = 86_400.0
+
+
 class DispatchSettings(BaseSettings):
     """`listen` is HOST:PORT; port 0 picks a free one."""
 
@@ -101,3 +163,9 @@ class DispatchSettings(BaseSettings):
     jobs: Jobs = Jobs()
     inputs: Inputs = Inputs()
     storage: Storage = Storage()
+    api: Api = Api()
+    jwt: Jwt = Jwt()
+    registration: Registration = Registration()
+    webhooks: Webhooks = Webhooks()
+    retention: Retention = Retention()
+    uploads: Uploads = Uploads()

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from protocol.addresses import FetchPolicy
 from protocol.base import Bytes, Identifier, Message, RelativePath, Seconds, Token
 from protocol.capabilities import Capabilities, Load, Slots
 from protocol.errors import ErrorCode
@@ -14,12 +15,23 @@ from protocol.results import AttemptResult, Failure, StepReport
 from protocol.states import EngineState, TaskKind
 
 
+class RemoteInput(Message):
+    """An input somewhere on the net. The URL may hold a secret in its query: it stands in no log."""
+
+    url: Annotated[str, Field(repr=False)]
+    policy: FetchPolicy
+
+
 class InputAccess(Message):
-    """How an engine reads the input: a signed URL that serves ranges. `filename` is for people and logs only."""
+    """How an engine reads the input: a signed URL that serves ranges. `filename` is for people and logs only.
+
+    With `remote` the engine fetches it from there, within the policy; `url` and `size` then say nothing.
+    """
 
     url: str
     filename: str
     size: Bytes
+    remote: RemoteInput | None = None
 
 
 class Grant(Message):

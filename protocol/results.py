@@ -50,6 +50,14 @@ class StagedFile(Message):
     facts: OutputFacts
 
 
+class StagedOriginal(Message):
+    """The input that an attempt fetched, staged at `path`; `path` ends as the file should."""
+
+    path: RelativePath
+    size: Bytes
+    sha256: Sha256
+
+
 class StepReport(Message):
     """How far one step is. `progress` is 0 to 1 and never falls within an attempt."""
 
@@ -74,6 +82,7 @@ class ToolUse(Message):
 class AttemptResult(Message):
     files: tuple[StagedFile, ...] = ()
     analysis: MediaFacts | None = None
+    original: StagedOriginal | None = None
     steps: tuple[StepReport, ...] = ()
     tools: tuple[ToolUse, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -104,6 +104,14 @@ class StorageProvider(Protocol):
         """Remove what writes that never ended have left, older than this. Returns how many there were."""
         ...
 
+    async def link(self, staged: str, target: str, *, size: int, sha256: str) -> None:
+        """Give a staged file a second, lasting name, create-only: a hard link, or a copy where links fail.
+
+        Checks size and digest of the bytes that get the name. A `target` that holds these very bytes is a success (a redo
+        after a crash). The staged file stays. Raises StagedFileLost or AlreadyExists, with nothing changed.
+        """
+        ...
+
     async def promote(self, target: str, work: str, files: Sequence[Promoted], extra: Mapping[str, bytes]) -> None:
         """Publish all of `files` and `extra` below `target` at once, or nothing.
 

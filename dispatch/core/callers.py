@@ -9,9 +9,13 @@ from protocol.admin import Scope
 
 @dataclass(frozen=True, slots=True)
 class Caller:
+    """`key_id` is a key's id, or `jwt:<subject>`. `address` and `request_id` are of this call, for the audit log."""
+
     key_id: str
     tenant: str
     scopes: frozenset[Scope]
+    address: str = ""
+    request_id: str = ""
 
     @property
     def is_admin(self) -> bool:

@@ -37,7 +37,7 @@ class Publication:
 
 
 def published_prefix(job: Job) -> str:
-    return f"{job.tenant}/processed/{job.job_id}"
+    return f"{job.root}/processed/{job.job_id}"
 
 
 def publication(graph: Graph, staged: Sequence[StagedRow], attempts: Sequence[Attempt]) -> Publication:

@@ -10,7 +10,10 @@ from protocol.states import AttemptState, EngineState, JobState, TaskKind, TaskS
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a job's original lies. `kind` is `storage` (path in the storage), `server` (absolute path) or `none`."""
+    """Where a job's original lies.
+
+    `kind` is `storage` (path in the storage), `server` (absolute path), `url` (not fetched yet), `purged` or `none`.
+    """
 
     kind: str
     path: str
@@ -25,7 +28,9 @@ NO_SOURCE = Source("none", "", "", 0)
 class Job:
     """`completed_at` is fixed by the transaction that enters completing; `ttl_from` is where the span `ttl_s` starts.
 
-    `started_at` is the first start of a task other than analyze. `retries` counts what clients asked for.
+    `started_at` is the first start of a task other than analyze. `retries` counts what clients asked for. `key_id` is who
+    submitted it. `thumbnail_json` tells of the client's own picture: `{"path", "size", "sha256", "type"}` in the storage.
+    From `expires_at` its files are purged.
     """
 
     job_id: str
@@ -51,6 +56,17 @@ class Job:
     error_json: str | None = None
     outputs_json: str | None = None
     warnings_json: str = "[]"
+    key_id: str = ""
+    prefix: str = ""
+    webhook_url: str | None = None
+    expires_at: float | None = None
+    thumbnail_json: str | None = None
+    outputs_purged_at: float | None = None
+
+    @property
+    def root(self) -> str:
+        """The first component of every path of its own in the storage, as it was when the job was taken in."""
+        return self.prefix or self.tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +178,16 @@ class Engine:
     wanted: str = "none"
     version: int = 1
     own_tags: tuple[str, ...] = ()
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
+    """`allowed_ips` are networks in CIDR form, none means any. `rate_limit_per_hour` None is unlimited.
+
+    After a rotation the secret before, `previous_sha256`, is good until `previous_until`.
+    """
+
     key_id: str
     name: str
     tenant: str
@@ -176,13 +198,29 @@ class ApiKey:
     expires_at: float | None = None
     revoked_at: float | None = None
     last_used_at: float | None = None
+    allowed_ips: tuple[str, ...] = ()
+    rate_limit_per_hour: int | None = None
+    previous_sha256: str | None = None
+    previous_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
+    """Quotas are None where there is none: tasks running at once, jobs not yet ended, bytes taken in per month (UTC).
+
+    `prefix` is where its files lie in the storage, its name when empty. `webhook_secrets` are sealed, the newest first.
+    """
+
     name: str
     weight: float
     created_at: float
+    max_running: int | None = None
+    max_queued: int | None = None
+    max_bytes_per_month: int | None = None
+    prefix: str = ""
+    default_profile: str | None = None
+    webhook_secrets: tuple[str, ...] = ()
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,3 +262,117 @@ class Graph:
             if attempt.token == token:
                 return attempt
         raise KeyError(token)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What one key did on one day (UTC, `2026-01-31`): counts of jobs, bytes, seconds from start to end of its jobs."""
+
+    day: str
+    tenant: str
+    key_id: str
+    jobs_created: int = 0
+    jobs_completed: int = 0
+    jobs_failed: int = 0
+    jobs_cancelled: int = 0
+    input_bytes: int = 0
+    output_bytes: int = 0
+    processing_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Who (`actor`: a key's id, or `jwt:<subject>`) did what (`action`: an operation's name) to what, and from where."""
+
+    audit_id: str
+    at: float
+    tenant: str
+    actor: str
+    action: str
+    target: str
+    address: str
+    request_id: str
+    details_json: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    name: str
+    profile_json: str
+    updated_at: float
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpoint:
+    """`events` are webhook names (`job.completed`). `secrets` are sealed, the newest first."""
+
+    endpoint_id: str
+    tenant: str
+    url: str
+    events: tuple[str, ...]
+    secrets: tuple[str, ...]
+    description: str
+    created_at: float
+    disabled_at: float | None = None
+    disabled_reason: str | None = None
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event for one receiver: an endpoint, or a job's own `webhook_url` (`endpoint_id` None).
+
+    `payload` is the body, byte for byte the same on every try. `seq` is that of the event: order within a job.
+    `state` is `pending`, `delivered`, `dead` or `discarded`; `log_json` the last tries, newest last.
+    """
+
+    delivery_id: str
+    tenant: str
+    endpoint_id: str | None
+    url: str
+    job_id: str
+    seq: int
+    event: str
+    payload: str
+    state: str
+    attempts: int
+    next_at: float
+    created_at: float
+    ended_at: float | None = None
+    log_json: str = "[]"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A resumable upload; its bytes lie at `path` in the storage. `size` is None while it is not known.
+
+    `state` is `open`, `finished` or `gone`. `parts` are the uploads a concatenation was made of; a partial upload
+    has the metadata entry `partial`. `received` bytes are durable: after a crash it goes on from there.
+    """
+
+    upload_id: str
+    tenant: str
+    key_id: str
+    filename: str
+    size: int | None
+    received: int
+    state: str
+    metadata_json: str
+    parts: tuple[str, ...]
+    created_at: float
+    updated_at: float
+    expires_at: float
+
+    @property
+    def path(self) -> str:
+        return f"uploads/{self.upload_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Bytes that no row refers to any more; `path` is a file or a directory in the storage."""
+
+    path: str
+    job_id: str | None
+    created_at: float

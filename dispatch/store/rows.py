@@ -15,15 +15,22 @@ from dispatch.core.records import (
     NO_SOURCE,
     ApiKey,
     Attempt,
+    AuditRow,
+    Deletion,
+    Delivery,
     Engine,
     Event,
     IdempotencyRow,
     Job,
     NewEvent,
+    ProfileRow,
     Source,
     StagedRow,
     Task,
     Tenant,
+    Upload,
+    UsageRow,
+    WebhookEndpoint,
 )
 from dispatch.store import schema
 from dispatch.store.statements import Found, Values
@@ -94,9 +101,16 @@ TASKS = Codec(schema.tasks, Task, lists=("needs", "tags", "avoid", "deaths"), en
 ATTEMPTS = Codec(schema.attempts, Attempt, enums={"kind": TaskKind, "state": AttemptState})
 STAGED = Codec(schema.staged_files, StagedRow)
 ENGINES = Codec(schema.engines, Engine, lists=("tags", "own_tags"), enums={"state": EngineState})
-KEYS = Codec(schema.api_keys, ApiKey, lists=("scopes",))
-TENANTS = Codec(schema.tenants, Tenant)
+KEYS = Codec(schema.api_keys, ApiKey, lists=("scopes", "allowed_ips"))
+TENANTS = Codec(schema.tenants, Tenant, lists=("webhook_secrets",))
 IDEMPOTENCY = Codec(schema.idempotency, IdempotencyRow)
+USAGE = Codec(schema.usage, UsageRow)
+AUDIT = Codec(schema.audit, AuditRow)
+PROFILES = Codec(schema.profiles, ProfileRow)
+ENDPOINTS = Codec(schema.webhook_endpoints, WebhookEndpoint, lists=("events", "secrets"))
+DELIVERIES = Codec(schema.webhook_deliveries, Delivery)
+UPLOADS = Codec(schema.uploads, Upload, lists=("parts",))
+DELETIONS = Codec(schema.deletions, Deletion)
 
 JOB_COLUMNS = columns_of(schema.jobs)
 _JOB_FIELDS = {

@@ -42,6 +42,12 @@ jobs = Table(
     Column("error_json", Text),
     Column("outputs_json", Text),
     Column("warnings_json", Text, nullable=False),
+    Column("key_id", String, nullable=False, server_default=""),
+    Column("prefix", String, nullable=False, server_default=""),
+    Column("webhook_url", Text),
+    Column("expires_at", Float),
+    Column("thumbnail_json", Text),
+    Column("outputs_purged_at", Float),
     Index("ix_jobs_tenant_created", "tenant", "created_at", "job_id"),
     Index("ix_jobs_state", "state", "created_at"),
 )
@@ -147,6 +153,7 @@ engines = Table(
     Column("wanted", String, nullable=False),
     Column("version", Integer, nullable=False),
     Column("own_tags", Text, nullable=False),
+    Column("weight", Float, nullable=False, server_default="1"),
     Index("ix_engines_credential", "credential_sha256"),
 )
 
@@ -163,6 +170,11 @@ api_keys = Table(
     Column("expires_at", Float),
     Column("revoked_at", Float),
     Column("last_used_at", Float),
+    Column("allowed_ips", Text, nullable=False, server_default=""),
+    Column("rate_limit_per_hour", Integer),
+    Column("previous_sha256", String),
+    Column("previous_until", Float),
+    Index("ix_api_keys_previous", "previous_sha256"),
 )
 
 tenants = Table(
@@ -171,6 +183,13 @@ tenants = Table(
     Column("name", String, primary_key=True),
     Column("weight", Float, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("max_running", Integer),
+    Column("max_queued", Integer),
+    Column("max_bytes_per_month", Integer),
+    Column("prefix", String, nullable=False, server_default=""),
+    Column("default_profile", String),
+    Column("webhook_secrets", Text, nullable=False, server_default=""),
+    Column("version", Integer, nullable=False, server_default="1"),
 )
 
 idempotency = Table(
@@ -186,6 +205,116 @@ idempotency = Table(
     Column("created_at", Float, nullable=False),
     Index("ix_idempotency_created", "created_at"),
 )
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("day", String, primary_key=True),
+    Column("tenant", String, primary_key=True),
+    Column("key_id", String, primary_key=True),
+    Column("jobs_created", Integer, nullable=False),
+    Column("jobs_completed", Integer, nullable=False),
+    Column("jobs_failed", Integer, nullable=False),
+    Column("jobs_cancelled", Integer, nullable=False),
+    Column("input_bytes", Integer, nullable=False),
+    Column("output_bytes", Integer, nullable=False),
+    Column("processing_seconds", Float, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("audit_id", String, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("details_json", Text, nullable=False),
+    Index("ix_audit_at", "at"),
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("profile_json", Text, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("endpoint_id", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("events", Text, nullable=False),
+    Column("secrets", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("disabled_at", Float),
+    Column("disabled_reason", Text),
+    Column("version", Integer, nullable=False),
+    Index("ix_webhook_endpoints_tenant", "tenant"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("delivery_id", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("endpoint_id", String),
+    Column("url", Text, nullable=False),
+    Column("job_id", String, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("event", String, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("log_json", Text, nullable=False),
+    Index("ix_webhook_deliveries_tenant", "tenant", "delivery_id"),
+)
+IS_UNDELIVERED = webhook_deliveries.c.state == literal_column("'pending'")
+Index(
+    "ix_webhook_deliveries_due",
+    webhook_deliveries.c.next_at,
+    sqlite_where=IS_UNDELIVERED,
+    postgresql_where=IS_UNDELIVERED,
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("upload_id", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("key_id", String, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("size", Integer),
+    Column("received", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("metadata_json", Text, nullable=False),
+    Column("parts", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Index("ix_uploads_expires", "expires_at"),
+    Index("ix_uploads_tenant", "tenant"),
+)
+
+deletions = Table(
+    "deletions",
+    metadata,
+    Column("path", String, primary_key=True),
+    Column("job_id", String),
+    Column("created_at", Float, nullable=False),
+)
+"""Paths in the storage, files or whole directories, that no row refers to any more: their bytes go, then their row here."""
 
 sequences = Table(
     "sequences",

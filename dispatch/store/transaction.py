@@ -11,16 +11,20 @@ from dispatch.core.copying import replace
 from dispatch.core.records import Attempt, Event, Graph, Job, NewEvent, StagedRow, Task
 from dispatch.ports import Commit, StaleRow
 from dispatch.store import rows, schema
+from dispatch.store.accounts import AccountQueries
+from dispatch.store.care import CareQueries
 from dispatch.store.listing import ListingQueries
 from dispatch.store.registry import RegistryQueries
 from dispatch.store.statements import Lookup, Statement, Values, by_ids, inserting
+from dispatch.store.uploads import UploadQueries
+from dispatch.store.webhooks import WebhookQueries
 from protocol.states import HELD_TASK_STATES, TERMINAL_JOB_STATES
 
 R = TypeVar("R")
 
 
 JOB_KEEPS = frozenset(
-    {"job_id", "tenant", "profile_json", "input_json", "user_metadata_json", "created_at", "max_attempts", "ttl_s"}
+    {"job_id", "tenant", "profile_json", "input_json", "created_at", "max_attempts", "ttl_s", "key_id", "prefix"}
 )
 TASK_KEEPS = frozenset({"task_id", "job_id", "tenant", "kind", "ordinal", "created_at"})
 ATTEMPT_KEEPS = frozenset({"token", "task_id", "job_id", "engine_id", "boot_id", "request_id", "kind", "granted_at"})
@@ -78,7 +82,7 @@ BUMP = Statement(
 )
 
 
-class SqlTransaction(RegistryQueries, ListingQueries):
+class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQueries, AccountQueries, CareQueries):
     """Satisfies `dispatch.ports.Transaction`. Remembers what it changed, for the listeners of the commit."""
 
     def __init__(self, connection: Connection) -> None:

@@ -33,7 +33,11 @@ def test_partial_indexes_are_partial_in_the_file_too(connection: Connection) -> 
 
     found = {name: sql.split(" WHERE ", 1)[1] for name, sql in rows}
 
-    assert found == {"ix_tasks_pending": "state = 'pending'", "ix_attempts_live": "state IN ('granted', 'acked', 'running')"}
+    assert found == {
+        "ix_tasks_pending": "state = 'pending'",
+        "ix_attempts_live": "state IN ('granted', 'acked', 'running')",
+        "ix_webhook_deliveries_due": "state = 'pending'",
+    }
 
 
 def test_a_second_migration_changes_nothing(connection: Connection) -> None:

@@ -24,9 +24,9 @@ def connection() -> Iterator[Connection]:
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, MOST_IDS, MOST_IDS + 1])
 def test_as_many_rows_are_found_as_ids_are_known(connection: Connection, count: int) -> None:
-    rows = [(f"tenant_{number}", 1.0, 0.0) for number in range(count)]
-    inserting(schema.tenants).run_many(connection, rows)
-    lookup = Lookup(by_ids(schema.tenants, "name"))
+    rows = [(f"sequence_{number}", number) for number in range(count)]
+    inserting(schema.sequences).run_many(connection, rows)
+    lookup = Lookup(by_ids(schema.sequences, "name"))
 
     found = list(lookup.rows(connection, ["unknown", *(row[0] for row in rows)]))
 

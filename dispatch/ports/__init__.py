@@ -20,6 +20,10 @@ from dispatch.core.records import (
     Task,
     Tenant,
 )
+from dispatch.ports.accounts import AccountRows
+from dispatch.ports.care import CareRows
+from dispatch.ports.uploads import UploadRows
+from dispatch.ports.webhooks import WebhookRows
 from protocol.leases import Grant, Order
 
 T = TypeVar("T")
@@ -39,7 +43,7 @@ class Ids(Protocol):
     def secret(self) -> str: ...
 
 
-class Transaction(Protocol):
+class Transaction(WebhookRows, UploadRows, AccountRows, CareRows, Protocol):
     """One transaction, synchronous. Functions of it have no side effect but rows and may run several times."""
 
     # jobs, tasks, attempts
