@@ -115,7 +115,9 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.IDEMPOTENCY_IN_PROGRESS: ErrorRow(409, "The first call with this Idempotency-Key still runs. Try again."),
     _C.RATE_LIMITED: ErrorRow(429, "Too many calls. Wait for `Retry-After` seconds."),
     _C.INPUT_NOT_FOUND: ErrorRow(422, "The input does not exist or cannot be read."),
-    _C.INPUT_URL_REFUSED: ErrorRow(422, "The URL is not fetched: its form, its port, or where it leads (see docs/howto/inputs.md)."),
+    _C.INPUT_URL_REFUSED: ErrorRow(
+        422, "The URL is not fetched: its form, its port, or where it leads (see docs/howto/inputs.md)."
+    ),
     _C.INPUT_TOO_SLOW: ErrorRow(422, "The input did not arrive within `inputs.fetch_timeout_s`."),
     _C.INPUT_PLAYLIST: ErrorRow(422, "The playlist cannot become one file: live, protected, or beyond a limit."),
     _C.INPUT_KIND_UNSUPPORTED: ErrorRow(

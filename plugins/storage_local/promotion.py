@@ -123,7 +123,7 @@ class Promotion:
             told_as(file.staged),
         ):
             if not link(staged[-1], place[-1], at=origin, to=to):
-                _copy(file, source, place[-1], to=to)
+                copy_new(file, source, place[-1], to=to)
             elif not os.path.samestat(os.fstat(source), os.lstat(place[-1], dir_fd=to)):
                 raise StagedFileLost(file.staged, "it was replaced while it was published")
 
@@ -156,7 +156,8 @@ def _expected(files: Sequence[Promoted], extra: Mapping[str, bytes]) -> dict[str
     return expected
 
 
-def _copy(file: Promoted, source: int, name: str, *, to: int) -> None:
+def copy_new(file: Promoted, source: int, name: str, *, to: int) -> None:
+    """The bytes of the open staged file under a new name in the directory `to`, durable. Raises StagedFileLost."""
     os.lseek(source, 0, os.SEEK_SET)
     digest = hashlib.sha256()
     descriptor = os.open(name, CREATE, 0o666, dir_fd=to)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from plugins.storage_local.linking import Linking
 from plugins.storage_local.paths import components
 from plugins.storage_local.promotion import Promotion
 from plugins.storage_local.reading import Blocks
@@ -69,6 +70,10 @@ class LocalStorage:
 
     async def probe(self) -> None:
         await in_thread(self._probe)
+
+    async def link(self, staged: str, target: str, *, size: int, sha256: str) -> None:
+        linking = Linking(self._tree, Promoted(staged, target, size, sha256), unique=self._unique())
+        await in_thread(linking.run)
 
     async def promote(self, target: str, work: str, files: Sequence[Promoted], extra: Mapping[str, bytes]) -> None:
         promotion = Promotion(self._tree, target, work, files, extra)
