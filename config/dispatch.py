@@ -65,10 +65,18 @@ class Jobs(Section):
 
 
 class Inputs(Section):
-    """`allowed_roots`: directories whose files may be named as server paths; none by default."""
+    """`allowed_roots`: directories whose files may be named as server paths; none by default.
+
+    Inputs by URL: `ports` are those that are asked at all, `fetch_timeout_s` is for the whole of one input. With
+    `allow_private_addresses` engines fetch from closed networks too (never from link-local addresses).
+    """
 
     allowed_roots: tuple[Path, ...] = ()
     limits: Annotated[InputLimits, BeforeValidator(_numbers)] = InputLimits()
+    allow_private_addresses: bool = False
+    ports: tuple[Annotated[int, Field(ge=1, le=LAST_PORT)], ...] = (80, 443, 8080, 8443)
+    max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
+    fetch_timeout_s: Span = 3600.0
 
 
 class Storage(Section):

@@ -24,8 +24,9 @@ from dispatch.services.heartbeats import HeartbeatService, Progress
 from dispatch.services.housekeeping import Housekeeping
 from dispatch.services.jobs import JobService
 from dispatch.services.keys import KeyService
-from dispatch.services.leases import Chance, LeaseService
+from dispatch.services.leases import Chance, Judging, LeaseService
 from dispatch.services.orders import OrderDesk
+from dispatch.services.originals import OriginalService
 from dispatch.services.profiles import ProfileBook
 from dispatch.services.publishing import Publisher
 from dispatch.services.registry import EngineRegistry
@@ -33,6 +34,7 @@ from dispatch.services.scheduler import Scheduler
 from dispatch.services.server_files import ServerFiles
 from dispatch.services.submissions import Rules, Sources, SubmissionService
 from dispatch.services.sweeps import JobTimers, LeaseSweep
+from protocol.addresses import FetchPolicy
 from protocol.profiles import Profile
 from protocol.storage import StorageProvider
 
@@ -85,8 +87,8 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     pace = Pace(heartbeat_s=settings.leases.heartbeat_s, lease_s=lease_s)
     table = LeaseTable(LeaseTimes(lease_s=lease_s, ack_s=settings.leases.ack_s))
     registry = EngineRegistry(clock)
-    writer = GrantWriter(signing, lease_s=lease_s)
-    leases = LeaseService(store, table, registry, writer, clock, outside.chance)
+    writer = GrantWriter(signing, lease_s=lease_s, fetch=_fetch_policy(settings))
+    leases = LeaseService(store, table, _judging(outside, registry), writer, clock)
     timers = JobTimers(store, clock)
     scheduler = Scheduler(store, leases, clock, timers.on_backoff)
     hub = EventHub()
@@ -133,8 +135,23 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
 
 def _sources(book: ProfileBook, outside: Outside, settings: DispatchSettings) -> Sources:
     run = outside.ids.new("run", outside.clock.now())
-    rules = Rules(settings.inputs.limits, settings.jobs.ttl_s, settings.jobs.default_profile, run)
+    rules = Rules(settings.inputs.limits, settings.jobs.ttl_s, settings.jobs.default_profile, run, _fetch_policy(settings))
     return Sources(book, ServerFiles([str(root) for root in settings.inputs.allowed_roots]), rules)
+
+
+def _judging(outside: Outside, registry: EngineRegistry) -> Judging:
+    return Judging(registry, OriginalService(outside.store, outside.storage), outside.chance)
+
+
+def _fetch_policy(settings: DispatchSettings) -> FetchPolicy:
+    inputs = settings.inputs
+    return FetchPolicy(
+        allow_private_addresses=inputs.allow_private_addresses,
+        ports=inputs.ports,
+        max_redirects=inputs.max_redirects,
+        max_bytes=inputs.limits.max_bytes,
+        seconds=inputs.fetch_timeout_s,
+    )
 
 
 def _watermarks(settings: DispatchSettings) -> Watermarks:

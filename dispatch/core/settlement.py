@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from dispatch.core import endings, lifecycle, planning
 from dispatch.core.copying import replace
 from dispatch.core.lifecycle import FailureRule
 from dispatch.core.planning import Planned
 from dispatch.core.publication import METADATA
-from dispatch.core.records import Attempt, Graph, Task
+from dispatch.core.records import Attempt, Graph, Job, Source, Task
 from dispatch.core.task_machine import advance
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import Ack, Complete, Fail, Release, Report, Settlement, Start
@@ -21,14 +21,22 @@ from protocol.states import AttemptState, JobState, StepState, TaskKind, TaskSta
 SETTLED_BY = {"complete": AttemptState.DONE, "fail": AttemptState.FAILED, "release": AttemptState.RELEASED}
 
 
+Original = Source | Failure | ErrorCode
+"""A fetched original in its lasting place, why it cannot be taken, or the code that says: report it again later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What judging needs from outside the graph. `taken` are (job_id, path) of files other tasks staged."""
+    """What judging needs from outside the graph. `taken` are (job_id, path) of files other tasks staged.
+
+    `originals` are those that live attempts brought, by token.
+    """
 
     now: float
     chance: float
     fitting_engines: Callable[[Task], int]
     taken: frozenset[tuple[str, str]] | set[tuple[str, str]] = frozenset()
+    originals: Mapping[int, Original] = field(default_factory=dict)
 
 
 def digest_of(report: Report) -> str | None:
@@ -83,10 +91,15 @@ def _failed(graph: Graph, report: Fail, digest: str, bench: Bench) -> Graph:
 
 def _completed(graph: Graph, report: Complete, digest: str, bench: Bench) -> tuple[Graph, Settlement]:
     task, analysis = graph.task(report.task_id), report.result.analysis
+    original = bench.originals.get(report.token)
+    if isinstance(original, ErrorCode):
+        message = "the storage cannot be reached: report it again"
+        return graph, Settlement(task_id=report.task_id, token=report.token, error=original, message=message)
     wrong = _unacceptable(graph, task, report, bench)
     planned: Planned | None = None
     if wrong is None and task.kind is TaskKind.ANALYZE and analysis is not None:
-        graph = replace(graph, job=replace(graph.job, media_json=analysis.model_dump_json()))
+        job = replace(graph.job, media_json=analysis.model_dump_json(), source=_source_after(graph.job, original))
+        graph = replace(graph, job=job)
         outcome = planning.plan_transcode(planning.load_profile(graph.job.profile_json), analysis)
         planned, wrong = (None, outcome) if isinstance(outcome, Failure) else (outcome, None)
     if wrong is not None:
@@ -110,7 +123,24 @@ def _unacceptable(graph: Graph, task: Task, report: Complete, bench: Bench) -> F
     if task.kind is TaskKind.ANALYZE and report.result.analysis is None:
         message = "the analysis came back empty"
         return Failure(failure_class=FailureClass.INTERNAL, code=ErrorCode.PLUGIN_FAILED, message=message)
+    if graph.job.source.kind == "url":
+        return _without_original(bench.originals.get(report.token))
     return None
+
+
+def _without_original(original: Original | None) -> Failure | None:
+    """A job by URL goes on only with its original in the storage."""
+    if isinstance(original, Failure):
+        return original
+    if isinstance(original, Source):
+        return None
+    message = "the analysis came back without the original it fetched"
+    return Failure(failure_class=FailureClass.INTERNAL, code=ErrorCode.PLUGIN_FAILED, message=message)
+
+
+def _source_after(job: Job, original: Original | None) -> Source:
+    """From here on a job by URL reads what was fetched, like an upload."""
+    return original if job.source.kind == "url" and isinstance(original, Source) else job.source
 
 
 def _conflict(graph: Graph, report: Complete, bench: Bench) -> str | None:

@@ -78,6 +78,8 @@ class FileService:
         found = await self._store.read(lambda tx: source({k: g.job.source for k, g in tx.graphs([job_id]).items()}))
         if found.kind == "storage":
             return await self.open_output(found.path)
+        if found.kind != "server":
+            raise ReelyardError(ErrorCode.FILE_NOT_FOUND)
         try:
             status = await asyncio.to_thread(_look, found.path)
         except OSError:

@@ -7,7 +7,8 @@ from functools import lru_cache
 from dispatch.core.planning import RECIPE, STEPS
 from dispatch.core.records import Job, Task
 from protocol import signing
-from protocol.leases import Grant, InputAccess
+from protocol.addresses import FetchPolicy
+from protocol.leases import Grant, InputAccess, RemoteInput
 from protocol.recipes import Recipe
 from protocol.states import StepState, TaskKind
 
@@ -32,12 +33,12 @@ def staging_prefix(job_id: str, task_id: str, token: int) -> str:
 class GrantWriter:
     """Links are paths on this server; the engine puts the server's address before them."""
 
-    def __init__(self, secret: bytes, *, lease_s: float) -> None:
-        self._secret, self._lease_s = secret, lease_s
+    def __init__(self, secret: bytes, *, lease_s: float, fetch: FetchPolicy) -> None:
+        self._secret, self._lease_s, self._fetch = secret, lease_s, fetch
 
     def write(self, task: Task, job: Job, *, now: float) -> Grant:
         assert task.recipe_json is not None, "a pending task has its recipe"  # noqa: S101  # an invariant of planning
-        makes_files = task.kind is TaskKind.TRANSCODE
+        makes_files = task.kind is TaskKind.TRANSCODE or job.source.kind == "url"
         return Grant(
             task_id=task.task_id,
             token=task.token,
@@ -52,6 +53,9 @@ class GrantWriter:
         )
 
     def _input(self, job: Job, *, now: float) -> InputAccess:
+        if job.source.kind == "url":
+            remote = RemoteInput(url=job.source.path, policy=self._fetch)
+            return InputAccess(url="", filename=job.source.filename, size=0, remote=remote)
         prefix = f"inputs/{job.job_id}"
         signature = signing.sign(self._secret, method="GET", prefix=prefix, expiry=int(now) + LINK_S)
         url = f"/files/s/{signature}/{prefix}/source"

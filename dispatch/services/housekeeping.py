@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
+from dispatch.core.originals import is_left_behind, job_of_original
 from dispatch.ports import Clock, Store
 from dispatch.services.publishing import Publisher
 from dispatch.services.sweeps import JobTimers
@@ -28,26 +29,40 @@ class Housekeeping:
             await self._storage.sweep_temporary(older_than_s=ORPHAN_AGE_S, now=self._clock.now())
             staged = {file.path.split("/")[1]: file for file in await self._storage.list("staging") if file.path.count("/") > 1}
             await self._publisher.sweep(staged)
-            await self._collect(await self._orphans(staged, "staging/{}") + await self._orphans(await self._originals()))
+            await self._collect(await self._staging_of_nobody(staged) + await self._originals_of_nobody())
         except StorageError as error:
             log.warning("housekeeping_waits", reason=error.reason)
 
-    async def _originals(self) -> dict[str, Stat]:
-        tenants = await self._store.read(lambda tx: tx.tenants())
-        found = [file for tenant in tenants for file in await self._storage.list(f"{tenant.name}/raw")]
-        return {file.path.rsplit("/", 1)[-1].split("_original.")[0]: file for file in found}
+    async def _staging_of_nobody(self, by_job: Mapping[str, Stat]) -> list[str]:
+        """The directories of jobs that do not exist."""
+        old = {job_id for job_id, file in by_job.items() if self._is_old(file)}
+        known = await self._store.read(lambda tx: set(tx.graphs(old)))
+        return [f"staging/{job_id}" for job_id in sorted(old - known)]
 
-    async def _orphans(self, by_job: Mapping[str, Stat], below: str | None = None) -> list[str]:
-        """What is as old as a day and belongs to no job: the file itself, or the job's directory where `below` tells it."""
-        limit = self._clock.now() - ORPHAN_AGE_S
-        old = {job_id: file.path for job_id, file in by_job.items() if file.modified < limit}
-        known = await self._store.read(lambda tx: tx.graphs(old))
-        return [below.format(job_id) if below else path for job_id, path in old.items() if job_id not in known]
+    async def _originals_of_nobody(self) -> list[str]:
+        """Files below `raw/` that no job refers to: of uploads that became no job, of reports that came too late."""
+        tenants = await self._store.read(lambda tx: tx.tenants())
+        roots = {tenant.prefix or tenant.name for tenant in tenants}
+        found = [file for root in sorted(roots) for file in await self._storage.list(f"{root}/raw")]
+        return await self._unreferenced([file.path for file in found if self._is_old(file)])
+
+    async def _unreferenced(self, paths: Iterable[str]) -> list[str]:
+        """A job that still works on it may take a file over at any moment: then it stays, whatever the row says."""
+        made_for = {path: job_id for path in paths if (job_id := job_of_original(path)) is not None}
+        jobs = await self._store.read(lambda tx: {k: g.job for k, g in tx.graphs(set(made_for.values())).items()})
+        return [path for path, job_id in made_for.items() if job_id not in jobs or is_left_behind(path, jobs[job_id])]
+
+    def _is_old(self, file: Stat) -> bool:
+        return file.modified < self._clock.now() - ORPHAN_AGE_S
 
     async def _collect(self, orphans: Iterable[str]) -> None:
         monotonic = self._clock.monotonic()
         self._marked = {path: self._marked.get(path, monotonic) for path in orphans}
         for path, since in list(self._marked.items()):
-            if monotonic - since >= MARKED_S:
+            if monotonic - since >= MARKED_S and await self._is_still_nobodys(path):
                 await self._storage.delete(path)
                 log.info("orphan_deleted", path=path)
+
+    async def _is_still_nobodys(self, path: str) -> bool:
+        """Asked anew before each delete: those before it took their time."""
+        return path.startswith("staging/") or await self._unreferenced([path]) == [path]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from dispatch.core import lifecycle, settlement
@@ -12,9 +13,10 @@ from dispatch.core.records import Attempt, Graph, Task
 from dispatch.core.settlement import Bench
 from dispatch.ports import Choice, Clock, Commit, Store, Transaction
 from dispatch.services.grants import GrantWriter
+from dispatch.services.originals import OriginalService
 from dispatch.services.registry import EngineRegistry
 from protocol.leases import Complete, Grant, Report, Settlement
-from protocol.states import TERMINAL_JOB_STATES, TaskState
+from protocol.states import TERMINAL_JOB_STATES, TaskKind, TaskState
 
 Pair = tuple[Task, Attempt, Graph]
 
@@ -23,14 +25,21 @@ class Chance(Protocol):
     def draw(self) -> float: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What a report is held against besides its own job."""
+
+    registry: EngineRegistry
+    originals: OriginalService
+    chance: Chance
+
+
 class LeaseService:
     """Satisfies `dispatch.ports.Granting`. A CommitListener: the table of live leases follows the commits."""
 
-    def __init__(
-        self, store: Store, table: LeaseTable, registry: EngineRegistry, writer: GrantWriter, clock: Clock, chance: Chance
-    ) -> None:
-        self._store, self._table, self._registry = store, table, registry
-        self._writer, self._clock, self._chance = writer, clock, chance
+    def __init__(self, store: Store, table: LeaseTable, judging: Judging, writer: GrantWriter, clock: Clock) -> None:
+        self._store, self._table, self._judging = store, table, judging
+        self._writer, self._clock = writer, clock
 
     def __call__(self, commit: Commit) -> None:
         self._table.apply(commit.attempts, monotonic=self._clock.monotonic())
@@ -72,10 +81,11 @@ class LeaseService:
         if not reports:
             return ()
         digests = [settlement.digest_of(report) for report in reports]
-        chance, now = self._chance.draw(), self._clock.now()
+        originals = await self._judging.originals.take_over(engine_id, reports)
+        chance, now = self._judging.chance.draw(), self._clock.now()
 
         def settle(tx: Transaction) -> tuple[Settlement, ...]:
-            bench = Bench(now, chance, self._registry.count_fitting, _taken(tx, reports))
+            bench = Bench(now, chance, self._judging.registry.count_fitting, _taken(tx, reports), originals)
             return _settle_all(tx, engine_id, list(zip(reports, digests, strict=True)), bench)
 
         return await self._store.transact(settle)
@@ -107,6 +117,8 @@ def _hand_out(tx: Transaction, choices: Sequence[Choice], *, now: float) -> list
 def _is_grantable(graph: Graph, task_id: str, *, now: float) -> bool:
     """The guard behind the index, which is only a hint."""
     task = graph.task(task_id)
+    if graph.job.source.kind == "url" and task.kind is not TaskKind.ANALYZE:
+        return False  # only analyze may read what is not fetched yet
     return task.state is TaskState.PENDING and task.not_before <= now and graph.job.state not in TERMINAL_JOB_STATES
 
 

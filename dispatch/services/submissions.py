@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from pydantic_core import to_json
 
 from dispatch.core import endings, planning, sniffing
 from dispatch.core.callers import Caller, IdempotencyKey
+from dispatch.core.originals import extension_of
 from dispatch.core.paging import refuse
 from dispatch.core.planning import Demands, Frame
 from dispatch.core.problems import problems_of
@@ -21,6 +21,7 @@ from dispatch.ports import Clock, Ids, Store, Transaction
 from dispatch.services.gate import StorageGate
 from dispatch.services.profiles import ProfileBook
 from dispatch.services.server_files import ServerFiles
+from protocol.addresses import FetchPolicy, UrlRefused, check_url
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import MAX_METADATA_BYTES, BatchItem, BatchReply, BatchSubmission, ErrorBody, JobSubmission
 from protocol.profiles import Profile
@@ -51,12 +52,13 @@ class UploadPlace:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`ttl_s` is the default span; `boot_id` that of this server."""
+    """`ttl_s` is the default span; `boot_id` that of this server; `fetch` what inputs by URL are held against."""
 
     limits: InputLimits
     ttl_s: float
     default_profile: str
     boot_id: str
+    fetch: FetchPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +223,21 @@ class Sources:
             raise refuse("input", "is required: give one of path, upload_id, url, s3")
         if wanted.upload_id is not None:
             raise ReelyardError(ErrorCode.UPLOAD_NOT_FOUND)
+        if wanted.url is not None:
+            return self._remote(wanted.url)
         if wanted.path is None:
             raise ReelyardError(ErrorCode.INPUT_KIND_UNSUPPORTED)
         inspected = await self._files.inspect(wanted.path)
         self._check_bytes(inspected.size, inspected.head)
         return Source("server", inspected.path, inspected.path.rsplit("/", 1)[-1], inspected.size)
+
+    def _remote(self, url: str) -> Source:
+        """Its form and any address in it; names are resolved by the engine that fetches, and nothing is fetched here."""
+        try:
+            target = check_url(url, self.rules.fetch)
+        except UrlRefused as refused:
+            raise ReelyardError(ErrorCode.INPUT_URL_REFUSED, str(refused)) from None
+        return Source("url", url, target.filename, 0)
 
     def _check_bytes(self, size: int, head: bytes) -> None:
         if size > self.rules.limits.max_bytes:
@@ -233,12 +245,6 @@ class Sources:
         reason = sniffing.refusal(head)
         if reason is not None:
             raise ReelyardError(ErrorCode.INPUT_FORMAT, reason)
-
-
-def extension_of(filename: str) -> str:
-    """The client's ending when it is plain, else `bin`; it names a file, it decides nothing."""
-    found = re.search(r"\.([A-Za-z0-9]{1,8})$", filename)
-    return found.group(1).lower() if found else "bin"
 
 
 async def _head(blocks: AsyncIterator[bytes]) -> bytes:

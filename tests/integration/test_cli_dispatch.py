@@ -92,7 +92,7 @@ def test_an_upload_for_an_unknown_profile_is_refused_with_those_there_are(server
     ("words", "code", "line"),
     [
         (("submit", "server:/etc/passwd"), 3, "error: PATH_NOT_ALLOWED: "),
-        (("submit", "https://example.invalid/x.mp4"), 2, "error: INPUT_KIND_UNSUPPORTED: "),
+        (("submit", "http://169.254.169.254/x.mp4"), 2, "error: INPUT_URL_REFUSED: "),
         (("submit", "s3://bucket/x.mp4"), 2, "error: INPUT_KIND_UNSUPPORTED: "),
         (("job", "job_nosuch"), 2, "error: JOB_NOT_FOUND: "),
         (("cancel", "job_nosuch"), 2, "error: JOB_NOT_FOUND: "),

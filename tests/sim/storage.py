@@ -130,6 +130,19 @@ class SimStorage:
         self._disk.publish(target, made | dict(extra))
         await self._moment()
 
+    async def link(self, staged: str, target: str, *, size: int, sha256: str) -> None:
+        self._may("write", target)
+        content = self._disk.files.get(target, self._disk.files.get(staged, (b"", 0.0)))[0]
+        if len(content) != size or _digest(content) != sha256:
+            if target in self._disk.files:
+                raise AlreadyExists(target, "other bytes have this name")
+            raise StagedFileLost(staged, "it is missing or another")
+        await self._moment()
+        self._may("write", target)
+        if target not in self._disk.files:
+            self._disk.put(target, content)
+        await self._moment()
+
     # --- faults
 
     def _found(self, path: str) -> bytes:
