@@ -32,7 +32,8 @@ from dispatch.services.publishing import Publisher
 from dispatch.services.registry import EngineRegistry
 from dispatch.services.scheduler import Scheduler
 from dispatch.services.server_files import ServerFiles
-from dispatch.services.submissions import Rules, Sources, SubmissionService
+from dispatch.services.sources import Rules, Sources
+from dispatch.services.submissions import SubmissionService
 from dispatch.services.sweeps import JobTimers, LeaseSweep
 from protocol.addresses import FetchPolicy
 from protocol.profiles import Profile

@@ -12,20 +12,15 @@ from pydantic_core import to_json
 from dispatch.core import endings, planning, sniffing
 from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.originals import extension_of
-from dispatch.core.paging import refuse
 from dispatch.core.planning import Demands, Frame
 from dispatch.core.problems import problems_of
-from dispatch.core.records import NO_SOURCE, Graph, IdempotencyRow, Job, Source
+from dispatch.core.records import Graph, IdempotencyRow, Job, Source
 from dispatch.core.views import job_view
 from dispatch.ports import Clock, Ids, Store, Transaction
 from dispatch.services.gate import StorageGate
-from dispatch.services.profiles import ProfileBook
-from dispatch.services.server_files import ServerFiles
-from protocol.addresses import FetchPolicy, UrlRefused, check_url
+from dispatch.services.sources import Checked, Sources
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.jobs import MAX_METADATA_BYTES, BatchItem, BatchReply, BatchSubmission, ErrorBody, JobSubmission
-from protocol.profiles import Profile
-from protocol.recipes import InputLimits
+from protocol.jobs import BatchItem, BatchReply, BatchSubmission, ErrorBody, JobSubmission
 from protocol.states import JobState
 from protocol.storage import NotFound, StorageProvider, Written
 
@@ -48,28 +43,6 @@ class UploadPlace:
     job_id: str
     path: str
     filename: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """`ttl_s` is the default span; `boot_id` that of this server; `fetch` what inputs by URL are held against."""
-
-    limits: InputLimits
-    ttl_s: float
-    default_profile: str
-    boot_id: str
-    fetch: FetchPolicy
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A submission that may become a job."""
-
-    submission: JobSubmission
-    profile: Profile
-    profile_json: str
-    source: Source
-    job_id: str | None = None
 
 
 class SubmissionService:
@@ -189,62 +162,6 @@ class SubmissionService:
             updated_at=now,
         )
         return endings.created(job, tasks)
-
-
-class Sources:
-    """Checks what a submission names: the profile, the input, its first bytes. No tool is run here."""
-
-    def __init__(self, profiles: ProfileBook, files: ServerFiles, rules: Rules) -> None:
-        self._profiles, self._files, self.rules = profiles, files, rules
-
-    async def check(self, submission: JobSubmission) -> Checked:
-        profile, profile_json = self._profile(submission)
-        source = NO_SOURCE if profile.is_noop else await self._source(submission)
-        return Checked(submission, profile, profile_json, source)
-
-    def check_upload(self, submission: JobSubmission, source: Source, head: bytes) -> Checked:
-        profile, profile_json = self._profile(submission)
-        if profile.is_noop:
-            raise refuse("profile", "noop takes no input")
-        self._check_bytes(source.size, head)
-        return Checked(submission, profile, profile_json, source)
-
-    def _profile(self, submission: JobSubmission) -> tuple[Profile, str]:
-        if len(orjson.dumps(submission.metadata)) > MAX_METADATA_BYTES:
-            raise refuse("metadata", f"is larger than {MAX_METADATA_BYTES} bytes")
-        found = self._profiles.find(submission.profile or self.rules.default_profile)
-        if found[0].is_noop and submission.input is not None:
-            raise refuse("input", "profile noop takes no input")
-        return found
-
-    async def _source(self, submission: JobSubmission) -> Source:
-        wanted = submission.input
-        if wanted is None:
-            raise refuse("input", "is required: give one of path, upload_id, url, s3")
-        if wanted.upload_id is not None:
-            raise ReelyardError(ErrorCode.UPLOAD_NOT_FOUND)
-        if wanted.url is not None:
-            return self._remote(wanted.url)
-        if wanted.path is None:
-            raise ReelyardError(ErrorCode.INPUT_KIND_UNSUPPORTED)
-        inspected = await self._files.inspect(wanted.path)
-        self._check_bytes(inspected.size, inspected.head)
-        return Source("server", inspected.path, inspected.path.rsplit("/", 1)[-1], inspected.size)
-
-    def _remote(self, url: str) -> Source:
-        """Its form and any address in it; names are resolved by the engine that fetches, and nothing is fetched here."""
-        try:
-            target = check_url(url, self.rules.fetch)
-        except UrlRefused as refused:
-            raise ReelyardError(ErrorCode.INPUT_URL_REFUSED, str(refused)) from None
-        return Source("url", url, target.filename, 0)
-
-    def _check_bytes(self, size: int, head: bytes) -> None:
-        if size > self.rules.limits.max_bytes:
-            raise ReelyardError(ErrorCode.INPUT_TOO_LARGE, f"the input is {size} bytes; at most {self.rules.limits.max_bytes}")
-        reason = sniffing.refusal(head)
-        if reason is not None:
-            raise ReelyardError(ErrorCode.INPUT_FORMAT, reason)
 
 
 async def _head(blocks: AsyncIterator[bytes]) -> bytes:
