@@ -30,12 +30,12 @@ async def revoke_key(call: Call) -> web.StreamResponse:
 
 async def create_tenant(call: Call) -> web.StreamResponse:
     request = await call.message(TenantRequest)
-    return answers.message(await call.services.keys.create_tenant(request), call.operation.status)
+    return answers.message(await call.services.tenants.create(request), call.operation.status)
 
 
 async def list_tenants(call: Call) -> web.StreamResponse:
     wanted = page_of(call.query())
-    found = await call.services.keys.list_tenants()
+    found = await call.services.tenants.list()
     return answers.message(TenantPage(tenants=wanted.of(found.tenants), total=found.total))
 
 

@@ -16,12 +16,14 @@ from dispatch.services.jobs import JobService
 from dispatch.services.keys import KeyService
 from dispatch.services.profiles import ProfileBook
 from dispatch.services.submissions import SubmissionService
+from dispatch.services.tenants import TenantService
 from protocol.storage import StorageProvider
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     keys: KeyService
+    tenants: TenantService
     submissions: SubmissionService
     jobs: JobService
     engines: EngineService

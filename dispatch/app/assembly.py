@@ -35,6 +35,7 @@ from dispatch.services.server_files import ServerFiles
 from dispatch.services.sources import Rules, Sources
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.sweeps import JobTimers, LeaseSweep
+from dispatch.services.tenants import TenantService
 from protocol.addresses import FetchPolicy
 from protocol.profiles import Profile
 from protocol.storage import StorageProvider
@@ -73,7 +74,8 @@ class Core:
 
     async def load(self) -> None:
         """Bring memory up to what the database says. Called once, before the loops run and calls are taken."""
-        await self.services.keys.ensure_first(TENANTS, self.outside.secrets.admin)
+        await self.services.tenants.ensure(TENANTS)
+        await self.services.keys.ensure_first(self.outside.secrets.admin)
         self.registry.load(await self.outside.store.read(lambda tx: tx.engines()))
         await self.leases.load()
         await self.scheduler.load()
@@ -106,6 +108,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     sources = _sources(book, outside, settings)
     services = Services(
         keys=KeyService(store, ids, clock, registration_sha256=digest(outside.secrets.registration)),
+        tenants=TenantService(store, clock),
         submissions=SubmissionService(store, outside.storage, gate, sources, ids, clock),
         jobs=JobService(store, scheduler, clock, signing),
         engines=engines,

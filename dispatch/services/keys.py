@@ -1,18 +1,17 @@
-"""API keys and tenants: who may call. Keys are shown once and kept as SHA-256."""
+"""API keys: who may call. Keys are shown once and kept as SHA-256."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
 from dataclasses import replace
 
 from dispatch.core import times
 from dispatch.core.callers import Caller
 from dispatch.core.paging import refuse
-from dispatch.core.records import ApiKey, Tenant
+from dispatch.core.records import ApiKey
 from dispatch.ports import Clock, Ids, Store, Transaction
 from dispatch.services.engines import digest
-from protocol.admin import KeyCreated, KeyPage, KeyRequest, KeyView, Scope, TenantPage, TenantRequest, TenantView
+from protocol.admin import KeyCreated, KeyPage, KeyRequest, KeyView, Scope
 from protocol.errors import ErrorCode, ReelyardError
 
 PREFIX = "rk_"
@@ -106,32 +105,12 @@ class KeyService:
         self._known[revoked.sha256] = revoked
         return _view(revoked)
 
-    async def create_tenant(self, request: TenantRequest) -> TenantView:
-        tenant = Tenant(request.name, request.weight, self._clock.now())
-
-        def save(tx: Transaction) -> None:
-            if request.name in {known.name for known in tx.tenants()}:
-                raise refuse("name", f"tenant {request.name} exists already")
-            tx.put_tenant(tenant)
-
-        await self._store.transact(save)
-        return _tenant_view(tenant)
-
-    async def list_tenants(self) -> TenantPage:
-        tenants = await self._store.read(lambda tx: tx.tenants())
-        return TenantPage(tenants=tuple(_tenant_view(t) for t in tenants), total=len(tenants))
-
-    async def ensure_first(self, tenants: Iterable[str], admin_secret: str) -> None:
-        """At the first start: the tenants that must exist, and the admin key whose secret lies in the data directory."""
-        now = self._clock.now()
+    async def ensure_first(self, admin_secret: str) -> None:
+        """At the first start: the admin key whose secret lies in the data directory."""
         request = KeyRequest(name="first admin key", scopes=frozenset({Scope.ADMIN}))
         admin = self._new_key(request, admin_secret)
 
         def ensure(tx: Transaction) -> None:
-            known = {tenant.name for tenant in tx.tenants()}
-            for name in tenants:
-                if name not in known:
-                    tx.put_tenant(Tenant(name, 1.0, now))
             if tx.key_by_digest(admin.sha256) is None:
                 tx.put_key(admin)
 
@@ -161,7 +140,3 @@ def _fields(key: ApiKey) -> dict[str, str | frozenset[Scope] | None]:
 
 def _view(key: ApiKey) -> KeyView:
     return KeyView.model_validate(_fields(key))
-
-
-def _tenant_view(tenant: Tenant) -> TenantView:
-    return TenantView(name=tenant.name, weight=tenant.weight, created_at=times.rfc3339(tenant.created_at))
