@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import BaseModel
 
 from protocol.admin import Scope
+from protocol.errors import ErrorCode
 
 API = "/api/v1"
 
@@ -18,13 +19,26 @@ class Form(StrEnum):
     JSON = "application/json"
     MULTIPART = "multipart/form-data"
     SSE = "text/event-stream"
+    WEBSOCKET = "websocket"
     BYTES = "application/octet-stream"
     NONE = ""
 
 
+STREAMS = frozenset({Form.SSE, Form.WEBSOCKET})
+"""What answers for as long as the reader likes: no HEAD, no length, no tag."""
+
+SUBPROTOCOL = "reelyard.v1"
+KEY_SUBPROTOCOL = "reelyard.key."
+"""A browser cannot set headers on a WebSocket: it offers `reelyard.v1` and `reelyard.key.<key>`, and gets the first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`path` is an aiohttp pattern. `query` names the query parameters. `status` is that of success."""
+    """`path` is an aiohttp pattern. `query` names the query parameters. `status` is that of success.
+
+    `errors` are the codes this call can give beyond those that follow from its scope, its parameters and its body.
+    `is_tagged`: it answers with an ETag, and a GET knows If-None-Match. `needs_match`: it is refused without If-Match.
+    """
 
     name: str
     method: str
@@ -39,6 +53,10 @@ class Operation:
     query: tuple[str, ...] = ()
     is_idempotent_by_key: bool = False
     max_body: int = 1 << 20
+    description: str = ""
+    errors: tuple[ErrorCode, ...] = ()
+    is_tagged: bool = False
+    needs_match: bool = False
 
 
 BIG = 16 << 20

@@ -5,36 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from dispatch.api.form import FIELDS, FILE
+from dispatch.api.openapi.parameters import QUERY_SCHEMAS, Json
 from protocol.admin import Scope
 from protocol.errors import ERRORS, ErrorCode
 from protocol.jobs import ErrorEnvelope, JobSubmission
 from protocol.operations import API, OPERATIONS, Form, Operation
-from protocol.states import JobState, JobStatus
 
-Json = dict[str, Any]  # Any: a JSON document has no narrower type
 _PARAMETER = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 _REFERENCE = "#/components/schemas/{model}"
-_TIME: Json = {"type": "string", "format": "date-time"}
-
-QUERY_SCHEMAS: dict[str, Json] = {
-    "status": {"type": "string", "enum": [status.value for status in JobStatus]},
-    "state": {"type": "string", "enum": [state.value for state in JobState]},
-    "tenant": {"type": "string", "description": "for admins: the jobs of this tenant alone"},
-    "created_after": _TIME,
-    "created_before": _TIME,
-    "sort": {"type": "string", "enum": ["created_at", "completed_at", "priority"], "default": "created_at"},
-    "order": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
-    "limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
-    "offset": {"type": "integer", "minimum": 0, "default": 0},
-    "cursor": {"type": "string", "description": "`next_cursor` of the page before; not together with `offset`"},
-}
-
 _HEADERS: dict[str, Json] = {
     "Idempotency-Key": {
         "description": "The same key and body again is answered as the first time.",
