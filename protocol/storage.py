@@ -112,6 +112,23 @@ class StorageProvider(Protocol):
         """
         ...
 
+    async def append(self, path: str, offset: int, blocks: AsyncIterator[bytes]) -> int:
+        """Go on with an unfinished file at `offset` and return its new size; durable before it returns.
+
+        `offset` 0 makes the file. What lies behind `offset` is cut off first. When `blocks` fail, whatever came of them may
+        lie behind `offset`: the next call cuts it off. Raises NotFound when the file is shorter than `offset`, and
+        AlreadyExists when the file has a lasting name too (`concatenate`), for it never changes again.
+        """
+        ...
+
+    async def concatenate(self, sources: Sequence[str], target: str) -> int:
+        """Make `target`, create-only, of the bytes of `sources` in their order; its size. The sources stay.
+
+        One source becomes a hard link, or a copy where links fail; nothing is checked. Raises NotFound or AlreadyExists,
+        with nothing changed.
+        """
+        ...
+
     async def promote(self, target: str, work: str, files: Sequence[Promoted], extra: Mapping[str, bytes]) -> None:
         """Publish all of `files` and `extra` below `target` at once, or nothing.
 
