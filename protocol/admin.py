@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from protocol.base import Identifier, Message
+from protocol.base import Identifier, Message, Page
 from protocol.capabilities import Capabilities, Load, Slots, Tag
 from protocol.leases import RunningTask
 from protocol.profiles import Name, Profile
@@ -44,9 +44,8 @@ class EngineView(Message):
     last_heartbeat_at: str | None
 
 
-class EnginePage(Message):
+class EnginePage(Page):
     engines: tuple[EngineView, ...]
-    total: int
 
 
 class EnginePatch(Message):
@@ -80,9 +79,26 @@ class KeyCreated(KeyView):
     warning: str
 
 
-class KeyPage(Message):
+class KeyPage(Page):
     api_keys: tuple[KeyView, ...]
-    total: int
+
+
+class AuditView(Message):
+    """Who (`actor`: a key's id, or `jwt:<subject>`) did what (`action`: an operation's name) to what, and from where."""
+
+    audit_id: Identifier
+    at: str
+    tenant: str
+    actor: str
+    action: str
+    target: str
+    address: str
+    request_id: str
+    details: dict[str, JsonValue]
+
+
+class AuditPage(Page):
+    audit: tuple[AuditView, ...]
 
 
 class TenantRequest(Message):
@@ -96,14 +112,12 @@ class TenantView(Message):
     created_at: str
 
 
-class TenantPage(Message):
+class TenantPage(Page):
     tenants: tuple[TenantView, ...]
-    total: int
 
 
-class ProfilePage(Message):
+class ProfilePage(Page):
     profiles: tuple[Profile, ...]
-    total: int
 
 
 class ServiceHealth(Message):

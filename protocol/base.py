@@ -13,6 +13,20 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
 
 
+class Page(Message):
+    """What every list tells beside its rows. `total` (and `total_count`, the same) counts all of it.
+
+    `next_cursor` is None on the last page; `next_page_url` asks for what follows with everything else as it was.
+    """
+
+    total_count: int
+    total: int
+    limit: int
+    offset: int
+    next_cursor: str | None = None
+    next_page_url: str | None = None
+
+
 Identifier = Annotated[str, Field(pattern=r"^[a-z]{3}_[0-9a-z]{1,40}$")]
 """An opaque sortable id with a three-letter prefix: `job_`, `tsk_`, `eng_`, `key_`."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from protocol.base import Bytes, Identifier, Message, Seconds
+from protocol.base import Bytes, Identifier, Message, Page, Seconds
 from protocol.capabilities import Capability, Tag
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import VideoInfo
@@ -176,14 +176,8 @@ class JobView(Message):
     links: dict[str, str]
 
 
-class JobPage(Message):
+class JobPage(Page):
     jobs: tuple[JobView, ...]
-    total_count: int
-    total: int
-    limit: int
-    offset: int
-    next_cursor: str | None
-    next_page_url: str | None
 
 
 class ErrorBody(Message):

@@ -10,9 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from dispatch.api.openapi import document
+from dispatch.core.job_list import STATES_OF_STATUS
 from dispatch.core.job_machine import EVENT_OF_STATE, JOB_TABLE
 from dispatch.core.machine import Row, StateTable
-from dispatch.core.paging import STATES_OF_STATUS
 from dispatch.core.task_machine import TASK_TABLE
 from protocol.errors import ERRORS, ErrorCode
 from protocol.states import HELD_TASK_STATES, TERMINAL_JOB_STATES, JobState

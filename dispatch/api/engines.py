@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from dispatch.api import answers
+from dispatch.api import answers, paging
 from dispatch.api.authentication import secrets_of
 from dispatch.api.call import Call, Handler
-from dispatch.api.paging import page_of
-from protocol.admin import EnginePage, EnginePatch, Pong
+from dispatch.services.engines import ENGINES
+from protocol.admin import EnginePatch, Pong
 from protocol.capabilities import RegisterRequest
 from protocol.leases import Goodbye, Heartbeat, LeaseRequest, ReportsRequest, UploadsRequest
 
@@ -47,9 +47,7 @@ async def engine_offline(call: Call) -> web.StreamResponse:
 
 
 async def list_engines(call: Call) -> web.StreamResponse:
-    wanted = page_of(call.query())
-    found = await call.services.engines.list()
-    return answers.message(EnginePage(engines=wanted.of(found.engines), total=found.total))
+    return paging.answer(call, await call.services.engines.list(paging.asked(call, ENGINES)))
 
 
 async def get_engine(call: Call) -> web.StreamResponse:

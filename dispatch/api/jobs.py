@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from dispatch.api import answers
+from dispatch.api import answers, paging
 from dispatch.api.call import Call, Handler
 from dispatch.api.files import send
-from dispatch.core import paging
+from dispatch.core import job_list
 from dispatch.services.submissions import Answered
 from protocol.jobs import BatchSubmission, FilesystemSubmission, JobInput, JobSubmission, RetryRequest
 
@@ -43,7 +43,7 @@ async def submit_filesystem(call: Call) -> web.StreamResponse:
 
 
 async def list_jobs(call: Call) -> web.StreamResponse:
-    return answers.message(await call.services.jobs.list(call.who, paging.parse(call.query(), call.who)))
+    return paging.answer(call, await call.services.jobs.list(call.who, job_list.parse(call.query(), call.who)))
 
 
 async def get_job(call: Call) -> web.StreamResponse:

@@ -6,10 +6,13 @@ from functools import cache
 
 from aiohttp import web
 
-from dispatch.api import answers, openapi
+from dispatch.api import answers, openapi, paging
 from dispatch.api.call import Call, Handler
-from dispatch.api.paging import page_of
-from protocol.admin import KeyPage, KeyRequest, Pong, TenantPage, TenantRequest, VersionReply
+from dispatch.core import audit
+from dispatch.services.keys import KEYS
+from dispatch.services.profiles import PROFILES
+from dispatch.services.tenants import TENANTS
+from protocol.admin import KeyRequest, Pong, TenantRequest, VersionReply
 
 
 async def create_key(call: Call) -> web.StreamResponse:
@@ -19,13 +22,15 @@ async def create_key(call: Call) -> web.StreamResponse:
 
 
 async def list_keys(call: Call) -> web.StreamResponse:
-    wanted = page_of(call.query())
-    found = await call.services.keys.list()
-    return answers.message(KeyPage(api_keys=wanted.of(found.api_keys), total=found.total))
+    return paging.answer(call, await call.services.keys.list(paging.asked(call, KEYS)))
 
 
 async def revoke_key(call: Call) -> web.StreamResponse:
     return answers.message(await call.services.keys.revoke(call.path("key_id")))
+
+
+async def list_audit(call: Call) -> web.StreamResponse:
+    return paging.answer(call, await call.services.audit.list(audit.parse(call.query())))
 
 
 async def create_tenant(call: Call) -> web.StreamResponse:
@@ -34,13 +39,11 @@ async def create_tenant(call: Call) -> web.StreamResponse:
 
 
 async def list_tenants(call: Call) -> web.StreamResponse:
-    wanted = page_of(call.query())
-    found = await call.services.tenants.list()
-    return answers.message(TenantPage(tenants=wanted.of(found.tenants), total=found.total))
+    return paging.answer(call, await call.services.tenants.list(paging.asked(call, TENANTS)))
 
 
 async def list_profiles(call: Call) -> web.StreamResponse:
-    return answers.message(await call.services.profiles.list())
+    return paging.answer(call, await call.services.profiles.list(paging.asked(call, PROFILES)))
 
 
 async def version(call: Call) -> web.StreamResponse:
@@ -74,6 +77,7 @@ HANDLERS: dict[str, Handler] = {
     "create_key": create_key,
     "list_keys": list_keys,
     "revoke_key": revoke_key,
+    "list_audit": list_audit,
     "create_tenant": create_tenant,
     "list_tenants": list_tenants,
     "list_profiles": list_profiles,

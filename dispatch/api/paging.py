@@ -1,26 +1,28 @@
-"""`limit` and `offset` of the small lists, which are cut from what the service gives whole."""
+"""Lists as answers: which part is asked for, and the address of the part that follows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from urllib.parse import urlencode
 
-from dispatch.core.paging import DEFAULT_LIMIT, MOST, number
+from aiohttp import web
 
-T = TypeVar("T")
+from dispatch.api import answers
+from dispatch.api.call import Call
+from dispatch.core.paging import Listing, Wanted, wanted_of
+from protocol.base import Page
 
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    limit: int
-    offset: int
-
-    def of(self, rows: Sequence[T]) -> tuple[T, ...]:
-        return tuple(rows[self.offset : self.offset + self.limit])
+PLACE = ("cursor", "offset")
 
 
-def page_of(query: Mapping[str, str]) -> Page:
-    """Raises VALIDATION_FAILED when a number is none, or out of range."""
-    limit = number(query, "limit", DEFAULT_LIMIT, least=1, most=MOST)
-    return Page(limit, number(query, "offset", 0, least=0, most=1_000_000_000))
+def asked(call: Call, listing: Listing) -> Wanted:
+    """Raises VALIDATION_FAILED when a number is none or out of range, or the cursor is of another list."""
+    return wanted_of(call.query(), listing)
+
+
+def answer(call: Call, page: Page) -> web.Response:
+    """The page. The next one is asked for with the same query, at its own place."""
+    if page.next_cursor is None:
+        return answers.message(page)
+    kept = [(name, value) for name, value in call.request.query.items() if name not in PLACE]
+    url = f"{call.request.rel_url.raw_path}?{urlencode([*kept, ('cursor', page.next_cursor)])}"
+    return answers.message(page.model_copy(update={"next_page_url": url}))

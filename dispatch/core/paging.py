@@ -1,95 +1,118 @@
-"""What a list of jobs is asked for, parsed from the query; cursors are opaque to clients."""
+"""Pages of lists: which part is asked for, and cursors, which are opaque to clients and hold the place of the last row seen.
+
+A page after a cursor is found by its place alone, so rows that come in meanwhile neither repeat nor hide another.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
-from dispatch.core import times
-from dispatch.core.callers import Caller
-from dispatch.core.records import Job
+import orjson
+
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.states import JobState, JobStatus
 
-DEFAULT_LIMIT, MOST = 50, 200
-SORTS = ("created_at", "completed_at", "priority")
-STATES_OF_STATUS: dict[JobStatus, tuple[JobState, ...]] = {
-    JobStatus.PENDING: (JobState.PENDING, JobState.RETRYING),
-    JobStatus.VALIDATING: (JobState.ASSIGNED,),
-    JobStatus.PROCESSING: (JobState.ASSIGNED, JobState.TRANSCODING, JobState.COMPLETING),
-    JobStatus.COMPLETED: (JobState.COMPLETED,),
-    JobStatus.FAILED: (JobState.FAILED,),
-    JobStatus.CANCELLED: (JobState.CANCELLED,),
-}
-
+DEFAULT_LIMIT, MOST, FURTHEST = 50, 200, 1_000_000_000
+PAGE_PARAMETERS = ("limit", "offset", "cursor")
+LARGEST = 2**63
 
 T = TypeVar("T")
+Place = tuple[str | float | int, ...]
+"""The values of the columns a list is sorted by, the last of which no two rows share."""
 
 
 @dataclass(frozen=True, slots=True)
-class JobFilter:
-    """What a list may ask for; None means any. `after` is the cursor: (sort value, job_id) of the last row seen.
+class Listing:
+    """A list and its order. `name` stands in its cursors, so that those of another are refused; `kinds` are of its places."""
 
-    `is_validating` splits the state assigned: True is while the input is not yet analyzed, False what comes after.
-    """
+    name: str
+    kinds: tuple[type[str] | type[float] | type[int], ...] = (str,)
 
-    tenant: str | None = None
-    states: tuple[str, ...] = ()
-    is_validating: bool | None = None
-    created_after: float | None = None
-    created_before: float | None = None
-    sort: str = "created_at"
-    descending: bool = True
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which part of a list: what follows the place `after`, or what follows the first `offset` rows."""
+
     limit: int = DEFAULT_LIMIT
     offset: int = 0
-    after: tuple[float, str] | None = None
+    after: Place | None = None
 
 
-def parse(query: Mapping[str, str], caller: Caller) -> JobFilter:
-    """Raises VALIDATION_FAILED, naming the parameter. A caller sees its own tenant; an admin any."""
-    states, is_validating = _states(query)
-    return JobFilter(
-        tenant=query.get("tenant") if caller.is_admin else caller.tenant,
-        states=states,
-        is_validating=is_validating,
-        created_after=_moment(query, "created_after"),
-        created_before=_moment(query, "created_before"),
-        sort=_word(query, "sort", SORTS, "created_at"),
-        descending=_word(query, "order", ("asc", "desc"), "desc") == "desc",
+FIRST = Wanted()
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[T]):
+    """A part of a list; `total` counts all of it. `last` is the place of its last row when more follow."""
+
+    rows: tuple[T, ...]
+    total: int
+    last: Place | None = None
+
+
+def wanted_of(query: Mapping[str, str], listing: Listing) -> Wanted:
+    """Raises VALIDATION_FAILED, naming the parameter."""
+    if "cursor" in query and "offset" in query:
+        raise refuse("offset", "go on by cursor or by offset, not by both")
+    return Wanted(
         limit=number(query, "limit", DEFAULT_LIMIT, least=1, most=MOST),
-        offset=number(query, "offset", 0, least=0, most=1_000_000_000),
-        after=_cursor(query["cursor"]) if "cursor" in query else None,
+        offset=number(query, "offset", 0, least=0, most=FURTHEST),
+        after=_place(query["cursor"], listing) if "cursor" in query else None,
     )
+
+
+def page_fields(found: Slice[T], wanted: Wanted, listing: Listing) -> dict[str, Any]:
+    """The fields of `protocol.base.Page` but for the address of the next one."""
+    return {
+        "total_count": found.total,
+        "total": found.total,
+        "limit": wanted.limit,
+        "offset": wanted.offset,
+        "next_cursor": None if found.last is None else cursor_of(listing, found.last),
+    }
+
+
+def cut(rows: Sequence[T], wanted: Wanted, place: Callable[[T], Place]) -> Slice[T]:
+    """The page of a list held in memory, its rows in the order of their places."""
+    after = wanted.after
+    following = rows if after is None else [row for row in rows if place(row) > after]
+    page = tuple(following[wanted.offset : wanted.offset + wanted.limit])
+    has_more = len(following) > wanted.offset + wanted.limit
+    return Slice(page, len(rows), place(page[-1]) if has_more else None)
+
+
+def cursor_of(listing: Listing, place: Place) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([listing.name, *place])).decode().rstrip("=")
+
+
+def _place(text: str, listing: Listing) -> Place:
+    try:
+        told = orjson.loads(base64.urlsafe_b64decode((text + "=" * (-len(text) % 4)).encode()))
+    except (ValueError, binascii.Error):
+        told = None
+    if not isinstance(told, list) or told[:1] != [listing.name] or not _fits(told[1:], listing):
+        raise refuse("cursor", "is not a cursor of this list and its order; leave it out to start over")
+    return tuple(told[1:])
+
+
+def _fits(values: Sequence[object], listing: Listing) -> bool:
+    """A number too large for a column would be refused by the database alone."""
+    if len(values) != len(listing.kinds):
+        return False
+    for value, kind in zip(values, listing.kinds, strict=True):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value < LARGEST
+        is_right = {str: isinstance(value, str), float: is_number, int: is_number and isinstance(value, int)}[kind]
+        if not is_right:
+            return False
+    return True
 
 
 def refuse(name: str, problem: str) -> ReelyardError:
     details: dict[str, object] = {"problems": [{"field": name, "problem": problem}]}
     return ReelyardError(ErrorCode.VALIDATION_FAILED, f"{name}: {problem}", details=details)
-
-
-def _states(query: Mapping[str, str]) -> tuple[tuple[str, ...], bool | None]:
-    states: tuple[str, ...] = ()
-    is_validating: bool | None = None
-    if "state" in query and "status" in query:
-        raise refuse("status", "ask for state or for status, not for both")
-    if "state" in query:
-        states = tuple(_word({"state": s}, "state", tuple(JobState), "") for s in query["state"].split(","))
-    if "status" in query:
-        status = JobStatus(_word(query, "status", tuple(JobStatus), ""))
-        states = tuple(str(state) for state in STATES_OF_STATUS[status])
-        is_validating = {JobStatus.VALIDATING: True, JobStatus.PROCESSING: False}.get(status)
-    return states, is_validating
-
-
-def _word(query: Mapping[str, str], name: str, known: tuple[str, ...], default: str) -> str:
-    value = query.get(name, default)
-    if value not in known:
-        raise refuse(name, f"must be one of {', '.join(known)}")
-    return value
 
 
 def number(query: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:
@@ -99,53 +122,3 @@ def number(query: Mapping[str, str], name: str, default: int, *, least: int, mos
     if not text.isascii() or not text.isdigit() or len(text) > 12 or not least <= int(text) <= most:
         raise refuse(name, f"must be a whole number from {least} to {most}")
     return int(text)
-
-
-def _moment(query: Mapping[str, str], name: str) -> float | None:
-    if name not in query:
-        return None
-    try:
-        return times.parse(query[name])
-    except ValueError:
-        raise refuse(name, "must be an RFC 3339 time with an offset, such as 2026-01-31T12:00:00Z") from None
-
-
-def query_of(wanted: JobFilter) -> dict[str, str]:
-    """The same question as a query again, but for the place in the list."""
-    asked = {"limit": str(wanted.limit), "sort": wanted.sort, "order": "desc" if wanted.descending else "asc"}
-    if wanted.tenant is not None:
-        asked["tenant"] = wanted.tenant
-    if wanted.is_validating is not None:
-        asked["status"] = str(JobStatus.VALIDATING if wanted.is_validating else JobStatus.PROCESSING)
-    elif wanted.states:
-        asked["state"] = ",".join(wanted.states)
-    if wanted.created_after is not None:
-        asked["created_after"] = times.rfc3339(wanted.created_after)
-    if wanted.created_before is not None:
-        asked["created_before"] = times.rfc3339(wanted.created_before)
-    return asked
-
-
-def sort_value(job: Job, sort: str) -> float:
-    match sort:
-        case "completed_at":
-            return job.completed_at or 0.0
-        case "priority":
-            return float(job.priority)
-        case _:
-            return job.created_at
-
-
-def cursor_of(job: Job, sort: str) -> str:
-    return base64.urlsafe_b64encode(f"{sort_value(job, sort)!r} {job.job_id}".encode()).decode().rstrip("=")
-
-
-def _cursor(text: str) -> tuple[float, str]:
-    try:
-        value, _, job_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
-        seen = float(value)
-    except (ValueError, binascii.Error):
-        seen, job_id = math.nan, ""
-    if math.isnan(seen) or not job_id:
-        raise refuse("cursor", "is not a cursor of this server; leave it out to start over")
-    return seen, job_id

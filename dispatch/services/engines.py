@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from dispatch.core import lifecycle
 from dispatch.core.lease_table import LeaseTable
+from dispatch.core.paging import FIRST, Listing, Wanted, page_fields
 from dispatch.core.records import Attempt, Engine, NewEvent
 from dispatch.core.times import maybe, rfc3339
 from dispatch.ports import Clock, Ids, Orders, Store, Transaction
@@ -19,6 +20,7 @@ from protocol.events import EventType
 from protocol.leases import Order, RunningTask
 from protocol.states import LIVE_ATTEMPT_STATES, AttemptState, EngineState
 
+ENGINES = Listing("engines")
 OPERATOR = "-"
 """Engine events belong to no tenant; only operators see them."""
 
@@ -100,15 +102,16 @@ class EngineService:
 
     # --- what operators see and ask
 
-    async def list(self) -> EnginePage:
-        def load(tx: Transaction) -> tuple[EngineView, ...]:
+    async def list(self, wanted: Wanted = FIRST) -> EnginePage:
+        def load(tx: Transaction) -> EnginePage:
             live: dict[str, list[Attempt]] = {}
             for attempt in tx.live_attempts():
                 live.setdefault(attempt.engine_id, []).append(attempt)
-            return tuple(engine_view(engine, live.get(engine.engine_id, ())) for engine in tx.engines())
+            found = tx.list_engines(wanted)
+            views = tuple(engine_view(engine, live.get(engine.engine_id, ())) for engine in found.rows)
+            return EnginePage(engines=views, **page_fields(found, wanted, ENGINES))
 
-        engines = await self._store.read(load)
-        return EnginePage(engines=engines, total=len(engines))
+        return await self._store.read(load)
 
     async def get(self, engine_id: str) -> EngineView:
         return await self._store.read(lambda tx: engine_view(present(tx, engine_id), tx.live_attempts(engine_id)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlencode
 
 import orjson
 
-from dispatch.core import endings, paging
+from dispatch.core import endings
 from dispatch.core.callers import Caller
-from dispatch.core.paging import JobFilter
+from dispatch.core.job_list import JobFilter
+from dispatch.core.paging import page_fields
 from dispatch.core.publication import METADATA, published_prefix
 from dispatch.core.records import Attempt, Graph, Job, StagedRow, Task
 from dispatch.core.times import rfc3339
@@ -20,7 +20,6 @@ from dispatch.ports import Clock, Store, Transaction
 from protocol import signing
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import AttemptLog, JobLog, JobPage, JobView, OutputLink, OutputsReply, RetryRequest, WhyReply
-from protocol.operations import API
 from protocol.results import OutputFacts
 from protocol.states import JobState
 
@@ -48,19 +47,9 @@ class JobService:
         return job_view(loaded.graph, loaded.attempts)
 
     async def list(self, who: Caller, wanted: JobFilter) -> JobPage:
-        graphs, total = await self._store.read(lambda tx: tx.list_jobs(wanted))
-        more = len(graphs) == wanted.limit
-        cursor = paging.cursor_of(graphs[-1].job, wanted.sort) if more else None
-        following = f"{API}/jobs?{urlencode({**paging.query_of(wanted), 'cursor': cursor})}" if more else None
-        return JobPage(
-            jobs=tuple(job_view(graph) for graph in graphs),
-            total_count=total,
-            total=total,
-            limit=wanted.limit,
-            offset=wanted.offset,
-            next_cursor=cursor,
-            next_page_url=following,
-        )
+        found = await self._store.read(lambda tx: tx.list_jobs(wanted))
+        views = tuple(job_view(graph) for graph in found.rows)
+        return JobPage(jobs=views, **page_fields(found, wanted.page, wanted.listing))
 
     async def cancel(self, who: Caller, job_id: str) -> JobView:
         """Raises INVALID_TRANSITION while completing and once it has ended otherwise; repeated it is harmless."""

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from dispatch.core import times
 from dispatch.core.callers import Caller
-from dispatch.core.paging import refuse
+from dispatch.core.paging import FIRST, Listing, Wanted, page_fields, refuse
 from dispatch.core.records import ApiKey
 from dispatch.ports import Clock, Ids, Store, Transaction
 from dispatch.services.engines import digest
 from protocol.admin import KeyCreated, KeyPage, KeyRequest, KeyView, Scope
 from protocol.errors import ErrorCode, ReelyardError
 
+KEYS = Listing("api keys")
 PREFIX = "rk_"
 SHOWN = len(PREFIX) + 6
 USE_NOTED_EVERY_S = 60.0
@@ -86,9 +87,9 @@ class KeyService:
             expires_at=None if request.expires_at is None else _expiry(request.expires_at),
         )
 
-    async def list(self) -> KeyPage:
-        keys = await self._store.read(lambda tx: tx.keys())
-        return KeyPage(api_keys=tuple(_view(key) for key in keys), total=len(keys))
+    async def list(self, wanted: Wanted = FIRST) -> KeyPage:
+        found = await self._store.read(lambda tx: tx.list_keys(wanted))
+        return KeyPage(api_keys=tuple(map(_view, found.rows)), **page_fields(found, wanted, KEYS))
 
     async def revoke(self, key_id: str) -> KeyView:
         now = self._clock.now()

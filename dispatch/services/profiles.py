@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dispatch.core.paging import FIRST, Listing, Wanted, cut, page_fields
 from protocol.admin import ProfilePage
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.profiles import Profile
+
+PROFILES = Listing("profiles")
 
 
 class ProfileBook:
@@ -22,6 +25,7 @@ class ProfileBook:
             raise ReelyardError(ErrorCode.PROFILE_NOT_FOUND, message, details={"known": known})
         return found
 
-    async def list(self) -> ProfilePage:
-        profiles = tuple(profile for profile, _ in self._profiles.values())
-        return ProfilePage(profiles=profiles, total=len(profiles))
+    async def list(self, wanted: Wanted = FIRST) -> ProfilePage:
+        profiles = [self._profiles[name][0] for name in sorted(self._profiles)]
+        found = cut(profiles, wanted, lambda profile: (profile.name,))
+        return ProfilePage(profiles=found.rows, **page_fields(found, wanted, PROFILES))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dispatch.core import times
-from dispatch.core.paging import refuse
+from dispatch.core.paging import FIRST, Listing, Wanted, page_fields, refuse
 from dispatch.core.records import Tenant
 from dispatch.ports import Clock, Store, Transaction
 from protocol.admin import TenantPage, TenantRequest, TenantView
+
+TENANTS = Listing("tenants")
 
 
 class TenantService:
@@ -26,9 +28,9 @@ class TenantService:
         await self._store.transact(save)
         return _view(tenant)
 
-    async def list(self) -> TenantPage:
-        tenants = await self._store.read(lambda tx: tx.tenants())
-        return TenantPage(tenants=tuple(_view(tenant) for tenant in tenants), total=len(tenants))
+    async def list(self, wanted: Wanted = FIRST) -> TenantPage:
+        found = await self._store.read(lambda tx: tx.list_tenants(wanted))
+        return TenantPage(tenants=tuple(map(_view, found.rows)), **page_fields(found, wanted, TENANTS))
 
     async def ensure(self, names: Iterable[str]) -> None:
         """The tenants that must exist, made at the first start."""

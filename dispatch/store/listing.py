@@ -7,9 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, func, not_, or_, select
 
-from dispatch.core.paging import JobFilter
+from dispatch.core.job_list import JobFilter
+from dispatch.core.paging import Slice
 from dispatch.core.records import Graph
 from dispatch.store import rows, schema
+from dispatch.store.keyset import Order, load_slice
 from protocol.states import JobState, TaskState
 
 WAITING = tuple(s.value for s in (JobState.PENDING, JobState.ASSIGNED, JobState.RETRYING))
@@ -68,27 +70,20 @@ class ListingQueries:
         values = {"now": now, "furthest": furthest, "most": limit}
         return [row[0] for row in self._connection.execute(SELECT_PAST_BACKOFF, values)]
 
-    def list_jobs(self, wanted: JobFilter) -> tuple[list[Graph], int]:
-        """One page of jobs with their tasks, and how many there are in all. Stable under inserts with a cursor."""
-        table = schema.jobs
-        total = self._connection.execute(_filtered(select(func.count()).select_from(table), wanted)).scalar_one()
-        by = SORTS[wanted.sort]
-        order = (by.desc(), table.c.job_id.desc()) if wanted.descending else (by.asc(), table.c.job_id.asc())
-        page = _filtered(select(table), wanted).order_by(*order).limit(wanted.limit).offset(wanted.offset)
-        if wanted.after is not None:
-            value, job_id = wanted.after
-            beyond = by < value if wanted.descending else by > value
-            tie = table.c.job_id < job_id if wanted.descending else table.c.job_id > job_id
-            page = page.where(or_(beyond, and_(by == value, tie)))
-        jobs = [rows.load_job(row) for row in self._connection.execute(page)]
+    def list_jobs(self, wanted: JobFilter) -> Slice[Graph]:
+        """One page of jobs with their tasks. Stable under inserts with a cursor."""
+        order = Order(SORTS[wanted.sort], schema.jobs.c.job_id, is_descending=wanted.descending)
+        found = load_slice(self._connection, _filtered(wanted), order, wanted.page, rows.load_job)
         tasks = schema.tasks
-        of_page = select(tasks).where(tasks.c.job_id.in_([job.job_id for job in jobs])).order_by(tasks.c.ordinal)
+        of_page = select(tasks).where(tasks.c.job_id.in_([job.job_id for job in found.rows])).order_by(tasks.c.ordinal)
         loaded = [rows.TASKS.load(row) for row in self._connection.execute(of_page)]
-        return [Graph(job, tuple(t for t in loaded if t.job_id == job.job_id)) for job in jobs], int(total)
+        graphs = tuple(Graph(job, tuple(t for t in loaded if t.job_id == job.job_id)) for job in found.rows)
+        return Slice(graphs, found.total, found.last)
 
 
-def _filtered(statement: Select[Any], wanted: JobFilter) -> Select[Any]:  # the row type differs between count and page
+def _filtered(wanted: JobFilter) -> Select[Any]:  # a row of all columns
     table = schema.jobs
+    statement = select(table)
     if wanted.tenant is not None:
         statement = statement.where(table.c.tenant == wanted.tenant)
     if wanted.states:

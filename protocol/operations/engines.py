@@ -5,7 +5,7 @@ from __future__ import annotations
 from protocol import admin, leases
 from protocol.admin import Scope as S
 from protocol.capabilities import RegisterReply, RegisterRequest
-from protocol.operations.rows import API, BIG, Operation
+from protocol.operations.rows import API, BIG, PAGED, Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -64,9 +64,7 @@ OPERATIONS: tuple[Operation, ...] = (
         leases.Goodbye,
         admin.Pong,
     ),
-    Operation(
-        "list_engines", "GET", f"{API}/engines", S.ENGINES_READ, "The registry", None, admin.EnginePage, query=("limit", "offset")
-    ),
+    Operation("list_engines", "GET", f"{API}/engines", S.ENGINES_READ, "The registry", None, admin.EnginePage, query=PAGED),
     Operation("get_engine", "GET", f"{API}/engines/{{engine_id}}", S.ENGINES_READ, "One engine", None, admin.EngineView),
     Operation(
         "patch_engine",

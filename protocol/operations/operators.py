@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from protocol import admin
 from protocol.admin import Scope as S
-from protocol.operations.rows import API, Operation
+from protocol.operations.rows import API, PAGED, Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation("create_key", "POST", f"{API}/admin/api-keys", S.ADMIN, "Make an API key", admin.KeyRequest, admin.KeyCreated, 201),
@@ -16,16 +16,26 @@ OPERATIONS: tuple[Operation, ...] = (
         "All API keys, without their secrets",
         None,
         admin.KeyPage,
-        query=("limit", "offset"),
+        query=PAGED,
     ),
     Operation("revoke_key", "DELETE", f"{API}/admin/api-keys/{{key_id}}", S.ADMIN, "Revoke an API key", None, admin.KeyView),
     Operation(
-        "create_tenant", "POST", f"{API}/admin/tenants", S.ADMIN, "Make a tenant", admin.TenantRequest, admin.TenantView, 201
+        "list_audit",
+        "GET",
+        f"{API}/admin/audit",
+        S.ADMIN,
+        "Who changed what, newest first",
+        None,
+        admin.AuditPage,
+        query=("actor", "action", "since", *PAGED),
     ),
     Operation(
-        "list_tenants", "GET", f"{API}/admin/tenants", S.ADMIN, "All tenants", None, admin.TenantPage, query=("limit", "offset")
+        "create_tenant", "POST", f"{API}/admin/tenants", S.ADMIN, "Make a tenant", admin.TenantRequest, admin.TenantView, 201
     ),
-    Operation("list_profiles", "GET", f"{API}/profiles", S.JOBS_READ, "The profiles jobs may name", None, admin.ProfilePage),
+    Operation("list_tenants", "GET", f"{API}/admin/tenants", S.ADMIN, "All tenants", None, admin.TenantPage, query=PAGED),
+    Operation(
+        "list_profiles", "GET", f"{API}/profiles", S.JOBS_READ, "The profiles jobs may name", None, admin.ProfilePage, query=PAGED
+    ),
     Operation("version", "GET", f"{API}/version", S.JOBS_READ, "The server's version", None, admin.VersionReply),
     Operation("health", "GET", f"{API}/health", S.OPEN, "Every part's health", None, admin.Health),
     Operation("healthz", "GET", "/healthz", S.OPEN, "The process lives", None, admin.Pong),

@@ -59,5 +59,8 @@ class Operation:
     needs_match: bool = False
 
 
+PAGED = ("limit", "offset", "cursor")
+"""The query parameters of every list."""
+
 BIG = 16 << 20
 """Bytes: the largest body of JSON any call takes."""

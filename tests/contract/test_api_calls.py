@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from dispatch.api.wiring import Limits
+from dispatch.core.paging import FIRST, Wanted
 from dispatch.services.profiles import ProfileBook
 from protocol.admin import ProfilePage, Scope
-from protocol.operations import OPERATIONS, Form, Operation
+from protocol.operations import OPERATIONS, STREAMS, Operation
 from tests.contract.api_server import ENGINE, head_of, served
 
 OWN_KEY = (Scope.OPEN, Scope.REGISTRATION, Scope.ENGINE)
@@ -206,7 +207,7 @@ async def test_unknown_query_parameter_is_refused(tmp_path: Path) -> None:
 
 
 async def test_every_get_answers_head_but_streams(tmp_path: Path) -> None:
-    plain = [o for o in OPERATIONS if o.method == "GET" and o.gives is not Form.SSE and "{" not in o.path]
+    plain = [o for o in OPERATIONS if o.method == "GET" and o.gives not in STREAMS and "{" not in o.path]
     async with served(tmp_path) as server:
         pairs = {o.name: (await server.call("GET", o.path), await server.call("HEAD", o.path)) for o in plain}
         stream = await server.call("HEAD", "/api/v1/events")
@@ -220,7 +221,7 @@ async def test_every_get_answers_head_but_streams(tmp_path: Path) -> None:
 class BrokenBook(ProfileBook):
     """A book with a fault nobody thought of."""
 
-    async def list(self) -> ProfilePage:
+    async def list(self, wanted: Wanted = FIRST) -> ProfilePage:
         raise KeyError("/secret/path")
 
 

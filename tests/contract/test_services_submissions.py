@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from dispatch.core.callers import IdempotencyKey
+from dispatch.core.job_list import JobFilter
 from dispatch.core.originals import extension_of
-from dispatch.core.paging import JobFilter
 from dispatch.services.submissions import UploadPlace
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import BatchSubmission, JobInput, JobSubmission
@@ -40,7 +40,7 @@ async def farm(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 async def jobs(farm: World) -> int:
-    return (await farm.core.outside.store.read(lambda tx: tx.list_jobs(JobFilter())))[1]
+    return (await farm.core.outside.store.read(lambda tx: tx.list_jobs(JobFilter()))).total
 
 
 # --- the same call again

@@ -10,7 +10,8 @@ import pytest
 
 from dispatch.core import endings
 from dispatch.core.callers import Caller
-from dispatch.core.paging import JobFilter, cursor_of, parse
+from dispatch.core.job_list import JobFilter, parse
+from dispatch.core.paging import Wanted, cursor_of
 from dispatch.ports import Store
 from protocol.admin import Scope
 from protocol.errors import FailureClass
@@ -70,10 +71,10 @@ async def test_a_list_is_walked_by_its_cursor_while_jobs_come_in(store: Store) -
     query: dict[str, str] = {"limit": "6"}
     for step in range(4):
         wanted = parse(query, ADMIN)
-        graphs, total = await store.read(lambda tx, wanted=wanted: tx.list_jobs(wanted))  # type: ignore[misc]
-        assert total == 20 + step
-        seen += [graph.job.job_id for graph in graphs]
-        query = {"limit": "6", "cursor": cursor_of(graphs[-1].job, "created_at")}
+        found = await store.read(lambda tx, wanted=wanted: tx.list_jobs(wanted))  # type: ignore[misc]
+        assert (found.total, found.last is None) == (20 + step, step == 3)
+        seen += [graph.job.job_id for graph in found.rows]
+        query = {"limit": "6", "cursor": cursor_of(wanted.listing, found.last or ())}
         await store.transact(lambda tx, step=step: tx.insert([job(f"new{step}", created_at=NOW + 1000)]))  # type: ignore[misc]
 
     assert seen == sorted((f"job_{n:02d}" for n in range(20)), reverse=True)
@@ -89,7 +90,7 @@ async def test_a_list_is_walked_by_its_cursor_while_jobs_come_in(store: Store) -
         (JobFilter(created_after=NOW, created_before=NOW + 2), ["b"]),
         (JobFilter(sort="priority"), ["a", "c", "b"]),
         (JobFilter(sort="completed_at"), ["b", "c", "a"]),
-        (JobFilter(limit=1, offset=1), ["b"]),
+        (JobFilter(page=Wanted(limit=1, offset=1)), ["b"]),
         (JobFilter(states=("assigned",), is_validating=True), []),
         (JobFilter(states=("pending",), is_validating=False), ["c", "a"]),
     ],
@@ -102,7 +103,7 @@ async def test_a_list_is_what_was_asked_for(store: Store, wanted: JobFilter, fou
     ]
     await store.transact(lambda tx: tx.insert(jobs))
 
-    graphs, _ = await store.read(lambda tx: tx.list_jobs(wanted))
+    graphs = (await store.read(lambda tx: tx.list_jobs(wanted))).rows
 
     assert [graph.job.job_id for graph in graphs] == [f"job_{name}" for name in found]
     assert all(len(graph.tasks) == 1 for graph in graphs)

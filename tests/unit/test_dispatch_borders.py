@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from dispatch.core import paging, sniffing, times
+from dispatch.core import job_list, paging, sniffing, times
 from dispatch.core.callers import Caller
-from dispatch.core.paging import JobFilter
+from dispatch.core.job_list import JobFilter
+from dispatch.core.paging import Wanted
 from dispatch.core.problems import MOST, problems_of
 from protocol.admin import Scope
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobSubmission
-from tests.unit.dispatch_jobs import NOW, make_job
+from tests.unit.dispatch_jobs import NOW
 
 TENANT = Caller("key_1", "acme", frozenset({Scope.JOBS_READ}))
 ADMIN = Caller("key_2", "default", frozenset({Scope.ADMIN}))
@@ -27,13 +27,13 @@ ADMIN = Caller("key_2", "default", frozenset({Scope.ADMIN}))
 
 
 def test_nothing_asked_is_the_newest_fifty_of_ones_own() -> None:
-    assert paging.parse({}, TENANT) == JobFilter(tenant="acme")
-    assert paging.parse({}, ADMIN) == JobFilter(tenant=None)
+    assert job_list.parse({}, TENANT) == JobFilter(tenant="acme")
+    assert job_list.parse({}, ADMIN) == JobFilter(tenant=None)
 
 
 def test_a_tenant_never_reaches_another_by_asking() -> None:
-    assert paging.parse({"tenant": "other"}, TENANT).tenant == "acme"
-    assert paging.parse({"tenant": "other"}, ADMIN).tenant == "other"
+    assert job_list.parse({"tenant": "other"}, TENANT).tenant == "acme"
+    assert job_list.parse({"tenant": "other"}, ADMIN).tenant == "other"
 
 
 def test_everything_that_may_be_asked() -> None:
@@ -47,14 +47,13 @@ def test_everything_that_may_be_asked() -> None:
         "offset": "7",
     }
 
-    assert paging.parse(query, ADMIN) == JobFilter(
+    assert job_list.parse(query, ADMIN) == JobFilter(
         states=("pending", "failed"),
         created_after=NOW,
         created_before=NOW + 1.5,
         sort="priority",
         descending=False,
-        limit=200,
-        offset=7,
+        page=Wanted(limit=200, offset=7),
     )
 
 
@@ -70,7 +69,7 @@ def test_everything_that_may_be_asked() -> None:
     ],
 )
 def test_a_status_is_the_states_it_stands_for(status: str, states: tuple[str, ...], is_validating: bool | None) -> None:
-    assert paging.parse({"status": status}, ADMIN) == JobFilter(states=states, is_validating=is_validating)
+    assert job_list.parse({"status": status}, ADMIN) == JobFilter(states=states, is_validating=is_validating)
 
 
 @pytest.mark.parametrize(
@@ -97,30 +96,50 @@ def test_a_status_is_the_states_it_stands_for(status: str, states: tuple[str, ..
         ("cursor", ""),
         ("cursor", "?"),
         ("cursor", "gibberish"),
-        ("cursor", base64.urlsafe_b64encode(b"nan job_1").decode()),
+        ("cursor", base64.urlsafe_b64encode(b'["jobs created_at desc", NaN, "job_1"]').decode()),
+        ("cursor", base64.urlsafe_b64encode(b'["jobs created_at desc", true, "job_1"]').decode()),
+        ("cursor", base64.urlsafe_b64encode(b'["jobs created_at desc", 1e300, "job_1"]').decode()),
+        ("cursor", base64.urlsafe_b64encode(b'["jobs created_at desc", 1.0, 2]').decode()),
+        ("cursor", base64.urlsafe_b64encode(b'["jobs created_at desc", 1.0]').decode()),
+        ("cursor", base64.urlsafe_b64encode(b'["jobs created_at asc", 1.0, "job_1"]').decode()),
+        ("cursor", base64.urlsafe_b64encode(b'["jobs priority desc", 1.0, "job_1"]').decode()),
         ("cursor", base64.urlsafe_b64encode(b"1.0").decode()),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(ReelyardError) as refused:
-        paging.parse({name: value}, ADMIN)
+        job_list.parse({name: value}, ADMIN)
 
     assert refused.value.code is ErrorCode.VALIDATION_FAILED
     assert [row["field"] for row in refused.value.details["problems"]] == [name]  # type: ignore[attr-defined]  # rows
 
 
-@given(st.floats(min_value=0, max_value=1e11), st.sampled_from(paging.SORTS))
-def test_a_cursor_is_read_as_it_was_written(moment: float, sort: str) -> None:
-    job = make_job(created_at=moment, completed_at=moment, priority=int(moment) % 10 + 1)
+@given(st.floats(min_value=0, max_value=1e11), st.sampled_from(job_list.SORTS), st.sampled_from(["asc", "desc"]))
+def test_a_cursor_is_read_as_it_was_written(moment: float, sort: str, order: str) -> None:
+    listing = job_list.listing_of(sort, descending=order == "desc")
+    query = {"cursor": paging.cursor_of(listing, (moment, "job_1")), "sort": sort, "order": order}
 
-    wanted = paging.parse({"cursor": paging.cursor_of(job, sort), "sort": sort}, ADMIN)
-
-    assert wanted.after == (paging.sort_value(job, sort), "job_1")
+    assert job_list.parse(query, ADMIN).page.after == (moment, "job_1")
 
 
-def test_a_job_that_has_not_completed_sorts_first() -> None:
-    assert paging.sort_value(make_job(), "completed_at") == 0.0
-    assert paging.sort_value(replace(make_job(), completed_at=NOW), "completed_at") == NOW
+def test_one_goes_on_by_cursor_or_by_offset() -> None:
+    query = {"cursor": paging.cursor_of(JobFilter().listing, (NOW, "job_1")), "offset": "50"}
+
+    with pytest.raises(ReelyardError, match="not by both"):
+        job_list.parse(query, ADMIN)
+
+
+@given(st.sets(st.text(max_size=3), max_size=20), st.integers(1, 5))
+def test_a_list_in_memory_is_walked_whole(names: set[str], limit: int) -> None:
+    rows, seen, wanted = sorted(names), list[str](), Wanted(limit=limit)
+    while True:
+        found = paging.cut(rows, wanted, lambda name: (name,))
+        seen += found.rows
+        if found.last is None:
+            break
+        wanted = Wanted(limit=limit, after=found.last)
+
+    assert (seen, found.total) == (rows, len(rows))
 
 
 # --- times

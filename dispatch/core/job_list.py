@@ -1,0 +1,95 @@
+"""What a list of jobs is asked for, parsed from the query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dispatch.core import times
+from dispatch.core.callers import Caller
+from dispatch.core.paging import FIRST, Listing, Wanted, refuse, wanted_of
+from protocol.states import JobState, JobStatus
+
+SORTS = ("created_at", "completed_at", "priority")
+STATES_OF_STATUS: dict[JobStatus, tuple[JobState, ...]] = {
+    JobStatus.PENDING: (JobState.PENDING, JobState.RETRYING),
+    JobStatus.VALIDATING: (JobState.ASSIGNED,),
+    JobStatus.PROCESSING: (JobState.ASSIGNED, JobState.TRANSCODING, JobState.COMPLETING),
+    JobStatus.COMPLETED: (JobState.COMPLETED,),
+    JobStatus.FAILED: (JobState.FAILED,),
+    JobStatus.CANCELLED: (JobState.CANCELLED,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """What a list may ask for; None means any.
+
+    `is_validating` splits the state assigned: True is while the input is not yet analyzed, False what comes after.
+    A job that has not completed sorts as completed at 0.
+    """
+
+    tenant: str | None = None
+    states: tuple[str, ...] = ()
+    is_validating: bool | None = None
+    created_after: float | None = None
+    created_before: float | None = None
+    sort: str = "created_at"
+    descending: bool = True
+    page: Wanted = FIRST
+
+    @property
+    def listing(self) -> Listing:
+        return listing_of(self.sort, descending=self.descending)
+
+
+def listing_of(sort: str, *, descending: bool) -> Listing:
+    """A place is the sort value and the job's id."""
+    return Listing(f"jobs {sort} {'desc' if descending else 'asc'}", (float, str))
+
+
+def parse(query: Mapping[str, str], caller: Caller) -> JobFilter:
+    """Raises VALIDATION_FAILED, naming the parameter. A caller sees its own tenant; an admin any."""
+    states, is_validating = _states(query)
+    sort = _word(query, "sort", SORTS, "created_at")
+    descending = _word(query, "order", ("asc", "desc"), "desc") == "desc"
+    return JobFilter(
+        tenant=query.get("tenant") if caller.is_admin else caller.tenant,
+        states=states,
+        is_validating=is_validating,
+        created_after=_moment(query, "created_after"),
+        created_before=_moment(query, "created_before"),
+        sort=sort,
+        descending=descending,
+        page=wanted_of(query, listing_of(sort, descending=descending)),
+    )
+
+
+def _states(query: Mapping[str, str]) -> tuple[tuple[str, ...], bool | None]:
+    states: tuple[str, ...] = ()
+    is_validating: bool | None = None
+    if "state" in query and "status" in query:
+        raise refuse("status", "ask for state or for status, not for both")
+    if "state" in query:
+        states = tuple(_word({"state": s}, "state", tuple(JobState), "") for s in query["state"].split(","))
+    if "status" in query:
+        status = JobStatus(_word(query, "status", tuple(JobStatus), ""))
+        states = tuple(str(state) for state in STATES_OF_STATUS[status])
+        is_validating = {JobStatus.VALIDATING: True, JobStatus.PROCESSING: False}.get(status)
+    return states, is_validating
+
+
+def _word(query: Mapping[str, str], name: str, known: tuple[str, ...], default: str) -> str:
+    value = query.get(name, default)
+    if value not in known:
+        raise refuse(name, f"must be one of {', '.join(known)}")
+    return value
+
+
+def _moment(query: Mapping[str, str], name: str) -> float | None:
+    if name not in query:
+        return None
+    try:
+        return times.parse(query[name])
+    except ValueError:
+        raise refuse(name, "must be an RFC 3339 time with an offset, such as 2026-01-31T12:00:00Z") from None
