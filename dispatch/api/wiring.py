@@ -8,6 +8,7 @@ from aiohttp import web
 
 from dispatch.events.hub import EventHub
 from dispatch.ports import Clock, Ids, Store
+from dispatch.services.audit import AuditService
 from dispatch.services.engine_calls import EngineCalls
 from dispatch.services.engines import EngineService
 from dispatch.services.files import FileService
@@ -23,6 +24,7 @@ from protocol.storage import StorageProvider
 @dataclass(frozen=True, slots=True)
 class Services:
     keys: KeyService
+    audit: AuditService
     tenants: TenantService
     submissions: SubmissionService
     jobs: JobService

@@ -13,6 +13,7 @@ from dispatch.core.lease_table import LeaseTable, LeaseTimes
 from dispatch.events.bus import CommitBus
 from dispatch.events.hub import EventHub
 from dispatch.ports import Clock, Ids, Store
+from dispatch.services.audit import AuditService
 from dispatch.services.duties import Duty
 from dispatch.services.engine_calls import EngineCalls
 from dispatch.services.engines import EngineService, Pace, digest
@@ -108,6 +109,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     sources = _sources(book, outside, settings)
     services = Services(
         keys=KeyService(store, ids, clock, registration_sha256=digest(outside.secrets.registration)),
+        audit=AuditService(store),
         tenants=TenantService(store, clock),
         submissions=SubmissionService(store, outside.storage, gate, sources, ids, clock),
         jobs=JobService(store, scheduler, clock, signing),

@@ -30,7 +30,7 @@ class Job:
 
     `started_at` is the first start of a task other than analyze. `retries` counts what clients asked for. `key_id` is who
     submitted it. `thumbnail_json` tells of the client's own picture: `{"path", "size", "sha256", "type"}` in the storage.
-    From `expires_at` its files are purged.
+    From `expires_at` its files are purged. `ended_at` is when it became completed, failed or cancelled.
     """
 
     job_id: str
@@ -62,6 +62,7 @@ class Job:
     expires_at: float | None = None
     thumbnail_json: str | None = None
     outputs_purged_at: float | None = None
+    ended_at: float | None = None
 
     @property
     def root(self) -> str:
@@ -225,7 +226,10 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRow:
-    """The answer to the first call with a key, stored with its effect; `boot_id` is that of the server that gave it."""
+    """The answer to the first call with a key, stored with its effect; `boot_id` is that of the server that gave it.
+
+    `body` is sealed where it holds a secret. `headers_json` are those headers that belong to the answer, such as Location.
+    """
 
     tenant: str
     route: str
@@ -235,6 +239,7 @@ class IdempotencyRow:
     body: str
     boot_id: str
     created_at: float
+    headers_json: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select
 from dispatch.store import schema
 
 SCRIPTS = Path(__file__).parent / "migrations"
-SEQUENCES = ("token", "event")
+SEQUENCES = ("token", "event", "audit")
 
 
 def migrate(connection: Connection, revision: str = "head") -> None:

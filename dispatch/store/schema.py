@@ -48,9 +48,17 @@ jobs = Table(
     Column("expires_at", Float),
     Column("thumbnail_json", Text),
     Column("outputs_purged_at", Float),
+    Column("ended_at", Float),
     Index("ix_jobs_tenant_created", "tenant", "created_at", "job_id"),
     Index("ix_jobs_state", "state", "created_at"),
 )
+
+HAS_ORIGINAL = jobs.c.source_kind == literal_column("'storage'")
+"""Jobs whose original lies in the storage: those the retention of originals looks through, and no others."""
+
+HAS_EXPIRY = jobs.c.expires_at.is_not(None)
+Index("ix_jobs_original", jobs.c.ended_at, sqlite_where=HAS_ORIGINAL, postgresql_where=HAS_ORIGINAL)
+Index("ix_jobs_expires", jobs.c.expires_at, sqlite_where=HAS_EXPIRY, postgresql_where=HAS_EXPIRY)
 
 tasks = Table(
     "tasks",
@@ -106,6 +114,9 @@ attempts = Table(
 )
 IS_LIVE = attempts.c.state.in_([literal_column(f"'{state}'") for state in ("granted", "acked", "running")])
 Index("ix_attempts_live", attempts.c.engine_id, sqlite_where=IS_LIVE, postgresql_where=IS_LIVE)
+
+HAS_LOG = attempts.c.log_tail != literal_column("''")
+Index("ix_attempts_log", attempts.c.ended_at, sqlite_where=HAS_LOG, postgresql_where=HAS_LOG)
 
 staged_files = Table(
     "staged_files",
@@ -203,6 +214,7 @@ idempotency = Table(
     Column("body", Text, nullable=False),
     Column("boot_id", String, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("headers_json", Text, nullable=False, server_default="{}"),
     Index("ix_idempotency_created", "created_at"),
 )
 
@@ -322,4 +334,4 @@ sequences = Table(
     Column("name", String, primary_key=True),
     Column("value", Integer, nullable=False),
 )
-"""`token` and `event`: counter rows, taken inside the transaction that uses them, so they rise in commit order."""
+"""`token`, `event` and `audit`: counter rows, taken inside the transaction that uses them, so they rise in commit order."""

@@ -15,6 +15,7 @@ from dispatch.store.accounts import AccountQueries
 from dispatch.store.care import CareQueries
 from dispatch.store.listing import ListingQueries
 from dispatch.store.registry import RegistryQueries
+from dispatch.store.sequences import take
 from dispatch.store.statements import Lookup, Statement, Values, by_ids, inserting
 from dispatch.store.uploads import UploadQueries
 from dispatch.store.webhooks import WebhookQueries
@@ -73,13 +74,6 @@ SELECT_READY = (
     .where(schema.IS_PENDING, schema.jobs.c.state.not_in([s.value for s in TERMINAL_JOB_STATES]))
 )
 SELECT_EVENTS = select(schema.events).where(schema.events.c.seq > bindparam("after")).order_by(schema.events.c.seq)
-BUMP = Statement(
-    update(schema.sequences)
-    .where(schema.sequences.c.name == bindparam("which"))
-    .values(value=schema.sequences.c.value + bindparam("count"))
-    .returning(schema.sequences.c.value),
-    ("count", "which"),
-)
 
 
 class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQueries, AccountQueries, CareQueries):
@@ -227,8 +221,7 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
         return self._take("token", count)
 
     def _take(self, which: str, count: int) -> range:
-        ((last,),) = BUMP.rows(self._connection, (count, which))
-        return range(last - count + 1, last + 1)
+        return take(self._connection, which, count)
 
     def events_after(self, seq: int, *, job_id: str | None, tenant: str | None, limit: int) -> list[Event]:
         statement = SELECT_EVENTS.limit(limit)

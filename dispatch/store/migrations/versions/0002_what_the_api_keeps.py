@@ -108,12 +108,21 @@ def upgrade() -> None:
     op.add_column('api_keys', sa.Column('previous_until', sa.Float(), nullable=True))
     op.create_index('ix_api_keys_previous', 'api_keys', ['previous_sha256'], unique=False)
     op.add_column('engines', sa.Column('weight', sa.Float(), server_default='1', nullable=False))
+    op.add_column('idempotency', sa.Column('headers_json', sa.Text(), server_default='{}', nullable=False))
     op.add_column('jobs', sa.Column('key_id', sa.String(), server_default='', nullable=False))
     op.add_column('jobs', sa.Column('prefix', sa.String(), server_default='', nullable=False))
     op.add_column('jobs', sa.Column('webhook_url', sa.Text(), nullable=True))
     op.add_column('jobs', sa.Column('expires_at', sa.Float(), nullable=True))
     op.add_column('jobs', sa.Column('thumbnail_json', sa.Text(), nullable=True))
     op.add_column('jobs', sa.Column('outputs_purged_at', sa.Float(), nullable=True))
+    op.add_column('jobs', sa.Column('ended_at', sa.Float(), nullable=True))
+    op.execute("UPDATE jobs SET ended_at = updated_at WHERE state IN ('completed', 'failed', 'cancelled')")
+    op.create_index('ix_jobs_original', 'jobs', ['ended_at'], unique=False,
+        sqlite_where=sa.text("source_kind = 'storage'"), postgresql_where=sa.text("source_kind = 'storage'"))
+    op.create_index('ix_jobs_expires', 'jobs', ['expires_at'], unique=False,
+        sqlite_where=sa.text('expires_at IS NOT NULL'), postgresql_where=sa.text('expires_at IS NOT NULL'))
+    op.create_index('ix_attempts_log', 'attempts', ['ended_at'], unique=False,
+        sqlite_where=sa.text("log_tail != ''"), postgresql_where=sa.text("log_tail != ''"))
     op.add_column('tenants', sa.Column('max_running', sa.Integer(), nullable=True))
     op.add_column('tenants', sa.Column('max_queued', sa.Integer(), nullable=True))
     op.add_column('tenants', sa.Column('max_bytes_per_month', sa.Integer(), nullable=True))
