@@ -30,9 +30,11 @@ from engine.shell.client import HttpDispatch
 from engine.shell.crash import fatal_note_of_last_run, note_fatal_signals
 from engine.shell.daemon import Daemon, Rhythm, World
 from engine.shell.doctor import as_json, as_text, examine
+from engine.shell.fetch import Fetcher
 from engine.shell.loader import MONITORS, TRANSCODERS, load_monitor, load_transcoders
 from engine.shell.process import Tools
 from engine.shell.queue import open_queue
+from engine.shell.remote import RemoteInputs
 from engine.shell.runner import Runner
 from engine.shell.scratch import Scratch
 from engine.shell.survey import ToolSurvey
@@ -128,6 +130,7 @@ async def serve(settings: EngineSettings) -> Exit:
             scratch=Scratch(data / "scratch"),
             tools=tools,
             transfer=Transfer(session, settings.server, clock, chance),
+            remote=RemoteInputs(Fetcher(clock, chance)),
             threads=slots.threads,
         )
         await runner.sweep([key_of(attempt.grant) for attempt in saved.attempts])

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from protocol.capabilities import Load, PluginDescription
 from protocol.recipes import Recipe
@@ -120,6 +120,19 @@ class TranscoderPlugin(Protocol):
     def judge(self, work: Work, outcome: Outcome) -> Failure | None: ...
     def checks(self, work: Work, files: Sequence[MadeFile]) -> Sequence[Invocation] | Failure: ...
     def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure: ...
+
+
+JOINED = "joined.mp4"
+"""What `join` makes, below the work directory."""
+
+
+@runtime_checkable
+class InputJoiner(Protocol):
+    """What a plugin may offer besides: picture and sound of a playlist, fetched apart, become one input by stream copy."""
+
+    def join(self, work: Work, picture: str, sound: str) -> Invocation:
+        """`picture` and `sound` are absolute paths. The outcome is judged like any other."""
+        ...
 
 
 class ResourceMonitor(Protocol):

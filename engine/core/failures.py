@@ -21,6 +21,11 @@ def transfer_failed(reason: str, log_tail: str = "") -> Failure:
     return failure.model_copy(update={"evidence": {"reason": reason[:500]}})
 
 
+def input_failed(code: ErrorCode, message: str) -> Failure:
+    """The client's input cannot be had; another engine would not fare better."""
+    return _failure(FailureClass.INPUT, code, f"{message[:1].upper()}{message[1:]}.", "")
+
+
 def raised(error: ReelyardError, log_tail: str = "") -> Failure:
     """A plugin refused with a code of its own."""
     return _failure(CLASSES.get(error.code, FailureClass.INTERNAL), error.code, error.message, log_tail)

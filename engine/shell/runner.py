@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import structlog
 
 from engine.core import failures
 from engine.core.attempts import Key, key_of
+from engine.core.fetching import InputFailed
 from engine.core.progress import Progress
 from engine.core.verdicts import over_limit
 from engine.ports import ScratchFull, Tell
 from engine.shell.process import Tools
-from engine.shell.scratch import INPUT, NO_ROOM, WORK, Scratch
-from engine.shell.staging import stage
-from engine.shell.transfer import Transfer, TransferFailed
+from engine.shell.remote import RemoteInputs
+from engine.shell.scratch import INPUT, NO_ROOM, WORK, Place, Scratch
+from engine.shell.staging import stage, stage_original
+from engine.shell.transfer import Transfer
+from engine.shell.tries import TransferFailed
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.leases import Complete, Fail, Grant
-from protocol.plugins import Conclusion, Invocation, Outcome, TranscoderPlugin, Work
+from protocol.leases import Complete, Fail, Grant, InputAccess, RemoteInput
+from protocol.plugins import JOINED, Conclusion, InputJoiner, Invocation, Outcome, TranscoderPlugin, Work
 from protocol.results import Failure, StagedFile
 from protocol.states import LIGHT_TASK_KINDS
 
@@ -43,6 +46,7 @@ class Runner:
     scratch: Scratch
     tools: Tools
     transfer: Transfer
+    remote: RemoteInputs
     threads: int
 
     def instant(self, grant: Grant) -> Complete | Fail | None:
@@ -70,6 +74,8 @@ class Runner:
             return _fail(grant, failed.failure)
         except ScratchFull:
             return _fail(grant, failures.disk_full(attempt.log_tail))
+        except InputFailed as missing:
+            return _fail(grant, failures.input_failed(missing.code, missing.message))
         except TransferFailed as broken:
             return _fail(grant, failures.transfer_failed(str(broken), attempt.log_tail))
         except ReelyardError as error:
@@ -103,14 +109,34 @@ class _Attempt:
             raise ReelyardError(ErrorCode.TOOL_MISSING, f"This engine has no plugin for {grant.kind} any more.")
         place = runner.scratch.make(key_of(grant))
         work = _work(grant, str(place.base), runner.threads)
-        if grant.input is not None:
+        ending: str | None = None
+        if grant.input is not None and grant.input.remote is not None:
+            ending = await self._bring(plugin, work, grant.input, grant.input.remote, place)
+            work = replace(work, input_size=place.input.stat().st_size)
+        elif grant.input is not None:
             await runner.transfer.fetch(grant.input, place.input)
         await self._use(plugin, work, plugin.plan(work))
         files = place.files()
         await self._use(plugin, work, _or_fail(plugin.checks(work, files)))
         conclusion = _or_fail(plugin.conclude(work, tuple(self._outcomes), files))
+        if ending is not None:
+            original = await stage_original(runner.transfer, place, ending, grant.staging_url, self._uploaded)
+            conclusion = replace(conclusion, result=conclusion.result.model_copy(update={"original": original}))
         staged = await stage(runner.transfer, place, conclusion, grant.staging_url, self._uploaded)
         return _complete(grant, conclusion, staged)
+
+    async def _bring(self, plugin: TranscoderPlugin, work: Work, access: InputAccess, remote: RemoteInput, place: Place) -> str:
+        """Fetch the input from the net, join its tracks where it comes apart; the ending of the file it is now."""
+        brought = await self._runner.remote.fetch(access, remote, place)
+        if brought.tracks:
+            if not isinstance(plugin, InputJoiner):
+                raise ReelyardError(ErrorCode.PLUGIN_FAILED, f"Plugin {plugin.name} cannot join picture and sound.")
+            picture, sound = brought.tracks
+            await self._use(plugin, work, (plugin.join(work, str(picture), str(sound)),))
+            (place.work / JOINED).replace(place.input)
+            for track in brought.tracks:
+                track.unlink()
+        return brought.ending
 
     async def _use(self, plugin: TranscoderPlugin, work: Work, invocations: Sequence[Invocation]) -> None:
         for invocation in invocations:

@@ -9,7 +9,7 @@ from engine.shell.scratch import Place
 from engine.shell.transfer import Transfer
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.plugins import Conclusion, MadeFile
-from protocol.results import StagedFile
+from protocol.results import StagedFile, StagedOriginal
 
 PARALLEL_UPLOADS = 4
 
@@ -32,6 +32,23 @@ async def stage(
         raise ReelyardError(ErrorCode.PLUGIN_FAILED, f"The plugin names a file that was not made: {missing[0]}.")
     upload = _Upload(transfer, place, conclusion, [made[path] for path in conclusion.facts], uploaded)
     return await upload.run(staging_url)
+
+
+async def stage_original(
+    transfer: Transfer, place: Place, ending: str, staging_url: str | None, uploaded: Callable[[float], None]
+) -> StagedOriginal:
+    """Upload the input that was fetched from the net. Raises TransferFailed."""
+    if staging_url is None:
+        raise ReelyardError(ErrorCode.PLUGIN_FAILED, "There is nowhere to stage the fetched original.")
+    path, size, moved = f"original.{ending}", max(1, place.input.stat().st_size), 0
+
+    def count(more: int) -> None:
+        nonlocal moved
+        moved += more
+        uploaded(min(1.0, moved / size))
+
+    written = await transfer.stage(staging_url, path, place.input, count)
+    return StagedOriginal(path=path, size=written.size, sha256=written.sha256)
 
 
 class _Upload:

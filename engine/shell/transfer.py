@@ -6,22 +6,19 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
 import aiohttp
-import structlog
 from yarl import URL
 
-from engine.core.backoff import full_jitter
 from engine.ports import Clock
 from engine.shell.scratch import watching_for_space
+from engine.shell.tries import Again, TransferFailed, Tries
 from protocol.leases import InputAccess
 from protocol.storage import Written
-
-log = structlog.get_logger()
 
 BLOCK = 1 << 20
 PATIENCE_S = 900.0
@@ -32,38 +29,6 @@ LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 Moved = Callable[[int], None]
 """Told the number of bytes of each block that went through."""
-
-
-class TransferFailed(Exception):
-    """The other side does not give or take the bytes, and trying again does not help."""
-
-
-class _Again(Exception):
-    """This try failed; the next may not."""
-
-
-@dataclass(slots=True)
-class _Tries:
-    """Pauses between tries, and when to stop trying."""
-
-    clock: Clock
-    chance: Callable[[], float]
-    patience_s: float
-    failures: int = 0
-    alive_at: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.moved()
-
-    def moved(self) -> None:
-        self.alive_at, self.failures = self.clock.now(), 0
-
-    async def pause(self, what: str, reason: Exception) -> None:
-        self.failures += 1
-        if self.clock.now() - self.alive_at > self.patience_s:
-            raise TransferFailed(f"{what}: {reason}") from reason
-        log.warning("transfer_interrupted", what=what, problem=str(reason))
-        await self.clock.sleep(full_jitter(self.failures, self.chance()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +48,10 @@ class Transfer:
             while file.tell() < access.size:
                 try:
                     await self._fetch_rest(access, file, tries)
-                except (aiohttp.ClientError, TimeoutError, ConnectionError, _Again) as reason:
-                    await tries.pause(f"input {access.filename}", reason)
+                except (aiohttp.ClientError, TimeoutError, ConnectionError, Again) as reason:
+                    await tries.pause(f"input {access.filename}", str(reason))
 
-    async def _fetch_rest(self, access: InputAccess, file: BinaryIO, tries: _Tries) -> None:
+    async def _fetch_rest(self, access: InputAccess, file: BinaryIO, tries: Tries) -> None:
         begin = file.tell()
         headers = {"Range": f"bytes={begin}-", "Accept-Encoding": "identity"}
         async with self.session.get(self._url(access.url), headers=headers, timeout=TIMEOUT) as response:
@@ -100,7 +65,7 @@ class Transfer:
                 await asyncio.to_thread(file.write, block)
                 tries.moved()
         if file.tell() < access.size:
-            raise _Again(f"ended after {file.tell()} of {access.size} bytes")
+            raise Again(f"ended after {file.tell()} of {access.size} bytes")
 
     async def stage(self, staging_url: str, path: str, source: Path, moved: Moved) -> Written:
         """Put one file below the signed prefix. Raises TransferFailed.
@@ -116,8 +81,8 @@ class Transfer:
         while True:
             try:
                 return await self._put(f"{staging_url.rstrip('/')}/{path}", source, alive)
-            except (aiohttp.ClientError, TimeoutError, ConnectionError, _Again) as reason:
-                await tries.pause(f"output {path}", reason)
+            except (aiohttp.ClientError, TimeoutError, ConnectionError, Again) as reason:
+                await tries.pause(f"output {path}", str(reason))
 
     async def _put(self, url: str, source: Path, moved: Moved) -> Written:
         with source.open("rb") as file:
@@ -129,11 +94,11 @@ class Transfer:
                     return await asyncio.to_thread(_measured, source)
                 _check(response, source.name)
             if file.tell() != size:
-                raise _Again(f"answered {response.status} after {file.tell()} of {size} bytes")
+                raise Again(f"answered {response.status} after {file.tell()} of {size} bytes")
         return Written(size, digest.hexdigest())
 
-    def _tries(self) -> _Tries:
-        return _Tries(self.clock, self.chance, self.patience_s)
+    def _tries(self) -> Tries:
+        return Tries(self.clock, self.chance, self.patience_s)
 
     def _url(self, link: str) -> URL:
         return URL(self.server).join(URL(link, encoded=True))
@@ -158,6 +123,6 @@ async def _blocks(file: BinaryIO, digest: Callable[[bytes], None], moved: Moved)
 
 def _check(response: aiohttp.ClientResponse, what: str) -> None:
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status in LATER:
-        raise _Again(f"answered {response.status}")
+        raise Again(f"answered {response.status}")
     if response.status >= HTTPStatus.BAD_REQUEST:
         raise TransferFailed(f"{what}: answered {response.status} {response.reason}")

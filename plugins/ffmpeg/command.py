@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from plugins.ffmpeg.encoders import audio_file_arguments, picture_arguments, sound_arguments
 from plugins.ffmpeg.filters import Graph, build, output_rate
+from protocol.plugins import JOINED
 from protocol.profiles import HlsPackaging, SegmentFormat
 from protocol.recipes import AnalyzeRecipe, InputLimits, PlannedRendition, TranscodeRecipe
 
@@ -69,6 +70,16 @@ def measure(ffmpeg: str, recipe: AnalyzeRecipe) -> tuple[str, ...]:
     return (
         *(ffmpeg, *_quiet(), "-progress", "pipe:1", *_untrusted(recipe.limits), "-fd", "{fd0}", "-i", "fd:"),
         *("-map", "0:V:0?", "-map", "0:a:0?", "-sn", "-dn", "-c", "copy", "-f", "null", "-"),
+    )
+
+
+def join(ffmpeg: str) -> tuple[str, ...]:
+    """Picture and sound of two files into one, by stream copy; both keep their place on the one timeline they came with."""
+    copied = ("-c", "copy", "-map_chapters", "-1", "-avoid_negative_ts", "make_zero")
+    return (
+        *(ffmpeg, "-y", *_quiet(), "-copyts", *_untrusted(), "-fd", "{fd0}", "-i", "fd:"),
+        *(*_untrusted(), "-fd", "{fd1}", "-i", "fd:", "-map", "0:V:0", "-map", "1:a:0", "-sn", "-dn"),
+        *(*copied, "-f", "mp4", f"file:{JOINED}"),
     )
 
 

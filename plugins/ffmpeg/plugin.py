@@ -18,11 +18,12 @@ from protocol.results import AttemptResult, Failure, StepReport
 from protocol.states import StepState, TaskKind
 from protocol.steps import VALIDATE_VIDEO
 
-PROBE, FIRST_FRAMES, MEASURE, ENCODE = "probe", "first_frames", "measure", "encode"
-READS_INPUT = frozenset({PROBE, FIRST_FRAMES, MEASURE, ENCODE})
+PROBE, FIRST_FRAMES, MEASURE, ENCODE, JOIN = "probe", "first_frames", "measure", "encode", "join"
+READS_INPUT = frozenset({PROBE, FIRST_FRAMES, MEASURE, ENCODE, JOIN})
 
 MEASURE_LIMITS = Limits(wall_s=1800.0, cpu_s=1800, memory_bytes=4 << 30, file_bytes=1 << 20)
 ANALYZE_LIMITS = Limits(wall_s=180.0, cpu_s=300, memory_bytes=4 << 30, file_bytes=1 << 20)
+JOIN_LIMITS = Limits(wall_s=1800.0, cpu_s=1800, memory_bytes=4 << 30)
 LEAST_WALL_S, WALL_PER_SECOND = 4 * 3600.0, 20.0
 """An encode may run 4 h, or 20 times the length of its source where that is longer."""
 
@@ -80,6 +81,10 @@ class FFmpegPlugin:
                 return (Invocation(name=ENCODE, argv=argv, reads=reads, makes=makes, streams=True, limits=limits),)
             case _:
                 raise _unfit(work)
+
+    def join(self, work: Work, picture: str, sound: str) -> Invocation:
+        """Satisfies `InputJoiner`."""
+        return Invocation(name=JOIN, argv=command.join(self._tools().ffmpeg.path), reads=(picture, sound), limits=JOIN_LIMITS)
 
     def read(self, work: Work, invocation: Invocation, line: str) -> tuple[StepReport, ...]:
         if invocation.name != ENCODE or not isinstance(work.recipe, TranscodeRecipe):

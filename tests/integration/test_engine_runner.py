@@ -15,7 +15,9 @@ import pytest
 
 from engine.clock import SystemClock
 from engine.core.attempts import Key
+from engine.shell.fetch import Fetcher
 from engine.shell.process import Tools
+from engine.shell.remote import RemoteInputs
 from engine.shell.runner import Runner
 from engine.shell.scratch import Scratch
 from engine.shell.transfer import Transfer
@@ -90,7 +92,8 @@ async def runner_of(dispatch: Dispatch, tmp_path: Path) -> AsyncIterator[Made]:
 
         def make(plugin: Copying, root: Path = tmp_path, patience_s: float = 60.0) -> Runner:
             transfer = Transfer(session, dispatch.url, SystemClock(), random.Random(1).random, patience_s)
-            return Runner({"noop": plugin}, Scratch(root / "scratch"), Tools(SystemClock()), transfer, threads=2)
+            remote = RemoteInputs(Fetcher(SystemClock(), random.Random(1).random))
+            return Runner({"noop": plugin}, Scratch(root / "scratch"), Tools(SystemClock()), transfer, remote, threads=2)
 
         yield make
 
