@@ -2,22 +2,132 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Any
 
+from protocol.errors import ErrorCode
+from protocol.operations import Form, Operation
 from protocol.states import JobState, JobStatus
 
 Json = dict[str, Any]  # Any: a JSON document has no narrower type
-_TIME: Json = {"type": "string", "format": "date-time"}
+PARAMETER = re.compile(r"\{(\w+)(?::([^}]*))?\}")
 
+
+class UndescribedParameter(Exception):
+    """A row of the table of operations names a parameter that has no row here."""
+
+
+@dataclass(frozen=True, slots=True)
+class InPath:
+    """`missing` are the codes of a call that names something that is not there."""
+
+    description: str
+    schema: Json
+    missing: tuple[ErrorCode, ...]
+
+
+def _id(prefix: str, what: str, *missing: ErrorCode) -> InPath:
+    schema: Json = {"type": "string", "pattern": f"^{prefix}_[0-9a-z]{{1,40}}$", "examples": [f"{prefix}_01k9w3m8q2z7c4xg5t"]}
+    return InPath(f"The id of {what}", schema, missing)
+
+
+_C = ErrorCode
+_RELATIVE = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*$"
+PATH_PARAMETERS: dict[str, InPath] = {
+    "job_id": _id("job", "a job", _C.JOB_NOT_FOUND),
+    "engine_id": _id("eng", "an engine", _C.ENGINE_NOT_FOUND),
+    "task_id": _id("tsk", "a task", _C.TASK_NOT_FOUND),
+    "key_id": _id("key", "an API key", _C.KEY_NOT_FOUND),
+    "signature": InPath(
+        "What a signed link carries: its signature and its expiry",
+        {"type": "string", "pattern": r"^[A-Za-z0-9_\-]+\.[0-9]+$", "examples": ["c2lnbmF0dXJl.1790000000"]},
+        (_C.LINK_INVALID, _C.LINK_EXPIRED, _C.FILE_NOT_FOUND),
+    ),
+    "path": InPath(
+        "A relative path; its slashes stand as they are",
+        {
+            "type": "string",
+            "pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*$",
+            "examples": ["web_720p.mp4"],
+        },
+        (_C.FILE_NOT_FOUND,),
+    ),
+}
+
+_STATE = "|".join(JobState)
+_STATES = f"^({_STATE})(,({_STATE}))*$"
+_TIME: Json = {"type": "string", "format": "date-time", "examples": ["2026-11-20T10:00:00Z"]}
 QUERY_SCHEMAS: dict[str, Json] = {
     "status": {"type": "string", "enum": [status.value for status in JobStatus]},
-    "state": {"type": "string", "enum": [state.value for state in JobState]},
-    "tenant": {"type": "string", "description": "for admins: the jobs of this tenant alone"},
+    "state": {
+        "type": "string",
+        "enum": [state.value for state in JobState],
+        "description": "One or several, with commas between",
+    },
+    "tenant": {"type": "string", "description": "For admins: those of this tenant alone"},
     "created_after": _TIME,
     "created_before": _TIME,
     "sort": {"type": "string", "enum": ["created_at", "completed_at", "priority"], "default": "created_at"},
     "order": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
     "limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
-    "offset": {"type": "integer", "minimum": 0, "default": 0},
+    "offset": {"type": "integer", "minimum": 0, "maximum": 1_000_000_000, "default": 0},
     "cursor": {"type": "string", "description": "`next_cursor` of the page before; not together with `offset`"},
+    "actor": {"type": "string", "description": "A key's id, or `jwt:<subject>`", "examples": ["key_01k9w3m8q2z7c4xg5t"]},
+    "action": {"type": "string", "description": "The name of an operation", "examples": ["revoke_key"]},
+    "since": _TIME,
+    "job_id": {"type": "string", "pattern": "^job_[0-9a-z]{1,40}$", "description": "The events of this job alone"},
+    "last_event_id": {"type": "integer", "minimum": 0, "description": "The number of the last event seen"},
 }
+
+_TAGS: Json = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$', "examples": ['"7"']}
+HEADER_PARAMETERS: dict[str, Json] = {
+    "Idempotency-Key": {
+        "description": "The same key and body again is answered as the first time, for 24 hours.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$", "examples": ["order-1841"]},
+    },
+    "If-Match": {"description": "The ETag the change was made from; 412 when it is no longer the current one.", "schema": _TAGS},
+    "If-None-Match": {"description": "304 when it names the current ETag.", "schema": _TAGS},
+    "Last-Event-ID": {
+        "description": "The number of the last event seen; the stream goes on behind it.",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,18}$", "examples": ["1204"]},
+    },
+    "Range": {
+        "description": "One range of bytes; several, or a malformed one, are passed over.",
+        "schema": {"type": "string", "pattern": "^bytes=([0-9]{1,15}-[0-9]{0,15}|-[0-9]{1,15})$", "examples": ["bytes=0-1023"]},
+    },
+}
+
+
+def in_path(operation: Operation) -> dict[str, InPath]:
+    """The path parameters of a call in their order. Raises UndescribedParameter."""
+    names = [found[0] for found in PARAMETER.findall(operation.path)]
+    if unknown := [name for name in names if name not in PATH_PARAMETERS]:
+        raise UndescribedParameter(f"{operation.name}: no row in PATH_PARAMETERS for {', '.join(unknown)}")
+    return {name: PATH_PARAMETERS[name] for name in names}
+
+
+def header_names(operation: Operation) -> tuple[str, ...]:
+    """The request headers that mean something to this call, beside those of every HTTP call."""
+    wanted = {
+        "Idempotency-Key": operation.is_idempotent_by_key,
+        "If-Match": operation.needs_match,
+        "If-None-Match": operation.method == "GET" and (operation.is_tagged or operation.gives is Form.BYTES),
+        "Last-Event-ID": operation.gives is Form.SSE,
+        "Range": operation.method == "GET" and operation.gives is Form.BYTES,
+    }
+    return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+
+
+def described(operation: Operation) -> list[Json]:
+    """All parameters of a call, as the document lists them. Raises UndescribedParameter."""
+    rows = [
+        {"name": name, "in": "path", "required": True, "description": row.description, "schema": row.schema}
+        for name, row in in_path(operation).items()
+    ]
+    if unknown := [name for name in operation.query if name not in QUERY_SCHEMAS]:
+        raise UndescribedParameter(f"{operation.name}: no row in QUERY_SCHEMAS for {', '.join(unknown)}")
+    rows += [{"name": name, "in": "query", "required": False, "schema": QUERY_SCHEMAS[name]} for name in operation.query]
+    for name in header_names(operation):
+        rows.append({"name": name, "in": "header", "required": name == "If-Match", **HEADER_PARAMETERS[name]})
+    return rows
