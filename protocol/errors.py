@@ -12,7 +12,14 @@ class ErrorCode(StrEnum):
     BODY_TOO_LARGE = "BODY_TOO_LARGE"
     BODY_TOO_SLOW = "BODY_TOO_SLOW"
     BODY_INCOMPLETE = "BODY_INCOMPLETE"
+    MALFORMED_REQUEST = "MALFORMED_REQUEST"
+    REQUEST_TOO_SLOW = "REQUEST_TOO_SLOW"
+    URL_TOO_LONG = "URL_TOO_LONG"
+    HEADERS_TOO_LARGE = "HEADERS_TOO_LARGE"
+    PRECONDITION_FAILED = "PRECONDITION_FAILED"
+    PRECONDITION_REQUIRED = "PRECONDITION_REQUIRED"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
     UNAUTHORIZED = "UNAUTHORIZED"
     FORBIDDEN = "FORBIDDEN"
     ROUTE_NOT_FOUND = "ROUTE_NOT_FOUND"
@@ -23,6 +30,14 @@ class ErrorCode(StrEnum):
     KEY_NOT_FOUND = "KEY_NOT_FOUND"
     FILE_NOT_FOUND = "FILE_NOT_FOUND"
     UPLOAD_NOT_FOUND = "UPLOAD_NOT_FOUND"
+    UPLOAD_GONE = "UPLOAD_GONE"
+    UPLOAD_UNFINISHED = "UPLOAD_UNFINISHED"
+    UPLOAD_LOCKED = "UPLOAD_LOCKED"
+    UPLOAD_OFFSET = "UPLOAD_OFFSET"
+    UPLOAD_IS_FINAL = "UPLOAD_IS_FINAL"
+    UPLOAD_HEADER_INVALID = "UPLOAD_HEADER_INVALID"
+    UPLOAD_TOO_LARGE = "UPLOAD_TOO_LARGE"
+    TUS_VERSION = "TUS_VERSION"
     PROFILE_NOT_FOUND = "PROFILE_NOT_FOUND"
     PATH_NOT_ALLOWED = "PATH_NOT_ALLOWED"
     FILE_EXISTS = "FILE_EXISTS"
@@ -34,6 +49,10 @@ class ErrorCode(StrEnum):
     STALE_LEASE = "STALE_LEASE"
     OUTPUT_CONFLICT = "OUTPUT_CONFLICT"
     OUTPUTS_NOT_READY = "OUTPUTS_NOT_READY"
+    OUTPUTS_PURGED = "OUTPUTS_PURGED"
+    INPUT_PURGED = "INPUT_PURGED"
+    NO_ENGINE = "NO_ENGINE"
+    IDEMPOTENCY_KEY_REQUIRED = "IDEMPOTENCY_KEY_REQUIRED"
     IDEMPOTENCY_KEY_INVALID = "IDEMPOTENCY_KEY_INVALID"
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
     IDEMPOTENCY_IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
@@ -86,9 +105,16 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.MALFORMED_JSON: ErrorRow(400, "The body is not JSON. Send one JSON document in UTF-8."),
     _C.VALIDATION_FAILED: ErrorRow(422, "A field is missing, unknown or out of range; `details.problems` names each."),
     _C.BODY_TOO_LARGE: ErrorRow(413, "The body is larger than this call accepts."),
-    _C.BODY_TOO_SLOW: ErrorRow(408, "The body stood still for too long. Send it again."),
+    _C.BODY_TOO_SLOW: ErrorRow(408, "The body came too slowly, or stood still. Send it again."),
     _C.BODY_INCOMPLETE: ErrorRow(400, "The body broke off, or is not framed as announced. Send it again."),
+    _C.MALFORMED_REQUEST: ErrorRow(400, "What came is not an HTTP request this server can read."),
+    _C.REQUEST_TOO_SLOW: ErrorRow(408, "The head of the request did not come whole in time. Send it again."),
+    _C.URL_TOO_LONG: ErrorRow(414, "The URL is longer than 8 KiB."),
+    _C.HEADERS_TOO_LARGE: ErrorRow(431, "The request has too many headers, or one of them is too long."),
+    _C.PRECONDITION_FAILED: ErrorRow(412, "It has changed since the ETag in `If-Match`. Get it again, then decide anew."),
+    _C.PRECONDITION_REQUIRED: ErrorRow(428, "This call needs `If-Match` with the ETag of what it changes."),
     _C.UNSUPPORTED_MEDIA_TYPE: ErrorRow(415, "This call takes another Content-Type."),
+    _C.UPGRADE_REQUIRED: ErrorRow(426, "This call takes a WebSocket. Send `Upgrade: websocket`."),
     _C.UNAUTHORIZED: ErrorRow(401, "No key, or a key that is unknown, expired or revoked. Send `X-API-Key`."),
     _C.FORBIDDEN: ErrorRow(403, "The key lacks the scope this call needs; `details.scope` names it."),
     _C.ROUTE_NOT_FOUND: ErrorRow(404, "There is no such route. See /openapi.json."),
@@ -99,17 +125,29 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.KEY_NOT_FOUND: ErrorRow(404, "No API key has this id."),
     _C.FILE_NOT_FOUND: ErrorRow(404, "There is no such file."),
     _C.UPLOAD_NOT_FOUND: ErrorRow(404, "No upload of yours has this id, or it has expired."),
+    _C.UPLOAD_GONE: ErrorRow(410, "The upload has expired or was ended. Begin a new one."),
+    _C.UPLOAD_UNFINISHED: ErrorRow(409, "The upload is not finished, or only a part of one. Send what is missing first."),
+    _C.UPLOAD_LOCKED: ErrorRow(423, "Another request is sending to this upload. Try again in a moment."),
+    _C.UPLOAD_OFFSET: ErrorRow(409, "The upload stands at another offset; `details.offset` tells it. Go on from there."),
+    _C.UPLOAD_IS_FINAL: ErrorRow(403, "The upload was made of others and takes no bytes of its own."),
+    _C.UPLOAD_HEADER_INVALID: ErrorRow(400, "A header of the tus protocol is missing or malformed; `details.header` names it."),
+    _C.UPLOAD_TOO_LARGE: ErrorRow(413, "The upload is larger than announced, or than `Tus-Max-Size`."),
+    _C.TUS_VERSION: ErrorRow(412, "This call speaks tus 1.0.0 only. Send `Tus-Resumable: 1.0.0`."),
     _C.PROFILE_NOT_FOUND: ErrorRow(422, "No profile has this name; `details.known` lists those that exist."),
     _C.PATH_NOT_ALLOWED: ErrorRow(403, "The path lies outside the roots this server may read (`inputs.allowed_roots`)."),
     _C.FILE_EXISTS: ErrorRow(409, "The file exists already and is never overwritten."),
     _C.RANGE_NOT_SATISFIABLE: ErrorRow(416, "The range starts behind the end of the file."),
-    _C.CHECKSUM_MISMATCH: ErrorRow(422, "The bytes that arrived are not the bytes announced. Send them again."),
+    _C.CHECKSUM_MISMATCH: ErrorRow(460, "The bytes that arrived are not the bytes announced. Send them again."),
     _C.LINK_INVALID: ErrorRow(403, "The link's signature does not fit. Ask for a new link."),
     _C.LINK_EXPIRED: ErrorRow(403, "The link has expired. Ask for a new link."),
     _C.INVALID_TRANSITION: ErrorRow(409, "Not possible in the state the job is in; `details.state` names it."),
     _C.STALE_LEASE: ErrorRow(409, "The lease is no longer live. The engine drops the attempt."),
     _C.OUTPUT_CONFLICT: ErrorRow(409, "Another task of the job already made a file of that name."),
     _C.OUTPUTS_NOT_READY: ErrorRow(409, "The job has not completed; it has no outputs yet."),
+    _C.OUTPUTS_PURGED: ErrorRow(410, "The job's outputs were purged and do not come back. Submit the input again."),
+    _C.INPUT_PURGED: ErrorRow(409, "The job's original was purged, so it cannot be tried again. Submit the input anew."),
+    _C.NO_ENGINE: ErrorRow(503, "No engine that could look at the input answered in time. Try again, or submit the job."),
+    _C.IDEMPOTENCY_KEY_REQUIRED: ErrorRow(400, "This server takes this call with an Idempotency-Key only. Send one."),
     _C.IDEMPOTENCY_KEY_INVALID: ErrorRow(400, "An Idempotency-Key is 1 to 255 visible ASCII characters."),
     _C.IDEMPOTENCY_MISMATCH: ErrorRow(422, "This Idempotency-Key was used with another body. Use a new key."),
     _C.IDEMPOTENCY_IN_PROGRESS: ErrorRow(409, "The first call with this Idempotency-Key still runs. Try again."),

@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from dispatch.api.call import Call
 from protocol.admin import Scope
 from protocol.errors import ErrorCode, ReelyardError
+from protocol.operations import KEY_SUBPROTOCOL
 
 LONGEST_SECRET = 512
 
 
 def secrets_of(headers: Mapping[str, str]) -> list[str]:
-    """What the caller shows: `X-API-Key` first, then `Authorization: Bearer`."""
+    """What the caller shows: `X-API-Key` first, then `Authorization: Bearer`, then a subprotocol of a WebSocket."""
     shown = [headers.get("X-API-Key", "")]
     scheme, _, secret = headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         shown.append(secret.strip())
+    offered = (word.strip() for word in headers.get("Sec-WebSocket-Protocol", "").split(","))
+    shown += [word.removeprefix(KEY_SUBPROTOCOL) for word in offered if word.startswith(KEY_SUBPROTOCOL)]
     return [secret for secret in shown if 0 < len(secret) <= LONGEST_SECRET]
 
 

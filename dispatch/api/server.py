@@ -10,22 +10,25 @@ from http import HTTPStatus
 import structlog
 from aiohttp import HttpVersion11, web
 
-from dispatch.api import answers, engines, files, jobs, operators, streams, uploads
+from dispatch.api import answers, engines, files, jobs, operators, sockets, streams, tasks, uploads
 from dispatch.api.authentication import admit
 from dispatch.api.call import Call, Handler
+from dispatch.api.keyed import holding_key
 from dispatch.api.redaction import redacted
 from dispatch.api.wiring import LIMITS, SERVICES, Limits, Services
 from dispatch.services.files import as_client_error
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.operations import BY_NAME, Form, Operation
+from protocol.operations import BY_NAME, STREAMS, Operation
 from protocol.storage import StorageError
 
 log = structlog.get_logger()
 HANDLERS: Mapping[str, Handler] = {
     **engines.HANDLERS,  # first in the router, because they come thousands of times a second
+    **tasks.HANDLERS,
     **jobs.HANDLERS,
     **uploads.HANDLERS,
     **streams.HANDLERS,
+    **sockets.HANDLERS,
     **files.HANDLERS,
     **operators.HANDLERS,
 }
@@ -89,10 +92,11 @@ def _route(app: web.Application, operation: Operation, handler: Handler) -> None
         await admit(call)
         if "Expect" in request.headers:
             await _let_the_body_come(request)
-        return await handler(call)
+        with holding_key(call):
+            return await handler(call)
 
     resource = app.router.add_resource(operation.path)
-    methods = ("GET", "HEAD") if operation.method == "GET" and operation.gives is not Form.SSE else (operation.method,)
+    methods = ("GET", "HEAD") if operation.method == "GET" and operation.gives not in STREAMS else (operation.method,)
     for method in methods:
         resource.add_route(method, serve, expect_handler=_nothing_yet)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from protocol.operations import engines, files, jobs, operators
+from protocol.operations import engines, files, jobs, operators, tasks
 from protocol.operations.rows import API as API
+from protocol.operations.rows import KEY_SUBPROTOCOL as KEY_SUBPROTOCOL
+from protocol.operations.rows import STREAMS as STREAMS
+from protocol.operations.rows import SUBPROTOCOL as SUBPROTOCOL
 from protocol.operations.rows import Form as Form
 from protocol.operations.rows import Operation as Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *jobs.OPERATIONS,
     *engines.OPERATIONS,
+    *tasks.OPERATIONS,
     *operators.OPERATIONS,
     *files.OPERATIONS,
 )

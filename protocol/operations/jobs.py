@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from protocol import jobs
 from protocol.admin import Scope as S
+from protocol.errors import ErrorCode
 from protocol.operations.rows import API, BIG, Form, Operation
 
 LIST_QUERY = ("status", "state", "tenant", "created_after", "created_before", "sort", "order", "limit", "offset", "cursor")
@@ -57,6 +58,18 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("list_jobs", "GET", f"{API}/jobs", S.JOBS_READ, "List jobs, newest first", None, jobs.JobPage, query=LIST_QUERY),
     Operation("get_job", "GET", f"{API}/jobs/{{job_id}}", S.JOBS_READ, "One job", None, jobs.JobView),
+    Operation(
+        "patch_job",
+        "PATCH",
+        f"{API}/jobs/{{job_id}}",
+        S.JOBS_WRITE,
+        "Change a job that still waits",
+        jobs.JobPatch,
+        jobs.JobView,
+        errors=(ErrorCode.INVALID_TRANSITION, ErrorCode.PRECONDITION_FAILED, ErrorCode.PRECONDITION_REQUIRED),
+        is_tagged=True,
+        needs_match=True,
+    ),
     Operation("delete_job", "DELETE", f"{API}/jobs/{{job_id}}", S.JOBS_WRITE, "Cancel a job", None, jobs.JobView),
     Operation("cancel_job", "POST", f"{API}/jobs/{{job_id}}/cancel", S.JOBS_WRITE, "Cancel a job", None, jobs.JobView),
     Operation(
@@ -81,6 +94,18 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "all_events", "GET", f"{API}/events", S.JOBS_READ, "Every event one may see, as a stream", None, None, gives=Form.SSE
+    ),
+    Operation(
+        "events_socket",
+        "GET",
+        f"{API}/events/ws",
+        S.JOBS_READ,
+        "The same events over a WebSocket; those of one job with `job_id`",
+        None,
+        None,
+        101,
+        gives=Form.WEBSOCKET,
+        query=("job_id", "last_event_id"),
     ),
     Operation(
         "why_job", "GET", f"{API}/jobs/{{job_id}}/why", S.JOBS_READ, "Why the job waits, engine by engine", None, jobs.WhyReply

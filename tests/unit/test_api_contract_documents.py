@@ -10,7 +10,7 @@ from dispatch.api.openapi import QUERY_SCHEMAS, document
 from dispatch.api.server import HANDLERS
 from dispatch.core.job_machine import JOB_TABLE
 from dispatch.core.task_machine import TASK_TABLE
-from protocol.operations import BY_NAME, OPERATIONS, Form
+from protocol.operations import BY_NAME, OPERATIONS, STREAMS
 from tools import docs
 
 
@@ -31,7 +31,7 @@ def test_every_operation_stands_in_the_document() -> None:
 
 
 def is_plain(name: str) -> bool:
-    return BY_NAME[name].gives is not Form.SSE
+    return BY_NAME[name].gives not in STREAMS
 
 
 def test_every_query_parameter_has_a_schema() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from dispatch.core.records import Event, NewEvent
-from dispatch.events import sse
+from dispatch.events import frames
 from dispatch.events.hub import Audience, Ending, EventHub, Progress, Subscription
 from dispatch.ports import Commit
 from protocol.events import EventType, EventView
@@ -95,7 +95,7 @@ async def test_closing_ends_every_reader_now_and_later() -> None:
 
 
 def test_event_is_written_with_its_number() -> None:
-    head, _, data = sse.message(event(7)).decode().partition("data: ")
+    head, _, data = frames.message(event(7)).decode().partition("data: ")
 
     assert head == "id: 7\nevent: JobAssigned\n"
     assert data.count("\n") == 2
@@ -114,7 +114,7 @@ def test_event_is_written_with_its_number() -> None:
 def test_progress_has_no_number() -> None:
     data = json.dumps({"job_id": "job_a"})
 
-    assert sse.message(Progress("job_a", "default", data)) == b'event: ProgressUpdated\ndata: {"job_id": "job_a"}\n\n'
+    assert frames.message(Progress("job_a", "default", data)) == b'event: ProgressUpdated\ndata: {"job_id": "job_a"}\n\n'
 
 
 @pytest.mark.parametrize(
@@ -130,4 +130,4 @@ def test_progress_has_no_number() -> None:
 def test_job_has_ended_when_its_last_move_ended_it(types: list[EventType], has_ended: bool) -> None:
     items: list[Event | Progress] = [event(n, type_) for n, type_ in enumerate(types)]
 
-    assert sse.has_ended(items, before=False) is has_ended
+    assert frames.has_ended(items, before=False) is has_ended

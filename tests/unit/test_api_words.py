@@ -11,7 +11,7 @@ from dispatch.api.authentication import secrets_of
 from dispatch.api.call import check_type, idempotency_key, parsed
 from dispatch.api.media_types import content_type, disposition
 from dispatch.api.redaction import redacted
-from dispatch.api.streams import last_event_id
+from dispatch.api.tails import event_number
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobSubmission
 from protocol.leases import LeaseRequest
@@ -191,6 +191,6 @@ def test_secret_is_read_from_either_header() -> None:
 
 
 def test_last_event_id_is_a_whole_number() -> None:
-    assert [last_event_id(text) for text in (None, "", "0", "42")] == [None, None, 0, 42]
+    assert [event_number(text, "Last-Event-ID") for text in (None, "", "0", "42")] == [None, None, 0, 42]
     with pytest.raises(ReelyardError):
-        last_event_id("-1")
+        event_number("-1", "Last-Event-ID")

@@ -1,8 +1,9 @@
-"""Events as text of a stream of server-sent events. Pure."""
+"""Events as text: messages of a stream of server-sent events, and of a WebSocket. Pure."""
 
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 
 from dispatch.core.records import Event
 from dispatch.core.times import rfc3339
@@ -38,11 +39,24 @@ def view(event: Event) -> EventView:
     )
 
 
+@lru_cache(maxsize=4096)
+def _view_json(event: Event) -> str:
+    """Kept, because all who watch are told the same event at the same moment."""
+    return view(event).model_dump_json()
+
+
 def message(item: Event | Progress) -> bytes:
     """One message. JSON holds no raw line break, so one `data:` line is enough; progress has no id and is not resumed."""
     if isinstance(item, Progress):
         return f"event: {EventType.PROGRESS_UPDATED}\ndata: {item.data_json}\n\n".encode()
-    return f"id: {item.seq}\nevent: {item.new.type}\ndata: {view(item).model_dump_json()}\n\n".encode()
+    return f"id: {item.seq}\nevent: {item.new.type}\ndata: {_view_json(item)}\n\n".encode()
+
+
+def text(item: Event | Progress) -> str:
+    """The same as one object: `{"id", "event", "data"}`, the id null for progress."""
+    if isinstance(item, Progress):
+        return f'{{"id":null,"event":"{EventType.PROGRESS_UPDATED}","data":{item.data_json}}}'
+    return f'{{"id":{item.seq},"event":"{item.new.type}","data":{_view_json(item)}}}'
 
 
 def comment(text: str) -> bytes:
