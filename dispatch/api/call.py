@@ -58,7 +58,10 @@ class Call:
         return message, self.under(key, raw) if key else None
 
     def under(self, key: str, canonical: bytes) -> IdempotencyKey:
-        return IdempotencyKey(self.operation.name, key, hashlib.sha256(canonical).hexdigest())
+        """The fingerprint covers what the address names too: a key used for one job is refused for another."""
+        named = "".join(f"{name}={value}\n" for name, value in sorted(self.request.match_info.items()))
+        asked = f"{named}{self.request.query_string}".encode() + canonical
+        return IdempotencyKey(self.operation.name, key, hashlib.sha256(asked).hexdigest())
 
     async def json_bytes(self) -> bytes:
         """The raw body. Raises BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE."""

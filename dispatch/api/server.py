@@ -90,9 +90,9 @@ def _route(app: web.Application, operation: Operation, handler: Handler) -> None
     async def serve(request: web.Request) -> web.StreamResponse:
         call = Call(request, operation, services)
         await admit(call)
-        if "Expect" in request.headers:
-            await _let_the_body_come(request)
         with holding_key(call):
+            if "Expect" in request.headers:
+                await _let_the_body_come(request)
             return await handler(call)
 
     resource = app.router.add_resource(operation.path)

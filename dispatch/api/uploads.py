@@ -11,7 +11,7 @@ from aiohttp import BodyPartReader, MultipartReader, web
 
 from dispatch.api import form
 from dispatch.api.call import BLOCK, BROKEN_OFF, Call, Handler, check_type, gathered, idempotency_key, received_blocks
-from dispatch.api.jobs import answered
+from dispatch.api.keyed import answered
 from dispatch.api.wiring import LIMITS
 from dispatch.core.paging import refuse
 from dispatch.services.submissions import UploadPlace

@@ -13,6 +13,7 @@ from dispatch.services.engine_calls import EngineCalls
 from dispatch.services.engines import EngineService
 from dispatch.services.files import FileService
 from dispatch.services.health import HealthService
+from dispatch.services.idempotency import Idempotency
 from dispatch.services.jobs import JobService
 from dispatch.services.keys import KeyService
 from dispatch.services.profiles import ProfileBook
@@ -26,6 +27,7 @@ class Services:
     keys: KeyService
     audit: AuditService
     tenants: TenantService
+    idempotency: Idempotency
     submissions: SubmissionService
     jobs: JobService
     engines: EngineService

@@ -23,6 +23,7 @@ from dispatch.services.grants import GrantWriter
 from dispatch.services.health import HealthService
 from dispatch.services.heartbeats import HeartbeatService, Progress
 from dispatch.services.housekeeping import Housekeeping
+from dispatch.services.idempotency import Idempotency, KeyRules
 from dispatch.services.jobs import JobService
 from dispatch.services.keys import KeyService
 from dispatch.services.leases import Chance, Judging, LeaseService
@@ -32,6 +33,7 @@ from dispatch.services.profiles import ProfileBook
 from dispatch.services.publishing import Publisher
 from dispatch.services.registry import EngineRegistry
 from dispatch.services.scheduler import Scheduler
+from dispatch.services.sealing import Sealer
 from dispatch.services.server_files import ServerFiles
 from dispatch.services.sources import Rules, Sources
 from dispatch.services.submissions import SubmissionService
@@ -107,11 +109,14 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     gate = StorageGate(outside.storage, _watermarks(settings), lambda why: scheduler.hold(why) if why else scheduler.resume())
     book = ProfileBook(outside.profiles)
     sources = _sources(book, outside, settings)
+    sealer = Sealer(signing, ids.secret)
+    once = _idempotency(outside, sealer, settings)
     services = Services(
         keys=KeyService(store, ids, clock, registration_sha256=digest(outside.secrets.registration)),
         audit=AuditService(store),
         tenants=TenantService(store, clock),
-        submissions=SubmissionService(store, outside.storage, gate, sources, ids, clock),
+        idempotency=once,
+        submissions=SubmissionService(once, outside.storage, gate, sources, ids, clock),
         jobs=JobService(store, scheduler, clock, signing),
         engines=engines,
         leases=EngineCalls(store, leases, heartbeats, scheduler, writer, clock),
@@ -139,9 +144,13 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     return Core(services, scheduler, leases, publisher, registry, table, gate, duties, outside)
 
 
-def _sources(book: ProfileBook, outside: Outside, settings: DispatchSettings) -> Sources:
+def _idempotency(outside: Outside, sealer: Sealer, settings: DispatchSettings) -> Idempotency:
     run = outside.ids.new("run", outside.clock.now())
-    rules = Rules(settings.inputs.limits, settings.jobs.ttl_s, settings.jobs.default_profile, run, _fetch_policy(settings))
+    return Idempotency(outside.store, sealer, outside.clock, KeyRules(run, settings.api.require_idempotency_key))
+
+
+def _sources(book: ProfileBook, outside: Outside, settings: DispatchSettings) -> Sources:
+    rules = Rules(settings.inputs.limits, settings.jobs.ttl_s, settings.jobs.default_profile, _fetch_policy(settings))
     return Sources(book, ServerFiles([str(root) for root in settings.inputs.allowed_roots]), rules)
 
 

@@ -20,12 +20,11 @@ from protocol.recipes import InputLimits
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`ttl_s` is the default span; `boot_id` that of this server; `fetch` what inputs by URL are held against."""
+    """`ttl_s` is the default span; `fetch` what inputs by URL are held against."""
 
     limits: InputLimits
     ttl_s: float
     default_profile: str
-    boot_id: str
     fetch: FetchPolicy
 
 

@@ -14,28 +14,19 @@ from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.originals import extension_of
 from dispatch.core.planning import Demands, Frame
 from dispatch.core.problems import problems_of
-from dispatch.core.records import Graph, IdempotencyRow, Job, Source
+from dispatch.core.records import Graph, Job, Source
 from dispatch.core.views import job_view
-from dispatch.ports import Clock, Ids, Store, Transaction
+from dispatch.ports import Clock, Ids, Transaction
 from dispatch.services.gate import StorageGate
+from dispatch.services.idempotency import Answered, Idempotency, answer_of
 from dispatch.services.sources import Checked, Sources
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import BatchItem, BatchReply, BatchSubmission, ErrorBody, JobSubmission
+from protocol.operations import API
 from protocol.states import JobState
 from protocol.storage import NotFound, StorageProvider, Written
 
 ACCEPTED = 202
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """An answer as it goes out and as it is replayed: JSON bytes."""
-
-    status: int
-    body: bytes
-    job_id: str | None = None
-    version: int | None = None
-    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +38,13 @@ class UploadPlace:
 
 class SubmissionService:
     def __init__(
-        self, store: Store, storage: StorageProvider, gate: StorageGate, sources: Sources, ids: Ids, clock: Clock
+        self, once: Idempotency, storage: StorageProvider, gate: StorageGate, sources: Sources, ids: Ids, clock: Clock
     ) -> None:
-        self._store, self._storage, self._gate = store, storage, gate
+        self._once, self._storage, self._gate = once, storage, gate
         self._sources, self._ids, self._clock = sources, ids, clock
 
     async def submit(self, who: Caller, submission: JobSubmission, key: IdempotencyKey | None) -> Answered:
-        replay = await self._replay(who, key)
+        replay = await self._once.replay(who, key)
         if replay is not None:
             return replay
         self._gate.check_submission()
@@ -61,14 +52,14 @@ class SubmissionService:
 
     async def submit_batch(self, who: Caller, batch: BatchSubmission, key: IdempotencyKey | None) -> Answered:
         """Each submission is answered for itself; those that are right are saved together."""
-        replay = await self._replay(who, key)
+        replay = await self._once.replay(who, key)
         if replay is not None:
             return replay
         self._gate.check_submission()
         outcomes = [await self._check_item(item) for item in batch.jobs]
         graphs = [outcome if isinstance(outcome, BatchItem) else self._graph(who, outcome) for outcome in outcomes]
         items = tuple(g if isinstance(g, BatchItem) else _accepted(g) for g in graphs)
-        answer = Answered(ACCEPTED, BatchReply(jobs=items).model_dump_json().encode())
+        answer = answer_of(BatchReply(jobs=items), ACCEPTED)
         return await self._save(who, [g for g in graphs if isinstance(g, Graph)], answer, key)
 
     async def _check_item(self, item: dict[str, JsonValue]) -> Checked | BatchItem:
@@ -95,7 +86,7 @@ class SubmissionService:
         When the call is cancelled its commit may still come: the file stays, and housekeeping collects it if no job does.
         """
         try:
-            answer = await self._replay(who, key)
+            answer = await self._once.replay(who, key)
             if answer is None:
                 head = await _head(await self._storage.read(place.path, 0, sniffing.SNIFF_BYTES))
                 source = Source("storage", place.path, place.filename, written.size)
@@ -115,28 +106,16 @@ class SubmissionService:
 
     async def _save_one(self, who: Caller, checked: Checked, key: IdempotencyKey | None) -> Answered:
         graph = self._graph(who, checked)
-        body = job_view(graph).model_dump_json().encode()
-        answer = Answered(ACCEPTED, body, graph.job.job_id, graph.job.version)
-        return await self._save(who, [graph], answer, key)
+        job = graph.job
+        headers = {"Location": f"{API}/jobs/{job.job_id}", "ETag": f'"{job.version}"'}
+        return await self._save(who, [graph], answer_of(job_view(graph), ACCEPTED, headers), key)
 
     async def _save(self, who: Caller, graphs: Sequence[Graph], answer: Answered, key: IdempotencyKey | None) -> Answered:
-        now, boot_id = self._clock.now(), self._sources.rules.boot_id
-
         def save(tx: Transaction) -> Answered:
-            if key is not None:
-                earlier = _earlier(tx, who, key)
-                if earlier is not None:
-                    return earlier
-                body = answer.body.decode()
-                row = IdempotencyRow(who.tenant, key.route, key.key, key.fingerprint, answer.status, body, boot_id, now)
-                tx.put_idempotency(row)
             tx.insert(graphs)
             return answer
 
-        return await self._store.transact(save)
-
-    async def _replay(self, who: Caller, key: IdempotencyKey | None) -> Answered | None:
-        return None if key is None else await self._store.read(lambda tx: _earlier(tx, who, key))
+        return await self._once.transact(who, key, save)
 
     def _graph(self, who: Caller, checked: Checked) -> Graph:
         now, submission = self._clock.now(), checked.submission
@@ -169,17 +148,6 @@ async def _head(blocks: AsyncIterator[bytes]) -> bytes:
         return b"".join([block async for block in blocks])
     except NotFound:
         raise ReelyardError(ErrorCode.INPUT_NOT_FOUND) from None
-
-
-def _earlier(tx: Transaction, who: Caller, key: IdempotencyKey) -> Answered | None:
-    """The answer to the first call with this key. Raises IDEMPOTENCY_MISMATCH for another body."""
-    row = tx.idempotency(who.tenant, key.route, key.key)
-    if row is None:
-        return None
-    if row.fingerprint != key.fingerprint:
-        raise ReelyardError(ErrorCode.IDEMPOTENCY_MISMATCH)
-    stored = orjson.loads(row.body)
-    return Answered(row.status, row.body.encode(), stored.get("job_id"), stored.get("version"), replayed=True)
 
 
 def _accepted(graph: Graph) -> BatchItem:

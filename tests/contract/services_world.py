@@ -16,7 +16,7 @@ from dispatch.core.callers import Caller
 from dispatch.core.records import Attempt, Graph
 from dispatch.events.bus import CommitBus
 from dispatch.ports import Choice, Commit, Transaction
-from dispatch.services.submissions import Answered
+from dispatch.services.idempotency import Answered
 from plugins.storage_local.provider import LocalStorage
 from protocol.admin import Scope
 from protocol.capabilities import Capabilities, HeldTask, Load, RegisterReply, RegisterRequest, Slots

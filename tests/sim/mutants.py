@@ -16,7 +16,7 @@ from dispatch.core import endings, lease_table, lifecycle, publication, ready_in
 from dispatch.core.records import Graph, Job, NewEvent
 from dispatch.core.task_machine import advance
 from dispatch.ports import Transaction
-from dispatch.services import grants, leases, publishing, submissions, sweeps
+from dispatch.services import grants, idempotency, leases, publishing, sweeps
 from dispatch.store import transaction
 from engine.core import attempts, workload
 from engine.core import messages as m
@@ -228,7 +228,7 @@ MUTANTS: dict[str, Mutant] = {
         "events are in the transaction", transaction.SqlTransaction, "flush_events", _events_of_their_own
     ),
     "fixed staging key": Mutant("staging is named by token", grants, "staging_prefix", _fixed_staging),
-    "no idempotency": Mutant("one key, one job", submissions, "_earlier", _no_earlier_answer),
+    "no idempotency": Mutant("one key, one job", idempotency, "first_call", _no_earlier_answer),
     "metadata of the moment": Mutant("metadata follows from rows", publication, "_about", _dated_when_built),
     "index drops nothing": Mutant("the index follows the commits", ready_index.ReadyIndex, "drop", _drops_nothing),
     "engine: ack before disk": Mutant("disk before ack", workload.Workload, "take", _acks_at_once),

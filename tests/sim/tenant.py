@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from dispatch.app.assembly import Core
 from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.services.files import as_client_error
-from dispatch.services.submissions import Answered
+from dispatch.services.idempotency import Answered
 from engine.ports import Unreachable
 from protocol.admin import Scope
 from protocol.errors import ErrorCode, ReelyardError

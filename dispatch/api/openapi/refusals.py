@@ -35,7 +35,7 @@ RULES: tuple[Rule, ...] = (
     (lambda o: o.gives is Form.SSE, (_C.VALIDATION_FAILED,)),
     (
         lambda o: o.is_idempotent_by_key,
-        (_C.IDEMPOTENCY_KEY_INVALID, _C.IDEMPOTENCY_MISMATCH, _C.IDEMPOTENCY_IN_PROGRESS),
+        (_C.IDEMPOTENCY_KEY_REQUIRED, _C.IDEMPOTENCY_KEY_INVALID, _C.IDEMPOTENCY_MISMATCH, _C.IDEMPOTENCY_IN_PROGRESS),
     ),
     (lambda o: o.gives is Form.BYTES and o.method == "GET", (_C.RANGE_NOT_SATISFIABLE, _C.STORAGE_UNAVAILABLE)),
 )

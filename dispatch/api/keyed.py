@@ -1,0 +1,31 @@
+"""Calls with an Idempotency-Key: the key is held while the call runs, and its answer says when it is a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from dispatch.api import answers
+from dispatch.api.call import Call, idempotency_key
+from dispatch.services.idempotency import Answered
+
+
+@contextmanager
+def holding_key(call: Call) -> Iterator[None]:
+    """From before the body is read until the answer. Raises IDEMPOTENCY_KEY_* and IDEMPOTENCY_IN_PROGRESS."""
+    if not call.operation.is_idempotent_by_key:
+        yield
+        return
+    key = idempotency_key(call.request.headers)
+    with call.services.idempotency.held(call.who.tenant, call.operation.name, key):
+        yield
+
+
+def answered(answer: Answered) -> web.Response:
+    """The first answer, or what was stored of it."""
+    headers = dict(answer.headers)
+    if answer.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return answers.raw_json(answer.body, answer.status, headers)
