@@ -17,6 +17,7 @@ BENCHES = {
     "noop": "no-op jobs over HTTP: how many the system takes in, hands out and records",
     "peers": "the same no-op jobs with other queues, on PostgreSQL",
     "choice": "choosing one task among a million, in memory",
+    "api": "the API under load: status beside an encode, calls of all kinds, a hundred uploads at once",
     "media": "a real clip through the system against FFmpeg run bare; decode once against one run per output",
 }
 RESULTS = Path("bench/results")
