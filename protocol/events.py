@@ -18,6 +18,8 @@ class EventType(StrEnum):
     JOB_FINISHED = "JobFinished"
     JOB_FAILED = "JobFailed"
     JOB_CANCELLED = "JobCancelled"
+    JOB_CHANGED = "JobChanged"  # by a client while it waits; `data` names the fields
+    JOB_PURGED = "JobPurged"  # files or all of it; `data` says what, and why
     TASK_CHANGED = "TaskChanged"
     ENGINE_REGISTERED = "EngineRegistered"
     ENGINE_CHANGED = "EngineChanged"

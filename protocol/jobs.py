@@ -110,6 +110,20 @@ class FilesystemSubmission(Message):
     metadata: Annotated[Metadata, AfterValidator(check_metadata)] = {}
 
 
+class JobPatch(Message):
+    """What may change while a job waits; what is left out stays. `webhook_url` null takes the webhook away."""
+
+    priority: Priority = 5
+    metadata: Annotated[Metadata, AfterValidator(check_metadata)] = {}
+    webhook_url: Annotated[str, Field(pattern=r"^https?://[!-~]+$", max_length=2048)] | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> JobPatch:
+        if not self.model_fields_set:
+            raise ValueError("give at least one of priority, metadata, webhook_url")
+        return self
+
+
 class RetryRequest(Message):
     priority: Priority = 10
 

@@ -101,6 +101,24 @@ class Settlement(Message):
     message: str | None = None
 
 
+class TaskCall(Message):
+    """The body of `POST /tasks/{id}/ack` and `/start`; the task stands in the path."""
+
+    token: Token
+
+
+class TaskCompleted(TaskCall):
+    result: AttemptResult
+
+
+class TaskFailed(TaskCall):
+    failure: Failure
+
+
+class TaskReleased(TaskCall):
+    reason: str = ""
+
+
 class LeaseRequest(Message):
     """Asks for up to `slots` encoding and `light_slots` light tasks; waits up to `wait_s`. Always open, also with 0.
 

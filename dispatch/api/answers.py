@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from dispatch.api import problems
 from dispatch.api.call import Call
-from dispatch.api.ranges import holds
+from dispatch.api.tags import held, tag_of
 from dispatch.core.times import parse
 from protocol.admin import EngineView
 from protocol.errors import ErrorCode, ReelyardError
@@ -49,10 +49,6 @@ def error(fault: ReelyardError, request_id: str, headers: dict[str, str] | None 
     return answer
 
 
-def tag_of(version: int) -> str:
-    return f'"{version}"'
-
-
 def job_url(job_id: str) -> str:
     return f"{API}/jobs/{job_id}"
 
@@ -68,14 +64,15 @@ def job(view: JobView, status: int = 200) -> web.Response:
 
 def engine(view: EngineView) -> web.Response:
     """What it runs changes without its row: the tag names the attempts too."""
-    held = " ".join(f"{task.token}{'r' if task.started else 'w'}" for task in view.running)
-    tag = f'"{view.version}-{zlib.crc32(held.encode()):08x}"' if held else tag_of(view.version)
+    running = " ".join(f"{task.token}{'r' if task.started else 'w'}" for task in view.running)
+    tag = f'"{view.version}-{zlib.crc32(running.encode()):08x}"' if running else tag_of(view.version)
     return message(view, 200, {"ETag": tag, "Cache-Control": "private, no-cache"})
 
 
 def unless_held(call: Call, answer: web.Response) -> web.Response:
     """The answer, or 304 when the client holds this very version."""
-    if not holds(call.header("If-None-Match"), answer.headers["ETag"]):
+    tag = held(call.header("If-None-Match"), answer.headers["ETag"])
+    if tag is None:
         return answer
-    kept = {name: answer.headers[name] for name in ("ETag", "Last-Modified", "Cache-Control") if name in answer.headers}
-    return web.Response(status=304, headers=kept)
+    kept = {name: answer.headers[name] for name in ("Last-Modified", "Cache-Control") if name in answer.headers}
+    return web.Response(status=304, headers={"ETag": tag, **kept})

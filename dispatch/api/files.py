@@ -10,7 +10,8 @@ from aiohttp import web
 
 from dispatch.api.call import BLOCK, Call, Handler, check_encoding, gathered, received_blocks
 from dispatch.api.media_types import content_type, disposition
-from dispatch.api.ranges import Span, holds, is_range_current, wanted_span
+from dispatch.api.ranges import Span, is_range_current, wanted_span
+from dispatch.api.tags import held
 from dispatch.services.files import Readable
 from protocol.errors import ErrorCode, ReelyardError
 
@@ -32,7 +33,7 @@ async def send(call: Call, file: Readable) -> web.StreamResponse:
     """The file, a range of it, or 304. Published and staged files never change, so size and date make a strong tag."""
     headers = _headers(file)
     tag, modified = headers["ETag"], headers["Last-Modified"]
-    if holds(call.header("If-None-Match"), tag):
+    if held(call.header("If-None-Match"), tag) is not None:
         return web.Response(status=304, headers={"ETag": tag, "Last-Modified": modified})
     asked = call.header("Range") if is_range_current(call.header("If-Range"), tag=tag, modified=modified) else None
     span = _span(call, asked, file)

@@ -7,21 +7,10 @@ from aiohttp import web
 from dispatch.api import answers, paging
 from dispatch.api.call import Call, Handler
 from dispatch.api.files import send
+from dispatch.api.keyed import answered
+from dispatch.api.tags import tag_of, wanted_versions
 from dispatch.core import job_list
-from dispatch.services.submissions import Answered
-from protocol.jobs import BatchSubmission, FilesystemSubmission, JobInput, JobSubmission, RetryRequest
-
-
-def answered(answer: Answered) -> web.Response:
-    """What was stored with the Idempotency-Key, or the first answer itself."""
-    headers = {}
-    if answer.job_id is not None:
-        headers["Location"] = answers.job_url(answer.job_id)
-    if answer.version is not None:
-        headers["ETag"] = answers.tag_of(answer.version)
-    if answer.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return answers.raw_json(answer.body, answer.status, headers)
+from protocol.jobs import BatchSubmission, FilesystemSubmission, JobInput, JobPatch, JobSubmission, RetryRequest
 
 
 async def submit_job(call: Call) -> web.StreamResponse:
@@ -50,13 +39,23 @@ async def get_job(call: Call) -> web.StreamResponse:
     return answers.unless_held(call, answers.job(await call.services.jobs.get(call.who, call.path("job_id"))))
 
 
+async def patch_job(call: Call) -> web.StreamResponse:
+    versions = wanted_versions(call.request.headers, is_needed=True)
+    change = await call.message(JobPatch)
+    return answers.job(await call.services.jobs.patch(call.who, call.path("job_id"), change, versions))
+
+
 async def cancel_job(call: Call) -> web.StreamResponse:
-    return answers.job(await call.services.jobs.cancel(call.who, call.path("job_id")))
+    versions = wanted_versions(call.request.headers)
+    return answers.job(await call.services.jobs.cancel(call.who, call.path("job_id"), versions))
 
 
 async def retry_job(call: Call) -> web.StreamResponse:
+    versions = wanted_versions(call.request.headers)
     request = await call.message(RetryRequest)
-    return answers.job(await call.services.jobs.retry(call.who, call.path("job_id"), request), call.operation.status)
+    answer = answers.job(await call.services.jobs.retry(call.who, call.path("job_id"), request, versions), call.operation.status)
+    answer.headers["Location"] = answers.job_url(call.path("job_id"))
+    return answer
 
 
 async def why_job(call: Call) -> web.StreamResponse:
@@ -82,6 +81,7 @@ HANDLERS: dict[str, Handler] = {
     "submit_filesystem": submit_filesystem,
     "list_jobs": list_jobs,
     "get_job": get_job,
+    "patch_job": patch_job,
     "delete_job": cancel_job,
     "cancel_job": cancel_job,
     "retry_job": retry_job,

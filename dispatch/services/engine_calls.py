@@ -15,8 +15,10 @@ from protocol.leases import (
     HeartbeatReply,
     LeaseReply,
     LeaseRequest,
+    Report,
     ReportsReply,
     ReportsRequest,
+    Settlement,
     UploadsReply,
     UploadsRequest,
     UploadTarget,
@@ -56,6 +58,13 @@ class EngineCalls:
 
     async def report(self, engine_id: str, request: ReportsRequest) -> ReportsReply:
         return ReportsReply(settled=await self._leases.settle(engine_id, request.reports))
+
+    async def report_one(self, engine_id: str, report: Report) -> Settlement:
+        """The same settlement for one report. Raises what would stand in its answer: STALE_LEASE, OUTPUT_CONFLICT, ..."""
+        (settled,) = await self._leases.settle(engine_id, [report])
+        if settled.error is not None:
+            raise ReelyardError(settled.error, settled.message)
+        return settled
 
     async def heartbeat(self, engine_id: str, beat: Heartbeat) -> HeartbeatReply:
         return await self._heartbeats.heartbeat(engine_id, beat)

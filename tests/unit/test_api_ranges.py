@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch.api.ranges import Span, holds, is_range_current, wanted_span
+from dispatch.api.ranges import Span, is_range_current, wanted_span
 from protocol.errors import ErrorCode, ReelyardError
 
 
@@ -41,16 +41,6 @@ def test_range_without_a_byte_is_refused(header: str, size: int) -> None:
 
 def test_span_tells_its_content_range() -> None:
     assert Span(10, 5, 100).content_range == "bytes 10-14/100"
-
-
-@pytest.mark.parametrize("header", ['"7"', 'W/"7"', '"5", "7"', "*", ' "5",W/"7" '])
-def test_held_version_is_recognised(header: str) -> None:
-    assert holds(header, '"7"')
-
-
-@pytest.mark.parametrize("header", [None, "", '"8"', "7", '"77"', '"7'])
-def test_another_version_is_not_held(header: str | None) -> None:
-    assert not holds(header, '"7"')
 
 
 def test_if_range_needs_the_exact_tag_or_date() -> None:
