@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from email.utils import formatdate
 from typing import BinaryIO
 
@@ -12,13 +13,28 @@ from dispatch.api.call import BLOCK, Call, Handler, check_encoding, gathered, re
 from dispatch.api.media_types import content_type, disposition
 from dispatch.api.ranges import Span, is_range_current, wanted_span
 from dispatch.api.tags import held
+from dispatch.core.paging import flag, refuse
 from dispatch.services.files import Readable
 from protocol.errors import ErrorCode, ReelyardError
 
+INLINE, ATTACHMENT = "inline", "attachment"
+
 
 async def signed_get(call: Call) -> web.StreamResponse:
+    """Players and CDNs append query parameters of their own: those are passed over."""
     method, signature, path = call.request.method, call.path("signature"), call.path("path")
-    return await send(call, await call.services.files.open_signed(signature, method, path))
+    kind = shown_as(call.request.query)
+    return await send(call, await call.services.files.open_signed(signature, method, path), kind)
+
+
+def shown_as(query: Mapping[str, str]) -> str:
+    """`inline` or `attachment`, by `download` or by `disposition`. Raises VALIDATION_FAILED."""
+    if flag(query, "download"):
+        return ATTACHMENT
+    kind = query.get("disposition", INLINE)
+    if kind not in (INLINE, ATTACHMENT):
+        raise refuse("disposition", f"must be {INLINE} or {ATTACHMENT}")
+    return kind
 
 
 async def signed_put(call: Call) -> web.StreamResponse:
@@ -29,9 +45,9 @@ async def signed_put(call: Call) -> web.StreamResponse:
     return web.Response(status=call.operation.status, headers={"ETag": f'"{written.sha256}"'})
 
 
-async def send(call: Call, file: Readable) -> web.StreamResponse:
+async def send(call: Call, file: Readable, kind: str = INLINE) -> web.StreamResponse:
     """The file, a range of it, or 304. Published and staged files never change, so size and date make a strong tag."""
-    headers = _headers(file)
+    headers = _headers(file, kind)
     tag, modified = headers["ETag"], headers["Last-Modified"]
     if held(call.header("If-None-Match"), tag) is not None:
         return web.Response(status=304, headers={"ETag": tag, "Last-Modified": modified})
@@ -50,10 +66,10 @@ def _span(call: Call, asked: str | None, file: Readable) -> Span | None:
     return wanted_span(asked, file.size) if call.request.method == "GET" else None
 
 
-def _headers(file: Readable) -> dict[str, str]:
+def _headers(file: Readable, kind: str) -> dict[str, str]:
     return {
         "Content-Type": content_type(file.filename),
-        "Content-Disposition": disposition(file.filename),
+        "Content-Disposition": disposition(file.filename, kind),
         "Accept-Ranges": "bytes",
         "ETag": f'"{int(file.modified * 1_000_000):x}-{file.size:x}"',
         "Last-Modified": formatdate(file.modified, usegmt=True),

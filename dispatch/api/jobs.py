@@ -6,9 +6,8 @@ from aiohttp import web
 
 from dispatch.api import answers, paging
 from dispatch.api.call import Call, Handler
-from dispatch.api.files import send
 from dispatch.api.keyed import answered
-from dispatch.api.tags import tag_of, wanted_versions
+from dispatch.api.tags import wanted_versions
 from dispatch.core import job_list
 from protocol.jobs import BatchSubmission, FilesystemSubmission, JobInput, JobPatch, JobSubmission, RetryRequest
 
@@ -66,15 +65,6 @@ async def job_log(call: Call) -> web.StreamResponse:
     return answers.message(await call.services.jobs.log(call.who, call.path("job_id")))
 
 
-async def job_outputs(call: Call) -> web.StreamResponse:
-    return answers.message(await call.services.jobs.outputs(call.who, call.path("job_id")))
-
-
-async def job_file(call: Call) -> web.StreamResponse:
-    path = await call.services.jobs.output_path(call.who, call.path("job_id"), call.path("path"))
-    return await send(call, await call.services.files.open_output(path))
-
-
 HANDLERS: dict[str, Handler] = {
     "submit_job": submit_job,
     "submit_batch": submit_batch,
@@ -82,11 +72,8 @@ HANDLERS: dict[str, Handler] = {
     "list_jobs": list_jobs,
     "get_job": get_job,
     "patch_job": patch_job,
-    "delete_job": cancel_job,
     "cancel_job": cancel_job,
     "retry_job": retry_job,
     "why_job": why_job,
     "job_log": job_log,
-    "job_outputs": job_outputs,
-    "job_file": job_file,
 }

@@ -26,11 +26,11 @@ def content_type(filename: str) -> str:
     return CONTENT_TYPES.get(filename.rpartition(".")[2].lower(), UNKNOWN)
 
 
-def disposition(filename: str) -> str:
-    """Shown in place, under a name that cannot leave the header or a directory (RFC 6266)."""
+def disposition(filename: str, kind: str = "inline") -> str:
+    """Shown in place (`inline`) or saved (`attachment`), under a name that cannot leave the header or a directory (RFC 6266)."""
     name = filename.replace("\\", "/").rpartition("/")[2]
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"%' else "_" for c in name) or "file"
     if plain == name:
-        return f'inline; filename="{plain}"'
+        return f'{kind}; filename="{plain}"'
     encoded = quote(name.encode("utf-8", "replace"), safe="")
-    return f"inline; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{encoded}"

@@ -9,6 +9,7 @@ from aiohttp import web
 from dispatch.events.hub import EventHub
 from dispatch.ports import Clock, Ids, Store
 from dispatch.services.audit import AuditService
+from dispatch.services.care import Care
 from dispatch.services.engine_calls import EngineCalls
 from dispatch.services.engines import EngineService
 from dispatch.services.files import FileService
@@ -34,6 +35,7 @@ class Services:
     leases: EngineCalls
     files: FileService
     health: HealthService
+    care: Care
     store: Store
     storage: StorageProvider
     hub: EventHub

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config.dispatch import DispatchSettings
 from dispatch.api.wiring import Services
-from dispatch.app.secrets import Secrets
+from dispatch.app.care import assemble_care
+from dispatch.app.outside import Outside as Outside
 from dispatch.core.lease_table import LeaseTable, LeaseTimes
-from dispatch.events.bus import CommitBus
 from dispatch.events.hub import EventHub
-from dispatch.ports import Clock, Ids, Store
 from dispatch.services.audit import AuditService
 from dispatch.services.duties import Duty
 from dispatch.services.engine_calls import EngineCalls
@@ -26,7 +24,7 @@ from dispatch.services.housekeeping import Housekeeping
 from dispatch.services.idempotency import Idempotency, KeyRules
 from dispatch.services.jobs import JobService
 from dispatch.services.keys import KeyService
-from dispatch.services.leases import Chance, Judging, LeaseService
+from dispatch.services.leases import Judging, LeaseService
 from dispatch.services.orders import OrderDesk
 from dispatch.services.originals import OriginalService
 from dispatch.services.profiles import ProfileBook
@@ -40,25 +38,9 @@ from dispatch.services.submissions import SubmissionService
 from dispatch.services.sweeps import JobTimers, LeaseSweep
 from dispatch.services.tenants import TenantService
 from protocol.addresses import FetchPolicy
-from protocol.profiles import Profile
-from protocol.storage import StorageProvider
 
 TENANTS = ("default",)
 PROMOTION_EVERY_S, TIMERS_EVERY_S, HOUSEKEEPING_EVERY_S = 1.0, 2.0, 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """Everything the services get from outside themselves."""
-
-    store: Store
-    bus: CommitBus
-    storage: StorageProvider
-    clock: Clock
-    ids: Ids
-    chance: Chance
-    profiles: Sequence[Profile]
-    secrets: Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +93,15 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     sources = _sources(book, outside, settings)
     sealer = Sealer(signing, ids.secret)
     once = _idempotency(outside, sealer, settings)
+    parts = assemble_care(outside, settings)
     services = Services(
+        care=parts.care,
         keys=KeyService(store, ids, clock, registration_sha256=digest(outside.secrets.registration)),
         audit=AuditService(store),
         tenants=TenantService(store, clock),
         idempotency=once,
         submissions=SubmissionService(once, outside.storage, gate, sources, ids, clock),
-        jobs=JobService(store, scheduler, clock, signing),
+        jobs=JobService(store, scheduler, clock),
         engines=engines,
         leases=EngineCalls(store, leases, heartbeats, scheduler, writer, clock),
         files=FileService(store, outside.storage, clock, signing),
@@ -130,11 +114,12 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         ids=ids,
         version=importlib.metadata.version("reelyard"),
     )
-    outside.bus.add(leases, registry, scheduler, OrderDesk(scheduler), publisher, hub)
+    outside.bus.add(leases, registry, scheduler, OrderDesk(scheduler), publisher, hub, *parts.listeners)
     sweep = LeaseSweep(store, table, engines, clock, lease_s=lease_s)
     promotion = Duty("promotion", publisher.run_once, PROMOTION_EVERY_S)
     publisher.wake = promotion.wake
     duties = (
+        *parts.duties,
         promotion,
         Duty("storage", gate.run_once, settings.storage.probe_s),
         Duty("leases", sweep.run_once, settings.leases.sweep_s),

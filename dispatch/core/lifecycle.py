@@ -20,7 +20,7 @@ from protocol.errors import ErrorCode, FailureClass
 from protocol.events import EventType
 from protocol.leases import Complete
 from protocol.results import Failure
-from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, AttemptState, JobState, TaskKind
+from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, TERMINAL_JOB_STATES, AttemptState, JobState, TaskKind
 
 Attempts = tuple[Attempt, ...]
 
@@ -81,7 +81,8 @@ def with_job_state(graph: Graph, state: JobState, *, now: float, data_json: str 
     if job.state is state:
         return replace(graph, job=replace(job, updated_at=now, **changes))
     JOB_TABLE.check(job.job_id, job.state, state)
-    moved = replace(job, state=state, updated_at=now, **changes)
+    ended_at = now if state in TERMINAL_JOB_STATES else None
+    moved = replace(job, state=state, updated_at=now, ended_at=ended_at, **changes)
     event = NewEvent(EVENT_OF_STATE[state], now, job.tenant, job.job_id, None, job.state.value, state.value, data_json)
     return replace(graph, job=moved, events=(*graph.events, event))
 

@@ -115,6 +115,14 @@ def refuse(name: str, problem: str) -> ReelyardError:
     return ReelyardError(ErrorCode.VALIDATION_FAILED, f"{name}: {problem}", details=details)
 
 
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """Whether it is asked for; not when it is left out."""
+    told = {"true": True, "1": True, "false": False, "0": False}.get(query.get(name, "false"))
+    if told is None:
+        raise refuse(name, "must be true or false")
+    return told
+
+
 def number(query: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:
     text = query.get(name)
     if text is None:

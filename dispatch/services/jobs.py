@@ -8,22 +8,19 @@ from typing import Protocol
 
 import orjson
 
-from dispatch.core import endings
+from dispatch.core import amending, endings
+from dispatch.core.amending import JobFields
 from dispatch.core.callers import Caller
 from dispatch.core.job_list import JobFilter
 from dispatch.core.paging import page_fields
-from dispatch.core.publication import METADATA, published_prefix
-from dispatch.core.records import Attempt, Graph, Job, StagedRow, Task
-from dispatch.core.times import rfc3339
+from dispatch.core.records import Attempt, Graph, Job, Task
 from dispatch.core.views import job_view
 from dispatch.ports import Clock, Store, Transaction
-from protocol import signing
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.jobs import AttemptLog, JobLog, JobPage, JobView, OutputLink, OutputsReply, RetryRequest, WhyReply
-from protocol.results import OutputFacts
-from protocol.states import JobState
+from protocol.jobs import AttemptLog, JobLog, JobPage, JobPatch, JobView, RetryRequest, WhyReply
 
-LINK_S = 3600
+Versions = frozenset[int] | None
+"""Those a change may be made from; None for any."""
 
 
 class Explainer(Protocol):
@@ -39,8 +36,8 @@ class _Loaded:
 
 
 class JobService:
-    def __init__(self, store: Store, explainer: Explainer, clock: Clock, secret: bytes) -> None:
-        self._store, self._explainer, self._clock, self._secret = store, explainer, clock, secret
+    def __init__(self, store: Store, explainer: Explainer, clock: Clock) -> None:
+        self._store, self._explainer, self._clock = store, explainer, clock
 
     async def get(self, who: Caller, job_id: str) -> JobView:
         loaded = await self._load(who, job_id)
@@ -51,12 +48,18 @@ class JobService:
         views = tuple(job_view(graph) for graph in found.rows)
         return JobPage(jobs=views, **page_fields(found, wanted.page, wanted.listing))
 
-    async def cancel(self, who: Caller, job_id: str) -> JobView:
+    async def cancel(self, who: Caller, job_id: str, versions: Versions = None) -> JobView:
         """Raises INVALID_TRANSITION while completing and once it has ended otherwise; repeated it is harmless."""
-        return await self._change(who, job_id, lambda graph, now: endings.cancel(graph, now=now))
+        return await self._change(who, job_id, lambda graph, now: endings.cancel(graph, now=now), versions)
 
-    async def retry(self, who: Caller, job_id: str, request: RetryRequest) -> JobView:
-        return await self._change(who, job_id, lambda graph, now: endings.retry(graph, priority=request.priority, now=now))
+    async def retry(self, who: Caller, job_id: str, request: RetryRequest, versions: Versions = None) -> JobView:
+        again = request.priority
+        return await self._change(who, job_id, lambda graph, now: endings.retry(graph, priority=again, now=now), versions)
+
+    async def patch(self, who: Caller, job_id: str, patch: JobPatch, versions: Versions) -> JobView:
+        """Raises PRECONDITION_FAILED for another version than these, INVALID_TRANSITION once the job no longer waits."""
+        fields = _fields(patch)
+        return await self._change(who, job_id, lambda graph, now: amending.amend(graph, fields, now=now), versions)
 
     async def why(self, who: Caller, job_id: str) -> WhyReply:
         graph = (await self._load(who, job_id)).graph
@@ -66,73 +69,47 @@ class JobService:
         attempts = (await self._load(who, job_id)).attempts
         return JobLog(attempts=tuple(AttemptLog(task_id=a.task_id, token=a.token, log=a.log_tail) for a in attempts))
 
-    async def outputs(self, who: Caller, job_id: str) -> OutputsReply:
-        """Signed links under one prefix. Raises OUTPUTS_NOT_READY until the job has completed."""
-        graph = (await self._load(who, job_id)).graph
-        rows = await self._store.read(lambda tx: tx.staged(job_id))
-        _require_completed(graph)
-        expiry = int(self._clock.now()) + LINK_S
-        prefix = published_prefix(graph.job)
-        base = f"/files/s/{signing.sign(self._secret, method='GET', prefix=prefix, expiry=expiry)}/{prefix}"
-        files = (*(_link(row, base) for row in rows), *_metadata_link(graph.job, base))
-        return OutputsReply(job_id=job_id, expires_at=rfc3339(expiry), files=files)
-
-    async def output_path(self, who: Caller, job_id: str, path: str) -> str:
-        """Where a published file lies in the storage. Raises OUTPUTS_NOT_READY or FILE_NOT_FOUND."""
-        graph = (await self._load(who, job_id)).graph
-        _require_completed(graph)
-        known = await self._store.read(lambda tx: tx.staged_paths([job_id]))
-        if path != METADATA and (job_id, path) not in known:
-            raise ReelyardError(ErrorCode.FILE_NOT_FOUND)
-        return f"{published_prefix(graph.job)}/{path}"
-
     async def _load(self, who: Caller, job_id: str) -> _Loaded:
         def load(tx: Transaction) -> _Loaded:
-            return _Loaded(_visible(tx, who, job_id), tx.job_attempts(job_id))
+            return _Loaded(visible(tx, who, job_id), tx.job_attempts(job_id))
 
         return await self._store.read(load)
 
-    async def _change(self, who: Caller, job_id: str, change: Callable[[Graph, float], Graph]) -> JobView:
+    async def _change(
+        self, who: Caller, job_id: str, change: Callable[[Graph, float], Graph], versions: Versions = None
+    ) -> JobView:
         now = self._clock.now()
 
         def apply(tx: Transaction) -> _Loaded:
-            before = _visible(tx, who, job_id)
+            before = visible(tx, who, job_id, versions)
             after = change(before, now)
             tx.save([before], [after])
-            return _Loaded(_visible(tx, who, job_id), tx.job_attempts(job_id))
+            return _Loaded(visible(tx, who, job_id), tx.job_attempts(job_id))
 
         loaded = await self._store.transact(apply)
         return job_view(loaded.graph, loaded.attempts)
 
 
-def _visible(tx: Transaction, who: Caller, job_id: str) -> Graph:
+def visible(tx: Transaction, who: Caller, job_id: str, versions: Versions = None) -> Graph:
+    """The job as it is in this transaction. Raises JOB_NOT_FOUND, the same for one of another tenant.
+
+    Raises PRECONDITION_FAILED when it is none of these versions.
+    """
     graph = tx.graphs([job_id]).get(job_id)
     if graph is None or not who.sees(graph.job.tenant):
         raise ReelyardError(ErrorCode.JOB_NOT_FOUND, details={"job_id": job_id})
+    if versions is not None and graph.job.version not in versions:
+        raise ReelyardError(ErrorCode.PRECONDITION_FAILED)
     return graph
 
 
-def _require_completed(graph: Graph) -> None:
-    if graph.job.state is not JobState.COMPLETED:
-        raise ReelyardError(ErrorCode.OUTPUTS_NOT_READY, details={"state": str(graph.job.state)})
-
-
-def _metadata_link(job: Job, base: str) -> tuple[OutputLink, ...]:
-    """A job that publishes nothing has none."""
-    if job.outputs_json is None:
-        return ()
-    place = orjson.loads(job.outputs_json)["outputs"]["metadata_json"]
-    url, size, digest = f"{base}/{METADATA}", place["size_bytes"], place["sha256"]
-    return (OutputLink(path=METADATA, role="metadata", rendition=None, size_bytes=size, sha256=digest, url=url),)
-
-
-def _link(row: StagedRow, base: str) -> OutputLink:
-    facts = OutputFacts.model_validate_json(row.facts_json)
-    return OutputLink(
-        path=row.path,
-        role=str(facts.role),
-        rendition=facts.rendition,
-        size_bytes=row.size,
-        sha256=row.sha256,
-        url=f"{base}/{row.path}",
-    )
+def _fields(patch: JobPatch) -> JobFields:
+    """What the patch names, as the columns it changes."""
+    fields = JobFields()
+    if "priority" in patch.model_fields_set:
+        fields["priority"] = patch.priority
+    if "metadata" in patch.model_fields_set:
+        fields["user_metadata_json"] = orjson.dumps(patch.metadata).decode()
+    if "webhook_url" in patch.model_fields_set:
+        fields["webhook_url"] = patch.webhook_url
+    return fields

@@ -2,10 +2,66 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, bindparam, delete, select
+
+from dispatch.core.records import Deletion, Graph
+from dispatch.ports import StaleRow
+from dispatch.store import rows, schema
+from dispatch.store.statements import Lookup, Statement, by_ids, inserting
+
+INSERT_DELETION = inserting(schema.deletions)
+KNOWN_DELETIONS = Lookup(by_ids(schema.deletions, "path", "path"))
+SELECT_DELETIONS = (
+    select(schema.deletions)
+    .where(schema.deletions.c.path > bindparam("after"))
+    .order_by(schema.deletions.c.path)
+    .limit(bindparam("most"))
+)
+DROP_DELETION = Statement(delete(schema.deletions).where(schema.deletions.c.path == bindparam("path")), ("path",))
+
+FORGET_STAGED, FORGET_ATTEMPTS, FORGET_TASKS = (
+    Statement(delete(table).where(table.c.job_id == bindparam("job_id")), ("job_id",))
+    for table in (schema.staged_files, schema.attempts, schema.tasks)
+)
+FORGET_JOB = Statement(
+    delete(schema.jobs).where(
+        schema.jobs.c.job_id == bindparam("job_id"),
+        schema.jobs.c.state == bindparam("state"),
+        schema.jobs.c.version == bindparam("version"),
+    ),
+    ("job_id", "state", "version"),
+)
 
 
 class CareQueries:
     """Mixed into SqlTransaction."""
 
     _connection: Connection
+
+    def forget_jobs(self, graphs: Iterable[Graph]) -> None:
+        """Children first: each row refers to the one above it."""
+        jobs = [graph.job for graph in graphs]
+        ids = [(job.job_id,) for job in jobs]
+        for statement in (FORGET_STAGED, FORGET_ATTEMPTS, FORGET_TASKS):
+            statement.run_many(self._connection, list(ids))
+        met = FORGET_JOB.run_many(self._connection, [(job.job_id, str(job.state), job.version) for job in jobs])
+        if met != len(jobs):
+            raise StaleRow(f"{len(jobs) - met} of {len(jobs)} jobs had moved on")
+
+    def forget_staged(self, job_id: str) -> None:
+        FORGET_STAGED.run_many(self._connection, [(job_id,)])
+
+    def put_deletions(self, deletions: Iterable[Deletion]) -> None:
+        wanted = {deletion.path: deletion for deletion in deletions}
+        known = {row[0] for row in KNOWN_DELETIONS.rows(self._connection, wanted)}
+        new = [rows.DELETIONS.values(deletion) for path, deletion in wanted.items() if path not in known]
+        INSERT_DELETION.run_many(self._connection, new)
+
+    def deletions(self, after: str, limit: int) -> list[Deletion]:
+        found = self._connection.execute(SELECT_DELETIONS, {"after": after, "most": limit})
+        return [rows.DELETIONS.load(row) for row in found]
+
+    def drop_deletions(self, paths: Iterable[str]) -> None:
+        DROP_DELETION.run_many(self._connection, [(path,) for path in paths])

@@ -111,6 +111,7 @@ attempts = Table(
     Column("tools_json", Text, nullable=False),
     Column("log_tail", Text, nullable=False),
     Index("ix_attempts_job", "job_id"),
+    Index("ix_attempts_task", "task_id"),  # a task that is removed is looked for here
 )
 IS_LIVE = attempts.c.state.in_([literal_column(f"'{state}'") for state in ("granted", "acked", "running")])
 Index("ix_attempts_live", attempts.c.engine_id, sqlite_where=IS_LIVE, postgresql_where=IS_LIVE)
@@ -291,6 +292,8 @@ webhook_deliveries = Table(
     Column("ended_at", Float),
     Column("log_json", Text, nullable=False),
     Index("ix_webhook_deliveries_tenant", "tenant", "delivery_id"),
+    Index("ix_webhook_deliveries_job", "job_id"),
+    Index("ix_webhook_deliveries_ended", "ended_at"),
 )
 IS_UNDELIVERED = webhook_deliveries.c.state == literal_column("'pending'")
 Index(

@@ -15,6 +15,7 @@ OPERATIONS: tuple[Operation, ...] = (
         None,
         None,
         gives=Form.BYTES,
+        query=("download", "disposition"),
     ),
     Operation(
         "signed_put",

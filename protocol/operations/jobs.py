@@ -57,7 +57,7 @@ OPERATIONS: tuple[Operation, ...] = (
         is_idempotent_by_key=True,
     ),
     Operation("list_jobs", "GET", f"{API}/jobs", S.JOBS_READ, "List jobs, newest first", None, jobs.JobPage, query=LIST_QUERY),
-    Operation("get_job", "GET", f"{API}/jobs/{{job_id}}", S.JOBS_READ, "One job", None, jobs.JobView),
+    Operation("get_job", "GET", f"{API}/jobs/{{job_id}}", S.JOBS_READ, "One job", None, jobs.JobView, is_tagged=True),
     Operation(
         "patch_job",
         "PATCH",
@@ -70,7 +70,6 @@ OPERATIONS: tuple[Operation, ...] = (
         is_tagged=True,
         needs_match=True,
     ),
-    Operation("delete_job", "DELETE", f"{API}/jobs/{{job_id}}", S.JOBS_WRITE, "Cancel a job", None, jobs.JobView),
     Operation("cancel_job", "POST", f"{API}/jobs/{{job_id}}/cancel", S.JOBS_WRITE, "Cancel a job", None, jobs.JobView),
     Operation(
         "retry_job",
@@ -112,24 +111,5 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "job_log", "GET", f"{API}/jobs/{{job_id}}/log", S.JOBS_READ, "The tail of each attempt's tool log", None, jobs.JobLog
-    ),
-    Operation(
-        "job_outputs",
-        "GET",
-        f"{API}/jobs/{{job_id}}/outputs",
-        S.FILES_READ,
-        "Signed, expiring links to the outputs",
-        None,
-        jobs.OutputsReply,
-    ),
-    Operation(
-        "job_file",
-        "GET",
-        f"{API}/jobs/{{job_id}}/files/{{path:.+}}",
-        S.FILES_READ,
-        "One output by its stable URL",
-        None,
-        None,
-        gives=Form.BYTES,
     ),
 )

@@ -21,6 +21,9 @@ class Form(StrEnum):
     SSE = "text/event-stream"
     WEBSOCKET = "websocket"
     BYTES = "application/octet-stream"
+    ZIP = "application/zip"
+    HTML = "text/html"
+    STATIC = "*/*"  # a file of the program itself: whole, with a tag
     NONE = ""
 
 

@@ -44,6 +44,11 @@ PATH_PARAMETERS: dict[str, InPath] = {
         {"type": "string", "pattern": r"^[A-Za-z0-9_\-]+\.[0-9]+$", "examples": ["c2lnbmF0dXJl.1790000000"]},
         (_C.LINK_INVALID, _C.LINK_EXPIRED, _C.FILE_NOT_FOUND),
     ),
+    "asset": InPath(
+        "A file of the page",
+        {"type": "string", "pattern": r"^[a-z0-9.\-]+$", "examples": ["swagger-ui.css"]},
+        (_C.FILE_NOT_FOUND,),
+    ),
     "path": InPath(
         "A relative path; its slashes stand as they are",
         {
@@ -77,6 +82,16 @@ QUERY_SCHEMAS: dict[str, Json] = {
     "action": {"type": "string", "description": "The name of an operation", "examples": ["revoke_key"]},
     "since": _TIME,
     "job_id": {"type": "string", "pattern": "^job_[0-9a-z]{1,40}$", "description": "The events of this job alone"},
+    "purge": {"type": "boolean", "default": False, "description": "Remove the job and all its files for good"},
+    "expires_in": {
+        "type": "integer",
+        "minimum": 60,
+        "maximum": 604_800,
+        "default": 3600,
+        "description": "For how many seconds the links are good",
+    },
+    "download": {"type": "boolean", "default": False, "description": "The same as `disposition=attachment`"},
+    "disposition": {"type": "string", "enum": ["inline", "attachment"], "default": "inline"},
     "last_event_id": {"type": "integer", "minimum": 0, "description": "The number of the last event seen"},
 }
 

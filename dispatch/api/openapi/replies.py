@@ -66,8 +66,14 @@ def content_of(operation: Operation, schema: Json | None, example: str | None) -
         case Form.SSE:
             text = 'id: 1204\nevent: JobFinished\ndata: {"seq": 1204, "type": "JobFinished"}\n\n'
             return {Form.SSE.value: {"schema": {"type": "string"}, "example": text}}
+        case Form.ZIP:
+            return {Form.ZIP.value: {"schema": {}}}
         case Form.BYTES:
             return {"*/*": {"schema": {}}}
+        case Form.STATIC:
+            return {kind: {"schema": {}} for kind in ("text/javascript", "text/css", "image/png")}
+        case Form.HTML:
+            return {Form.HTML.value: {"schema": {"type": "string"}}}
         case Form.JSON:
             return {Form.JSON.value: {"schema": {"type": "object"}}}
         case _:

@@ -87,6 +87,8 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('delivery_id', name=op.f('pk_webhook_deliveries'))
     )
     op.create_index('ix_webhook_deliveries_due', 'webhook_deliveries', ['next_at'], unique=False, sqlite_where=sa.text("state = 'pending'"), postgresql_where=sa.text("state = 'pending'"))
+    op.create_index('ix_webhook_deliveries_ended', 'webhook_deliveries', ['ended_at'], unique=False)
+    op.create_index('ix_webhook_deliveries_job', 'webhook_deliveries', ['job_id'], unique=False)
     op.create_index('ix_webhook_deliveries_tenant', 'webhook_deliveries', ['tenant', 'delivery_id'], unique=False)
     op.create_table('webhook_endpoints',
     sa.Column('endpoint_id', sa.String(), nullable=False),
@@ -121,6 +123,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("source_kind = 'storage'"), postgresql_where=sa.text("source_kind = 'storage'"))
     op.create_index('ix_jobs_expires', 'jobs', ['expires_at'], unique=False,
         sqlite_where=sa.text('expires_at IS NOT NULL'), postgresql_where=sa.text('expires_at IS NOT NULL'))
+    op.create_index('ix_attempts_task', 'attempts', ['task_id'], unique=False)
     op.create_index('ix_attempts_log', 'attempts', ['ended_at'], unique=False,
         sqlite_where=sa.text("log_tail != ''"), postgresql_where=sa.text("log_tail != ''"))
     op.add_column('tenants', sa.Column('max_running', sa.Integer(), nullable=True))

@@ -1,0 +1,34 @@
+"""Wires the services of care and their duties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from config.dispatch import DispatchSettings
+from dispatch.app.outside import Outside
+from dispatch.ports import CommitListener
+from dispatch.services.archives import ArchiveService
+from dispatch.services.care import Care
+from dispatch.services.duties import Duty
+from dispatch.services.outputs import OutputService
+from dispatch.services.purging import PurgeService, Remover
+
+REMOVALS_EVERY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class CareParts:
+    care: Care
+    duties: tuple[Duty, ...]
+    listeners: tuple[CommitListener, ...]
+
+
+def assemble_care(outside: Outside, settings: DispatchSettings) -> CareParts:
+    """Only names and order stand here, no decisions."""
+    store, storage, clock = outside.store, outside.storage, outside.clock
+    outputs = OutputService(store, clock, outside.secrets.signing, settings.api.public_url or "")
+    care = Care(outputs=outputs, archives=ArchiveService(outputs, storage), purges=PurgeService(store, clock))
+    remover = Remover(store, storage)
+    removals = Duty("removals", remover.run_once, REMOVALS_EVERY_S)
+    remover.wake = removals.wake
+    return CareParts(care, (removals,), (remover,))

@@ -1,0 +1,27 @@
+"""What the services get from outside themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dispatch.app.secrets import Secrets
+from dispatch.events.bus import CommitBus
+from dispatch.ports import Clock, Ids, Store
+from dispatch.services.leases import Chance
+from protocol.profiles import Profile
+from protocol.storage import StorageProvider
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Adapters and facts; made by the process, and by tests in its place."""
+
+    store: Store
+    bus: CommitBus
+    storage: StorageProvider
+    clock: Clock
+    ids: Ids
+    chance: Chance
+    profiles: Sequence[Profile]
+    secrets: Secrets

@@ -1,0 +1,16 @@
+"""The services that look after what jobs leave behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dispatch.services.archives import ArchiveService
+from dispatch.services.outputs import OutputService
+from dispatch.services.purging import PurgeService
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    outputs: OutputService
+    archives: ArchiveService
+    purges: PurgeService

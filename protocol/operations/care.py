@@ -1,0 +1,81 @@
+"""What jobs leave behind: their outputs as files, purges, retention, dead letters, and looking before one submits."""
+
+from __future__ import annotations
+
+from protocol import jobs
+from protocol.admin import Scope as S
+from protocol.errors import ErrorCode as E
+from protocol.operations.rows import API, Form, Operation
+
+READING = (E.OUTPUTS_NOT_READY, E.OUTPUTS_PURGED)
+SHOWN_AS = ("download", "disposition")
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "delete_job",
+        "DELETE",
+        f"{API}/jobs/{{job_id}}",
+        S.JOBS_WRITE,
+        "Cancel a job, or purge one that has ended",
+        None,
+        jobs.JobView,
+        query=("purge",),
+        description=(
+            "Without `purge` as the call to cancel. With it the job, its history and all its files go, and the answer is the"
+            " job as it was; 409 unless it has ended. Files that the server read in place are never touched."
+        ),
+        errors=(E.INVALID_TRANSITION, E.PRECONDITION_FAILED),
+        is_tagged=True,
+    ),
+    Operation(
+        "purge_outputs",
+        "DELETE",
+        f"{API}/jobs/{{job_id}}/outputs",
+        S.JOBS_WRITE,
+        "Purge what a completed job published",
+        None,
+        jobs.JobView,
+        description="The rows change at once, the bytes go soon after; the original and the job itself stay.",
+        errors=(E.OUTPUTS_NOT_READY, E.PRECONDITION_FAILED),
+        is_tagged=True,
+    ),
+    Operation(
+        "job_outputs",
+        "GET",
+        f"{API}/jobs/{{job_id}}/outputs",
+        S.FILES_READ,
+        "Signed, expiring links to the outputs",
+        None,
+        jobs.OutputsReply,
+        query=("expires_in",),
+        description=(
+            "One signature covers all files of the job, so the relative names in its playlists work. A link takes"
+            " `?download=1` to be saved under its name instead of shown."
+        ),
+        errors=READING,
+    ),
+    Operation(
+        "job_archive",
+        "GET",
+        f"{API}/jobs/{{job_id}}/outputs.zip",
+        S.FILES_READ,
+        "All outputs as one ZIP, written while it is read",
+        None,
+        None,
+        gives=Form.ZIP,
+        description="Files are stored, not deflated, below `<job_id>/`. The length is told beforehand; there are no ranges.",
+        errors=(*READING, E.STORAGE_UNAVAILABLE),
+    ),
+    Operation(
+        "job_file",
+        "GET",
+        f"{API}/jobs/{{job_id}}/files/{{path:.+}}",
+        S.FILES_READ,
+        "One output by its stable URL",
+        None,
+        None,
+        gives=Form.BYTES,
+        query=SHOWN_AS,
+        errors=READING,
+    ),
+)
