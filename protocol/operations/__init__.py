@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.operations import engines, files, jobs, operators, tasks
+from protocol.operations import care, engines, files, jobs, operators, tasks
 from protocol.operations.rows import API as API
 from protocol.operations.rows import KEY_SUBPROTOCOL as KEY_SUBPROTOCOL
 from protocol.operations.rows import STREAMS as STREAMS
@@ -12,6 +12,7 @@ from protocol.operations.rows import Operation as Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *jobs.OPERATIONS,
+    *care.OPERATIONS,
     *engines.OPERATIONS,
     *tasks.OPERATIONS,
     *operators.OPERATIONS,
