@@ -40,7 +40,7 @@ WINDOW_S = 30.0
 """Over which the least rate is held, and how long a server may be silent."""
 
 ALIVE_BYTES = 64 << 10
-"""A try that brought this much was worth it, whatever ended it."""
+"""So many bytes further than ever before are a sign of life; starting over is none."""
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=WINDOW_S)
 
@@ -139,6 +139,7 @@ class _Download:
         self._fetching, self._wanted, self._file, self._tries = fetching, wanted, file, tries
         self._state = State()
         self._window_from, self._window_bytes = fetching.now(), 0
+        self._furthest = 0
 
     async def once(self) -> Fetched:
         """Raises Again or aiohttp's errors where the next try may do better."""
@@ -161,14 +162,13 @@ class _Download:
         if wanted is not None:
             self._check_size(wanted)
             self._fetching.check_room(wanted - self._file.tell())
-        begin = self._file.tell()
         async for block in response.content.iter_chunked(BLOCK):
             if wanted is not None and self._file.tell() + len(block) > wanted:
                 raise Again(f"more than the {wanted} bytes announced")
             self._check_size(self._file.tell() + len(block))
             self._fetching.count(len(block))
             await asyncio.to_thread(self._file.write, block)
-            self._watch_rate(len(block), self._file.tell() - begin)
+            self._watch_rate(len(block))
         if wanted is not None and self._file.tell() < wanted:
             raise Again(f"ended after {self._file.tell()} of {wanted} bytes")
 
@@ -177,8 +177,9 @@ class _Download:
             message = f"{self._wanted.target.host} sends more than the {self._wanted.most} bytes such a file may have"
             raise InputFailed(ErrorCode.INPUT_TOO_LARGE, message)
 
-    def _watch_rate(self, size: int, in_this_try: int) -> None:
-        if in_this_try >= ALIVE_BYTES:
+    def _watch_rate(self, size: int) -> None:
+        if self._file.tell() >= self._furthest + ALIVE_BYTES:
+            self._furthest = self._file.tell()
             self._tries.moved()
         self._window_bytes += size
         passed = self._fetching.now() - self._window_from
@@ -187,7 +188,6 @@ class _Download:
             self._window_from, self._window_bytes = self._fetching.now(), 0
             if is_slow:
                 raise Again("slower than the least rate")
-            self._tries.moved()
 
     def cut(self) -> None:
         """The try has ended early: keep what the next one can go on from."""
