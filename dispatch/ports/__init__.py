@@ -11,6 +11,7 @@ from dispatch.core.paging import Slice
 from dispatch.core.records import (
     ApiKey,
     Attempt,
+    Delivery,
     Engine,
     Event,
     Graph,
@@ -20,6 +21,7 @@ from dispatch.core.records import (
     StagedRow,
     Task,
     Tenant,
+    WebhookEndpoint,
 )
 from dispatch.ports.accounts import AccountRows
 from dispatch.ports.care import CareRows
@@ -110,6 +112,9 @@ class Commit:
     engines: tuple[Engine, ...] = ()
     tenants: tuple[Tenant, ...] = ()
     gone_engines: tuple[str, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    endpoints: tuple[WebhookEndpoint, ...] = ()
+    gone_endpoints: tuple[str, ...] = ()
 
 
 class Store(Protocol):

@@ -42,11 +42,11 @@ def connect(url: str, *, pragmas: Sequence[str] = PRAGMAS) -> Connection:
     return engine.connect()
 
 
-def run_batch(connection: Connection, functions: Sequence[Function]) -> list[Answer]:
+def run_batch(connection: Connection, functions: Sequence[Function], public_url: str = "") -> list[Answer]:
     """Run all in one durable transaction. Raises OperationalError when the whole batch died; nothing was kept then."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     try:
-        answers = [_run_one(connection, function) for function in functions]
+        answers = [_run_one(connection, function, public_url) for function in functions]
         connection.exec_driver_sql("COMMIT")
     except BaseException:
         if _in_transaction(connection):
@@ -55,10 +55,10 @@ def run_batch(connection: Connection, functions: Sequence[Function]) -> list[Ans
     return answers
 
 
-def _run_one(connection: Connection, function: Function) -> Answer:
+def _run_one(connection: Connection, function: Function, public_url: str) -> Answer:
     answer = Answer()
     for left in reversed(range(MOST_RERUNS)):
-        transaction = SqlTransaction(connection)
+        transaction = SqlTransaction(connection, public_url)
         connection.exec_driver_sql("SAVEPOINT one")
         try:
             answer.result = function(transaction)

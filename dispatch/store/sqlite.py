@@ -27,12 +27,18 @@ Waiting = tuple[Function, "asyncio.Future[Any]"]
 
 
 class SqliteStore:
-    """Satisfies `dispatch.ports.Store`. `fatal` is called, from the writer thread, when the file can no longer be trusted."""
+    """Satisfies `dispatch.ports.Store`. `fatal` is called, from the writer thread, when the file can no longer be trusted.
 
-    def __init__(self, path: str, listeners: Sequence[CommitListener], fatal: Callable[[str], None]) -> None:
+    `public_url` goes before the links in what webhooks tell.
+    """
+
+    def __init__(
+        self, path: str, listeners: Sequence[CommitListener], fatal: Callable[[str], None], *, public_url: str = ""
+    ) -> None:
         self._url = f"sqlite:///{path}"
         self._listeners = tuple(listeners)
         self._fatal = fatal
+        self._public_url = public_url
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="store-reader")
@@ -122,7 +128,7 @@ class SqliteStore:
 
     def _run(self, connection: Connection, batch: list[Waiting]) -> None:
         try:
-            answers = run_batch(connection, [function for function, _ in batch])
+            answers = run_batch(connection, [function for function, _ in batch], self._public_url)
         except OperationalError as error:
             self._batch_died(connection, batch, error)
         except BaseException as error:

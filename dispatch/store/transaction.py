@@ -8,7 +8,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
 
 from dispatch.core.copying import replace
-from dispatch.core.records import Attempt, Event, Graph, Job, NewEvent, StagedRow, Task
+from dispatch.core.records import Attempt, Delivery, Event, Graph, Job, NewEvent, StagedRow, Task, WebhookEndpoint
 from dispatch.ports import Commit, StaleRow
 from dispatch.store import rows, schema
 from dispatch.store.accounts import AccountQueries
@@ -79,8 +79,13 @@ SELECT_EVENTS = select(schema.events).where(schema.events.c.seq > bindparam("aft
 class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQueries, AccountQueries, CareQueries):
     """Satisfies `dispatch.ports.Transaction`. Remembers what it changed, for the listeners of the commit."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, public_url: str = "") -> None:
+        """`public_url` goes before the links in what webhooks tell."""
         super().__init__(connection)
+        self._public_url = public_url
+        self._endpoints: list[WebhookEndpoint] = []
+        self._gone_endpoints: list[str] = []
+        self._deliveries: list[Delivery] = []
         self._pending_events: list[NewEvent] = []
         self._events: list[Event] = []
         self._jobs: list[Job] = []
@@ -216,6 +221,7 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
         INSERT_EVENT.run_many(self._connection, [rows.event_values(event) for event in made])
         self._events.extend(made)
         self._pending_events.clear()
+        self.make_deliveries(made, self._jobs)
 
     def next_tokens(self, count: int) -> range:
         return self._take("token", count)
@@ -245,6 +251,9 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
             tuple(self._engines),
             tuple(self._tenants),
             tuple(self._gone_engines),
+            tuple(self._deliveries),
+            tuple(self._endpoints),
+            tuple(self._gone_endpoints),
         )
 
 
