@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import Path
 
+import pytest
+
+from engine.core.fetching import InputFailed
 from engine.shell.fetch import Fetcher
 from protocol.addresses import Address, FetchPolicy
 
@@ -131,3 +136,23 @@ def policy(*ports: int, **limits: float) -> FetchPolicy:
 
 def fetcher(clock: Moments, names: Names | None = None) -> Fetcher:
     return Fetcher(clock, lambda: 0.5, names or Names({}))
+
+
+async def fetched(server: Outside, target: Path, clock: Moments, path: str = "/a.mp4", **limits: float) -> bytes:
+    async with fetcher(clock).within(policy(server.port, **limits)) as fetching:
+        await fetching.get(server.url + path, target / "input")
+    return (target / "input").read_bytes()
+
+
+async def failed(answer: Answer, target: Path, clock: Moments, **limits: float) -> tuple[str, str]:
+    async with outside(answer) as server:
+        with pytest.raises(InputFailed) as missing:
+            await fetched(server, target, clock, "/a.mp4?signature=s3cret", **limits)
+    assert "s3cret" not in missing.value.message
+    return missing.value.code, re.sub(r"127\.0\.0\.1", "HOST", missing.value.message)
+
+
+def cut(answer: bytes, size: int) -> bytes:
+    """The answer up to so many bytes of its body."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return head + b"\r\n\r\n" + body[:size]
