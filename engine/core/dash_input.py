@@ -165,10 +165,10 @@ def _timeline(level: _Level, timeline: Element, value: _Value) -> Iterator[int]:
         if repeats == "-1":
             if end is None:
                 raise refused("the manifest does not tell how long it is")
-            count = max(0, -(-(end - time) // duration))
+            count = max(0, -int((time - end) // duration))
         else:
             count = 1 + _whole(repeats)
-        yield from range(time, time + min(count, MOST_PIECES + 1) * duration, duration)
+        yield from range(time, time + _few(count) * duration, duration)
         time += count * duration
 
 
@@ -176,8 +176,13 @@ def _even(level: _Level, value: _Value) -> Iterator[int]:
     duration = _whole(value("duration") or "0")
     if duration == 0 or level.seconds is None:
         raise refused("the manifest does not tell how many segments there are")
-    count = min(-(-_ticks(level, value) // duration), MOST_PIECES + 1)
-    yield from range(0, count * duration, duration)
+    yield from range(0, _few(-int(-_ticks(level, value) // duration)) * duration, duration)
+
+
+def _few(count: int) -> int:
+    if count > MOST_PIECES:
+        raise refused(f"the manifest has more than {MOST_PIECES} segments")
+    return count
 
 
 def _is_rounding(level: _Level, value: _Value, time: int) -> bool:
@@ -185,12 +190,12 @@ def _is_rounding(level: _Level, value: _Value, time: int) -> bool:
     return level.seconds is not None and _ticks(level, value) - time <= ROUNDED_S * _whole(value("timescale") or "1")
 
 
-def _ticks(level: _Level, value: _Value) -> int:
+def _ticks(level: _Level, value: _Value) -> Fraction:
     """The length of the period in the template's timescale."""
-    return int((level.seconds or 0) * _whole(value("timescale") or "1"))
+    return (level.seconds or Fraction(0)) * _whole(value("timescale") or "1")
 
 
-def _end(level: _Level, value: _Value) -> int | None:
+def _end(level: _Level, value: _Value) -> Fraction | None:
     """Where the period ends on the timeline of its segments."""
     return None if level.seconds is None else _ticks(level, value) + _whole(value("presentationTimeOffset") or "0")
 
