@@ -10,7 +10,7 @@ from http import HTTPStatus
 import structlog
 from aiohttp import HttpVersion11, web
 
-from dispatch.api import answers, engines, files, jobs, operators, sockets, streams, tasks, uploads
+from dispatch.api import answers, docs, engines, files, jobs, operators, sockets, streams, tasks, uploads
 from dispatch.api.authentication import admit
 from dispatch.api.call import Call, Handler
 from dispatch.api.keyed import holding_key
@@ -31,6 +31,7 @@ HANDLERS: Mapping[str, Handler] = {
     **sockets.HANDLERS,
     **files.HANDLERS,
     **operators.HANDLERS,
+    **docs.HANDLERS,
 }
 REQUEST_ID = web.RequestKey("request_id", str)
 
@@ -169,6 +170,7 @@ def _allowed(fault: web.HTTPException) -> dict[str, str] | None:
 
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:
     """The headers of every answer, streams included."""
-    response.headers.update(answers.SECURITY_HEADERS)
+    own = {name: value for name, value in response.headers.items() if name == "Content-Security-Policy"}
+    response.headers.update({**answers.SECURITY_HEADERS, **own})
     response.headers["X-Request-Id"] = request[REQUEST_ID]
     request[IS_ANSWERED] = True

@@ -65,7 +65,9 @@ OPERATIONS: tuple[Operation, ...] = (
         admin.Pong,
     ),
     Operation("list_engines", "GET", f"{API}/engines", S.ENGINES_READ, "The registry", None, admin.EnginePage, query=PAGED),
-    Operation("get_engine", "GET", f"{API}/engines/{{engine_id}}", S.ENGINES_READ, "One engine", None, admin.EngineView),
+    Operation(
+        "get_engine", "GET", f"{API}/engines/{{engine_id}}", S.ENGINES_READ, "One engine", None, admin.EngineView, is_tagged=True
+    ),
     Operation(
         "patch_engine",
         "PATCH",
@@ -73,6 +75,15 @@ OPERATIONS: tuple[Operation, ...] = (
         S.ENGINES_ADMIN,
         "Change tags, pause",
         admin.EnginePatch,
+        admin.EngineView,
+    ),
+    Operation(
+        "approve_engine",
+        "POST",
+        f"{API}/engines/{{engine_id}}/approve",
+        S.ENGINES_ADMIN,
+        "Let an engine that awaits approval take work",
+        None,
         admin.EngineView,
     ),
     Operation(

@@ -21,6 +21,8 @@ class Form(StrEnum):
     SSE = "text/event-stream"
     WEBSOCKET = "websocket"
     BYTES = "application/octet-stream"
+    HTML = "text/html"
+    STATIC = "*/*"  # a file of the program itself: whole, with a tag
     ZIP = "application/zip"
     HTML = "text/html"
     STATIC = "*/*"  # a file of the program itself: whole, with a tag

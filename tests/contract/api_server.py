@@ -19,6 +19,7 @@ from dispatch.api.wiring import Limits, Services
 from dispatch.app.assembly import Core
 from dispatch.app.process import prepare
 from protocol import signing
+from tests.contract import contract_conformance
 
 CODECS = [f"encoder:{name}" for name in ("libx264", "aac", "libmp3lame", "mjpeg")]
 ENGINE = {
@@ -62,7 +63,10 @@ class Server:
         return self.core.outside.secrets.admin
 
     async def call(self, method: str, path: str, *, key: str | None = "", **options: Any) -> Answer:  # Any: aiohttp's own
-        """One call with the admin's key; `key` None sends none. `path` is sent as it stands."""
+        """One call with the admin's key; `key` None sends none. `path` is sent as it stands.
+
+        Every answer is held against the OpenAPI document.
+        """
         headers = dict(options.pop("headers", {}))
         if key is not None:
             headers.setdefault("X-API-Key", key or self.key)
@@ -70,6 +74,7 @@ class Server:
         async with self.http.request(method, url, headers=headers, allow_redirects=False, **options) as response:
             body = await response.read()
             told = await response.json() if response.content_type == "application/json" and body else None
+            contract_conformance.check(method, path, response.status, response.headers, body, told)
             return Answer(response.status, response.headers, body, told)
 
     async def new_key(self, *scopes: str, tenant: str = "default") -> str:

@@ -58,6 +58,7 @@ TAGS: dict[str, str] = {
     "version": "Which version answers",
     "files": "Bytes by signed links; no key, the link is one",
     "openapi.json": "This document",
+    "docs": "This document as a page",
 }
 
 
