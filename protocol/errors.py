@@ -28,6 +28,8 @@ class ErrorCode(StrEnum):
     TASK_NOT_FOUND = "TASK_NOT_FOUND"
     ENGINE_NOT_FOUND = "ENGINE_NOT_FOUND"
     KEY_NOT_FOUND = "KEY_NOT_FOUND"
+    KEY_ENDED = "KEY_ENDED"
+    ENGINE_NOT_APPROVED = "ENGINE_NOT_APPROVED"
     FILE_NOT_FOUND = "FILE_NOT_FOUND"
     UPLOAD_NOT_FOUND = "UPLOAD_NOT_FOUND"
     UPLOAD_GONE = "UPLOAD_GONE"
@@ -39,6 +41,12 @@ class ErrorCode(StrEnum):
     UPLOAD_TOO_LARGE = "UPLOAD_TOO_LARGE"
     TUS_VERSION = "TUS_VERSION"
     PROFILE_NOT_FOUND = "PROFILE_NOT_FOUND"
+    ENDPOINT_NOT_FOUND = "ENDPOINT_NOT_FOUND"
+    DELIVERY_NOT_FOUND = "DELIVERY_NOT_FOUND"
+    ENDPOINT_DISABLED = "ENDPOINT_DISABLED"
+    ENDPOINT_LIMIT = "ENDPOINT_LIMIT"
+    WEBHOOK_URL_REFUSED = "WEBHOOK_URL_REFUSED"
+    SECRET_UNREADABLE = "SECRET_UNREADABLE"
     PATH_NOT_ALLOWED = "PATH_NOT_ALLOWED"
     FILE_EXISTS = "FILE_EXISTS"
     RANGE_NOT_SATISFIABLE = "RANGE_NOT_SATISFIABLE"
@@ -57,6 +65,10 @@ class ErrorCode(StrEnum):
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
     IDEMPOTENCY_IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
     RATE_LIMITED = "RATE_LIMITED"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    TENANT_NOT_FOUND = "TENANT_NOT_FOUND"
+    PROFILE_BUILT_IN = "PROFILE_BUILT_IN"
+    NO_SUCH_PROFILE = "NO_SUCH_PROFILE"
     INPUT_NOT_FOUND = "INPUT_NOT_FOUND"
     INPUT_URL_REFUSED = "INPUT_URL_REFUSED"
     INPUT_TOO_SLOW = "INPUT_TOO_SLOW"
@@ -123,6 +135,8 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.TASK_NOT_FOUND: ErrorRow(404, "There is no such task."),
     _C.ENGINE_NOT_FOUND: ErrorRow(404, "No engine has this id. An engine that gets this registers again."),
     _C.KEY_NOT_FOUND: ErrorRow(404, "No API key has this id."),
+    _C.KEY_ENDED: ErrorRow(409, "The key is revoked or has expired. Make a new one."),
+    _C.ENGINE_NOT_APPROVED: ErrorRow(409, "The engine awaits approval. Approve it, or delete it."),
     _C.FILE_NOT_FOUND: ErrorRow(404, "There is no such file."),
     _C.UPLOAD_NOT_FOUND: ErrorRow(404, "No upload of yours has this id, or it has expired."),
     _C.UPLOAD_GONE: ErrorRow(410, "The upload has expired or was ended. Begin a new one."),
@@ -134,6 +148,12 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.UPLOAD_TOO_LARGE: ErrorRow(413, "The upload is larger than announced, or than `Tus-Max-Size`."),
     _C.TUS_VERSION: ErrorRow(412, "This call speaks tus 1.0.0 only. Send `Tus-Resumable: 1.0.0`."),
     _C.PROFILE_NOT_FOUND: ErrorRow(422, "No profile has this name; `details.known` lists those that exist."),
+    _C.ENDPOINT_NOT_FOUND: ErrorRow(404, "No webhook endpoint of yours has this id."),
+    _C.DELIVERY_NOT_FOUND: ErrorRow(404, "No delivery of yours has this id, or it was forgotten after its retention."),
+    _C.ENDPOINT_DISABLED: ErrorRow(409, "The delivery's endpoint is disabled or deleted. Enable it first."),
+    _C.ENDPOINT_LIMIT: ErrorRow(409, "The tenant has as many webhook endpoints as it may; `details.most` says how many."),
+    _C.WEBHOOK_URL_REFUSED: ErrorRow(422, "Nothing is sent to this URL: its form, its port, or where it leads."),
+    _C.SECRET_UNREADABLE: ErrorRow(409, "The signing secret was sealed with a key this server no longer has. Rotate it."),
     _C.PATH_NOT_ALLOWED: ErrorRow(403, "The path lies outside the roots this server may read (`inputs.allowed_roots`)."),
     _C.FILE_EXISTS: ErrorRow(409, "The file exists already and is never overwritten."),
     _C.RANGE_NOT_SATISFIABLE: ErrorRow(416, "The range starts behind the end of the file."),
@@ -151,6 +171,10 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.IDEMPOTENCY_KEY_INVALID: ErrorRow(400, "An Idempotency-Key is 1 to 255 visible ASCII characters."),
     _C.IDEMPOTENCY_MISMATCH: ErrorRow(422, "This Idempotency-Key was used with another body. Use a new key."),
     _C.IDEMPOTENCY_IN_PROGRESS: ErrorRow(409, "The first call with this Idempotency-Key still runs. Try again."),
+    _C.TENANT_NOT_FOUND: ErrorRow(404, "No tenant has this name."),
+    _C.NO_SUCH_PROFILE: ErrorRow(404, "No profile has this name."),
+    _C.PROFILE_BUILT_IN: ErrorRow(409, "A profile of the server's own cannot be changed. Put one of another name."),
+    _C.QUOTA_EXCEEDED: ErrorRow(429, "The tenant's quota is used up; `details.quota` names which. Wait for `Retry-After` seconds."),
     _C.RATE_LIMITED: ErrorRow(429, "Too many calls. Wait for `Retry-After` seconds."),
     _C.INPUT_NOT_FOUND: ErrorRow(422, "The input does not exist or cannot be read."),
     _C.INPUT_URL_REFUSED: ErrorRow(

@@ -56,6 +56,7 @@ def publication(graph: Graph, staged: Sequence[StagedRow], attempts: Sequence[At
     written = orjson.dumps(metadata, option=orjson.OPT_INDENT_2)
     api = {
         "outputs": {**_api_outputs(job, outputs, took, graph), "metadata_json": _metadata_place(job, written)},
+        "size_bytes": len(written) + sum(row.size for row in staged),
         "compression": {k if k.startswith("total") else f"{k}_ratio": v for k, v in ratios.items()},
     }
     return Publication(published_prefix(job), written, orjson.dumps(api).decode())

@@ -7,9 +7,10 @@ from typing import Protocol
 from dispatch.core.audit import AuditFilter
 from dispatch.core.paging import Slice, Wanted
 from dispatch.core.records import ApiKey, AuditRow, Engine, Tenant
+from dispatch.ports.metering import MeterRows
 
 
-class AccountRows(Protocol):
+class AccountRows(MeterRows, Protocol):
     """Part of `dispatch.ports.Transaction`."""
 
     def list_engines(self, wanted: Wanted) -> Slice[Engine]: ...

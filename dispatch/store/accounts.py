@@ -10,13 +10,14 @@ from dispatch.core.paging import Slice, Wanted
 from dispatch.core.records import ApiKey, AuditRow, Engine, Tenant
 from dispatch.store import rows, schema
 from dispatch.store.keyset import Order, load_slice
+from dispatch.store.metering import MeterQueries
 from dispatch.store.sequences import take
 
 ENGINES, KEYS, TENANTS = Order(schema.engines.c.engine_id), Order(schema.api_keys.c.key_id), Order(schema.tenants.c.name)
 NEWEST_AUDIT = Order(schema.audit.c.audit_id, is_descending=True)
 
 
-class AccountQueries:
+class AccountQueries(MeterQueries):
     """Mixed into SqlTransaction."""
 
     _connection: Connection

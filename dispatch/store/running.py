@@ -9,7 +9,9 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.pool import StaticPool
 
+from dispatch.core.usage import Tally
 from dispatch.ports import Commit, StaleRow, Transaction
+from dispatch.store.metering import write_usage
 from dispatch.store.transaction import SqlTransaction
 from protocol.errors import ErrorCode, ReelyardError
 
@@ -46,7 +48,9 @@ def run_batch(connection: Connection, functions: Sequence[Function], public_url:
     """Run all in one durable transaction. Raises OperationalError when the whole batch died; nothing was kept then."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     try:
-        answers = [_run_one(connection, function, public_url) for function in functions]
+        used = Tally()
+        answers = [_run_one(connection, function, public_url, used) for function in functions]
+        write_usage(connection, used)
         connection.exec_driver_sql("COMMIT")
     except BaseException:
         if _in_transaction(connection):
@@ -55,10 +59,11 @@ def run_batch(connection: Connection, functions: Sequence[Function], public_url:
     return answers
 
 
-def _run_one(connection: Connection, function: Function, public_url: str) -> Answer:
+def _run_one(connection: Connection, function: Function, public_url: str, used: Tally) -> Answer:
+    """What it used is added to `used` once it stands."""
     answer = Answer()
     for left in reversed(range(MOST_RERUNS)):
-        transaction = SqlTransaction(connection, public_url)
+        transaction = SqlTransaction(connection, public_url, used)
         connection.exec_driver_sql("SAVEPOINT one")
         try:
             answer.result = function(transaction)
@@ -85,6 +90,7 @@ def _run_one(connection: Connection, function: Function, public_url: str) -> Ans
             connection.exec_driver_sql("RELEASE one")
             answer.error = None
             answer.commit = transaction.changes()
+            used.merge(transaction.used)
             return answer
     return answer
 

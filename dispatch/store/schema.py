@@ -50,7 +50,8 @@ jobs = Table(
     Column("outputs_purged_at", Float),
     Column("ended_at", Float),
     Index("ix_jobs_tenant_created", "tenant", "created_at", "job_id"),
-    Index("ix_jobs_state", "state", "created_at"),
+    Index("ix_jobs_created", "created_at", "job_id"),
+    Index("ix_jobs_state", "state", "tenant", "created_at", "source_size"),  # counts and quotas read nothing else
 )
 
 HAS_ORIGINAL = jobs.c.source_kind == literal_column("'storage'")
@@ -232,6 +233,7 @@ usage = Table(
     Column("input_bytes", Integer, nullable=False),
     Column("output_bytes", Integer, nullable=False),
     Column("processing_seconds", Float, nullable=False),
+    Index("ix_usage_tenant", "tenant", "day"),
 )
 
 audit = Table(

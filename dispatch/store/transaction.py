@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, select, updat
 
 from dispatch.core.copying import replace
 from dispatch.core.records import Attempt, Delivery, Event, Graph, Job, NewEvent, StagedRow, Task, WebhookEndpoint
+from dispatch.core.usage import Tally
 from dispatch.ports import Commit, StaleRow
 from dispatch.store import rows, schema
 from dispatch.store.accounts import AccountQueries
@@ -79,9 +80,10 @@ SELECT_EVENTS = select(schema.events).where(schema.events.c.seq > bindparam("aft
 class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQueries, AccountQueries, CareQueries):
     """Satisfies `dispatch.ports.Transaction`. Remembers what it changed, for the listeners of the commit."""
 
-    def __init__(self, connection: Connection, public_url: str = "") -> None:
-        """`public_url` goes before the links in what webhooks tell."""
+    def __init__(self, connection: Connection, public_url: str = "", used_before: Tally | None = None) -> None:
+        """`public_url` goes before the links in what webhooks tell; `used_before` is what the batch used so far."""
         super().__init__(connection)
+        self.used, self.used_before = Tally(), used_before or Tally()
         self._public_url = public_url
         self._endpoints: list[WebhookEndpoint] = []
         self._gone_endpoints: list[str] = []
@@ -143,7 +145,9 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
         tasks = [task for graph in new for task in graph.tasks]
         INSERT_JOB.run_many(self._connection, [rows.job_values(graph.job) for graph in new])
         INSERT_TASK.run_many(self._connection, [rows.TASKS.values(task) for task in tasks])
-        self._jobs.extend(graph.job for graph in new)
+        for graph in new:
+            self.used.take_in(graph.job)
+            self._jobs.append(graph.job)
         self._tasks.extend(tasks)
         self.append(event for graph in new for event in graph.events)
 
@@ -157,6 +161,7 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
         for old, new in zip(before, after, strict=True):
             if old is new:
                 continue
+            self.used.follow(old.job, new.job)
             self._save_job(old, new, jobs)
             self._save_tasks(old, new, tasks)
             self._save_attempts(old, new, attempts, new_attempts)

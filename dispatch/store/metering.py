@@ -1,0 +1,144 @@
+"""The part of a transaction about what tenants use: sums by key and day, counts of jobs, quotas, profiles that were put in."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
+
+from dispatch.core.metering import JobCount, UsageFilter
+from dispatch.core.paging import Slice
+from dispatch.core.quotas import Standing
+from dispatch.core.records import ProfileRow, Task, Tenant, UsageRow
+from dispatch.core.usage import Tally, month_of
+from dispatch.store import rows, schema
+from dispatch.store.keyset import Order, load_slice
+from dispatch.store.statements import Statement, Values, inserting
+from protocol.states import TERMINAL_JOB_STATES, JobState
+
+OPEN = tuple(state.value for state in JobState if state not in TERMINAL_JOB_STATES)
+ACCOUNT = ("day", "tenant", "key_id")
+AMOUNTS = tuple(column.name for column in schema.usage.columns if column.name not in ACCOUNT)
+NEWEST_USAGE = Order(*(schema.usage.c[name] for name in ACCOUNT), is_descending=True)
+
+ADD_USAGE = Statement(
+    update(schema.usage)
+    .where(*(schema.usage.c[name] == bindparam(f"of_{name}") for name in ACCOUNT))
+    .values({name: schema.usage.c[name] + bindparam(f"more_{name}") for name in AMOUNTS}),
+    (*(f"more_{name}" for name in AMOUNTS), *(f"of_{name}" for name in ACCOUNT)),
+)
+INSERT_USAGE = inserting(schema.usage)
+SELECT_HELD = (
+    select(schema.tasks)
+    .join(
+        schema.attempts, (schema.attempts.c.task_id == schema.tasks.c.task_id) & (schema.attempts.c.token == schema.tasks.c.token)
+    )
+    .where(schema.IS_LIVE)
+)
+
+
+def write_usage(connection: Connection, tally: Tally) -> None:
+    """Add what a batch used to its days and keys: few rows, whatever the number of jobs."""
+    for row in tally.rows():
+        account, *amounts = _parts(row)
+        if not ADD_USAGE.run_many(connection, [(*amounts, *account)]):
+            INSERT_USAGE.run_many(connection, [(*account, *amounts)])
+
+
+def _parts(row: UsageRow) -> tuple[Values, *tuple[float, ...]]:
+    return tuple(getattr(row, name) for name in ACCOUNT), *(getattr(row, name) for name in AMOUNTS)
+
+
+class MeterQueries:
+    """Mixed into SqlTransaction. `used` is what this transaction used, `used_before` what those before it in the batch did."""
+
+    _connection: Connection
+    used: Tally
+    used_before: Tally
+
+    def tenant(self, name: str) -> Tenant | None:
+        found = self._connection.execute(select(schema.tenants).where(schema.tenants.c.name == name)).first()
+        return None if found is None else rows.TENANTS.load(found)
+
+    def has_jobs(self, tenant: str) -> bool:
+        one = select(schema.jobs.c.job_id).where(schema.jobs.c.tenant == tenant).limit(1)
+        return self._connection.execute(one).first() is not None
+
+    # --- quotas
+
+    def standing(self, tenant: Tenant, now: float) -> Standing:
+        """Counted only as far as a quota asks for it: the jobs of its state index, never more than the quota allows."""
+        jobs, size = 0, 0
+        if tenant.max_queued is not None:
+            few = select(schema.jobs.c.job_id).where(*_open_of(tenant.name)).limit(tenant.max_queued).subquery()
+            jobs = self._number(select(func.count()).select_from(few))
+        if tenant.max_bytes_per_month is not None:
+            size = self._month_bytes(tenant.name, month_of(now))
+        return Standing(jobs, size)
+
+    def _month_bytes(self, tenant: str, month: str) -> int:
+        """Ended jobs of the month, open ones, and what uploads hold that are no job yet."""
+        usage, jobs, uploads = schema.usage, schema.jobs, schema.uploads
+        days = usage.c.day.between(f"{month}-01", f"{month}-31")
+        ended = self._number(select(func.sum(usage.c.input_bytes)).where(usage.c.tenant == tenant, days))
+        waiting = self._number(select(func.sum(jobs.c.source_size)).where(*_open_of(tenant)))
+        held = func.sum(func.coalesce(uploads.c.size, uploads.c.received))
+        reserved = self._number(select(held).where(uploads.c.tenant == tenant, uploads.c.state.in_(("open", "finished"))))
+        unwritten = self.used_before.input_bytes(tenant, month) + self.used.input_bytes(tenant, month)
+        return ended + unwritten + waiting + reserved
+
+    def _number(self, statement: Select[tuple[int]]) -> int:
+        return int(self._connection.execute(statement).scalar() or 0)
+
+    # --- usage and counts
+
+    def list_usage(self, wanted: UsageFilter) -> Slice[UsageRow]:
+        statement = select(schema.usage).where(*_usage_conditions(wanted))
+        return load_slice(self._connection, statement, NEWEST_USAGE, wanted.page, rows.USAGE.load)
+
+    def usage_sums(self, tenant: str | None) -> list[UsageRow]:
+        table = schema.usage
+        statement = select(table.c.tenant, *(func.sum(table.c[name]) for name in AMOUNTS)).group_by(table.c.tenant)
+        if tenant is not None:
+            statement = statement.where(table.c.tenant == tenant)
+        return [UsageRow("", row[0], "", *row[1:]) for row in self._connection.execute(statement)]
+
+    def open_jobs(self, tenant: str | None) -> list[JobCount]:
+        table = schema.jobs
+        statement = select(table.c.tenant, table.c.state, func.count()).where(table.c.state.in_(OPEN))
+        if tenant is not None:
+            statement = statement.where(table.c.tenant == tenant)
+        found = self._connection.execute(statement.group_by(table.c.state, table.c.tenant))
+        return [JobCount(owner, JobState(state), count) for owner, state, count in found]
+
+    def held_tasks(self) -> list[Task]:
+        return [rows.TASKS.load(row) for row in self._connection.execute(SELECT_HELD)]
+
+    # --- profiles
+
+    def profiles(self) -> list[ProfileRow]:
+        statement = select(schema.profiles).order_by(schema.profiles.c.name)
+        return [rows.PROFILES.load(row) for row in self._connection.execute(statement)]
+
+    def put_profile(self, profile: ProfileRow) -> None:
+        self.delete_profile(profile.name)
+        self._connection.execute(insert(schema.profiles), rows.PROFILES.params(profile))
+
+    def delete_profile(self, name: str) -> None:
+        self._connection.execute(delete(schema.profiles).where(schema.profiles.c.name == name))
+
+
+def _open_of(tenant: str) -> tuple[ColumnElement[bool], ...]:
+    return schema.jobs.c.state.in_(OPEN), schema.jobs.c.tenant == tenant
+
+
+def _usage_conditions(wanted: UsageFilter) -> list[ColumnElement[bool]]:
+    table = schema.usage
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.tenant is not None:
+        conditions.append(table.c.tenant == wanted.tenant)
+    if wanted.key_id is not None:
+        conditions.append(table.c.key_id == wanted.key_id)
+    if wanted.first_day is not None:
+        conditions.append(table.c.day >= wanted.first_day)
+    if wanted.last_day is not None:
+        conditions.append(table.c.day <= wanted.last_day)
+    return conditions
