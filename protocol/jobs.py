@@ -85,7 +85,10 @@ class JobInput(Message):
 
 
 class JobSubmission(Message):
-    """`input` is None only for profile `noop`. `requires` is an alias of `required_capabilities`."""
+    """`input` is None only for profile `noop`. `requires` is an alias of `required_capabilities`.
+
+    From `expires_at` (RFC 3339, at most ten years ahead) the job's files are purged once it has ended.
+    """
 
     input: JobInput | None = None
     profile: Name | None = None
@@ -94,6 +97,7 @@ class JobSubmission(Message):
     requires: Annotated[frozenset[Capability], Field(max_length=32)] = frozenset()
     tags: Annotated[frozenset[Tag], Field(max_length=16)] = frozenset()
     ttl_s: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    expires_at: Annotated[str, Field(max_length=40)] | None = None
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     metadata: Annotated[Metadata, AfterValidator(check_metadata)] = {}
 
@@ -175,6 +179,8 @@ class JobView(Message):
     updated_at: str
     started_at: str | None
     completed_at: str | None
+    expires_at: str | None = None
+    outputs_purged_at: str | None = None
     processing_time_seconds: Seconds | None
     eta_seconds: Seconds | None
     input: dict[str, JsonValue] | None

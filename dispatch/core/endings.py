@@ -9,9 +9,9 @@ from dispatch.core.copying import replace
 from dispatch.core.lifecycle import JobChanges, failure_json, settle_job, with_job_state, with_task
 from dispatch.core.machine import InvalidTransition
 from dispatch.core.planning import begun_anew
-from dispatch.core.records import Graph, Job, NewEvent, Task
+from dispatch.core.records import PURGED, Graph, Job, NewEvent, Task
 from dispatch.core.task_machine import advance
-from protocol.errors import ErrorCode, FailureClass
+from protocol.errors import ErrorCode, FailureClass, ReelyardError
 from protocol.events import EventType
 from protocol.results import Failure
 from protocol.states import HELD_TASK_STATES, AttemptState, JobState, TaskState
@@ -47,9 +47,14 @@ def _holds(graph: Graph, task_id: str, token: int) -> bool:
 
 
 def retry(graph: Graph, *, priority: int, now: float) -> Graph:
-    """A failed job again: its failed tasks are pending from now on, with a fresh count; finished siblings are kept."""
+    """A failed job again: its failed tasks are pending from now on, with a fresh count; finished siblings are kept.
+
+    Raises InvalidTransition unless the job has failed, INPUT_PURGED when its original is gone.
+    """
     if graph.job.state is not JobState.FAILED:
         raise InvalidTransition(f"job {graph.job.job_id}", graph.job.state, "retry")
+    if graph.job.source.kind == PURGED:
+        raise ReelyardError(ErrorCode.INPUT_PURGED)
     again = JobChanges(priority=priority, retries=graph.job.retries + 1, error_json=None, ttl_from=now, completed_at=None)
     graph = with_job_state(graph, JobState.RETRYING, now=now, **again)
     for task in graph.tasks:

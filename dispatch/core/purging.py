@@ -10,16 +10,18 @@ from enum import StrEnum
 
 import orjson
 
+from dispatch.core import times
 from dispatch.core.copying import replace
 from dispatch.core.machine import InvalidTransition
+from dispatch.core.paging import refuse
 from dispatch.core.publication import published_prefix
-from dispatch.core.records import Graph, Job, NewEvent
+from dispatch.core.records import PURGED, Graph, Job, NewEvent
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.events import EventType
 from protocol.states import TERMINAL_JOB_STATES, JobState
 
-PURGED = "purged"
-"""The kind of a source whose bytes are gone."""
+LONGEST_EXPIRY_S = 3653 * 86_400.0
+"""Ten years, leap days included."""
 
 
 class Reason(StrEnum):
@@ -67,11 +69,10 @@ def original(graph: Graph, reason: Reason, *, now: float) -> Purge | None:
     What was staged goes too: without its original the job cannot be tried again. None when there is nothing to take.
     """
     _require_ended(graph, "purge")
-    paths = _original_paths(graph.job)
-    if not paths:
+    job = graph.job
+    if not _has_original(job):
         return None
-    after = _without_original(graph.job, now=now)
-    return _made(graph, after, (*paths, _staging(graph.job)), Scope.ORIGINAL, reason, now=now)
+    return _made(graph, _without_original(job, now=now), _original_paths(job), Scope.ORIGINAL, reason, now=now)
 
 
 def files(graph: Graph, reason: Reason, *, now: float) -> Purge | None:
@@ -79,21 +80,19 @@ def files(graph: Graph, reason: Reason, *, now: float) -> Purge | None:
     _require_ended(graph, "purge")
     job = graph.job
     has_outputs = job.state is JobState.COMPLETED and job.outputs_purged_at is None
-    paths = _original_paths(job)
-    if not has_outputs and not paths:
+    if not has_outputs and not _has_original(job):
         return None
-    after = _without_original(job, now=now) if paths else job
+    after = _without_original(job, now=now)
     after = _without_outputs(after, now=now) if has_outputs else after
     published = (published_prefix(job),) if has_outputs else ()
-    return _made(graph, after, (*published, *paths, _staging(job)), Scope.FILES, reason, now=now)
+    return _made(graph, after, (*published, *_original_paths(job)), Scope.FILES, reason, now=now)
 
 
 def everything(graph: Graph, reason: Reason, *, now: float) -> Purge:
     """All that is known of the job, and every file of it. Raises INVALID_TRANSITION unless it has ended."""
     _require_ended(graph, "purge")
     job = graph.job
-    paths = (published_prefix(job), *_original_paths(job), _staging(job))
-    return _made(graph, None, paths, Scope.JOB, reason, now=now)
+    return _made(graph, None, (published_prefix(job), *_original_paths(job)), Scope.JOB, reason, now=now)
 
 
 def _made(graph: Graph, after: Job | None, paths: tuple[str, ...], scope: Scope, reason: Reason, *, now: float) -> Purge:
@@ -117,11 +116,16 @@ def _without_original(job: Job, *, now: float) -> Job:
     return replace(job, source=source, thumbnail_json=None, updated_at=now)
 
 
+def _has_original(job: Job) -> bool:
+    return job.source.kind == "storage" or job.thumbnail_json is not None
+
+
 def _original_paths(job: Job) -> tuple[str, ...]:
+    """What came in for the job, and what was staged for it: without the one the other is of no use."""
     found = [job.source.path] if job.source.kind == "storage" else []
     if job.thumbnail_json is not None:
         found.append(str(orjson.loads(job.thumbnail_json)["path"]))
-    return tuple(path for path in found if is_of(job, path))
+    return (*(path for path in found if is_of(job, path)), f"staging/{job.job_id}")
 
 
 def is_of(job: Job, path: str) -> bool:
@@ -129,5 +133,14 @@ def is_of(job: Job, path: str) -> bool:
     return any(name == job.job_id or name.startswith(f"{job.job_id}_") for name in path.split("/"))
 
 
-def _staging(job: Job) -> str:
-    return f"staging/{job.job_id}"
+def expiry_of(text: str | None, *, now: float) -> float | None:
+    """The moment a submission names. Raises VALIDATION_FAILED for one that is none, has passed, or is too far ahead."""
+    if text is None:
+        return None
+    try:
+        moment = times.parse(text)
+    except ValueError:
+        raise refuse("expires_at", "must be an RFC 3339 time with an offset, such as 2027-01-31T12:00:00Z") from None
+    if not now < moment <= now + LONGEST_EXPIRY_S:
+        raise refuse("expires_at", "must lie ahead, by ten years at most")
+    return moment

@@ -21,6 +21,9 @@ class Source:
     size: int
 
 
+PURGED = "purged"
+"""The kind of a source whose bytes are gone for good."""
+
 NO_SOURCE = Source("none", "", "", 0)
 
 

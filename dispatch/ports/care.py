@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from dispatch.core.paging import Slice, Wanted
 from dispatch.core.records import Deletion, Graph
+from dispatch.core.retention import Cutoffs, Item, Kind
 
 
 class CareRows(Protocol):
@@ -28,3 +30,20 @@ class CareRows(Protocol):
         ...
 
     def drop_deletions(self, paths: Iterable[str]) -> None: ...
+
+    def due_items(self, at: Cutoffs, wanted: Wanted, kinds: Iterable[Kind]) -> Slice[Item]:
+        """What is due, longest kept first."""
+        ...
+
+    def empty_logs(self, tokens: Iterable[int], before: float) -> int:
+        """Empty the log of those attempts that ended before then; how many."""
+        ...
+
+    def oldest_events(self, limit: int) -> list[tuple[int, float]]:
+        """(seq, at) of the first events there are, but never of the last one."""
+        ...
+
+    def drop_events(self, upto: int) -> int: ...
+    def drop_deliveries(self, before: float, limit: int) -> int:
+        """Remove webhook deliveries that ended before then; how many."""
+        ...

@@ -14,6 +14,7 @@ from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.originals import extension_of
 from dispatch.core.planning import Demands, Frame
 from dispatch.core.problems import problems_of
+from dispatch.core.purging import expiry_of
 from dispatch.core.records import Graph, Job, Source
 from dispatch.core.views import job_view
 from dispatch.ports import Clock, Ids, Transaction
@@ -64,7 +65,9 @@ class SubmissionService:
 
     async def _check_item(self, item: dict[str, JsonValue]) -> Checked | BatchItem:
         try:
-            return await self._sources.check(JobSubmission.model_validate_json(to_json(item)))
+            submission = JobSubmission.model_validate_json(to_json(item))
+            expiry_of(submission.expires_at, now=self._clock.now())
+            return await self._sources.check(submission)
         except ValidationError as invalid:
             return _refused(ReelyardError(ErrorCode.VALIDATION_FAILED, details={"problems": problems_of(invalid)}))
         except ReelyardError as error:
@@ -139,6 +142,7 @@ class SubmissionService:
             ttl_from=now,
             created_at=now,
             updated_at=now,
+            expires_at=expiry_of(submission.expires_at, now=now),
         )
         return endings.created(job, tasks)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import bindparam, delete, select
 
 from dispatch.core.records import Deletion, Graph
 from dispatch.ports import StaleRow
 from dispatch.store import rows, schema
+from dispatch.store.retention import RetentionQueries
 from dispatch.store.statements import Lookup, Statement, by_ids, inserting
 
 INSERT_DELETION = inserting(schema.deletions)
@@ -35,10 +36,8 @@ FORGET_JOB = Statement(
 )
 
 
-class CareQueries:
+class CareQueries(RetentionQueries):
     """Mixed into SqlTransaction."""
-
-    _connection: Connection
 
     def forget_jobs(self, graphs: Iterable[Graph]) -> None:
         """Children first: each row refers to the one above it."""

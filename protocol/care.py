@@ -1,0 +1,80 @@
+"""Retention, dead letters and validation as operators and clients see them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from protocol.base import Bytes, Identifier, Message, Page, Seconds
+from protocol.errors import ErrorCode
+from protocol.jobs import AttemptView, JobErrorView
+from protocol.media import VideoInfo
+
+
+class RetentionSpans(Message):
+    """Seconds something is kept after the job's end; a log after its attempt's."""
+
+    originals_s: Seconds
+    records_s: Seconds
+    logs_s: Seconds
+
+
+class RetentionItem(Message):
+    """What is due. `kind` is `original`, `record` (a failed or cancelled job, whole), `log` or `expired` (`expires_at`).
+
+    `since` is the end it is counted from. `path` lies in the storage; `token` names the attempt of a log.
+    """
+
+    kind: Annotated[str, Field(pattern="^(original|record|log|expired)$")]
+    job_id: Identifier
+    tenant: str
+    path: str | None
+    token: int | None
+    since: str
+    size_bytes: Bytes
+
+
+class RetentionPage(Page):
+    items: tuple[RetentionItem, ...]
+    dry_run: bool
+    spans: RetentionSpans
+
+
+class DeadLetter(Message):
+    """A job that failed, and not by its client's fault; `error.evidence` tells what is known."""
+
+    job_id: Identifier
+    tenant: str
+    profile: str
+    priority: int
+    created_at: str
+    failed_at: str
+    error: JobErrorView
+    attempts: tuple[AttemptView, ...]
+
+
+class DeadLetterPage(Page):
+    dead_letters: tuple[DeadLetter, ...]
+
+
+class Problem(Message):
+    code: ErrorCode
+    message: str
+
+
+class Estimate(Message):
+    """Rough: seconds of work on a common server core, bytes of all outputs together."""
+
+    seconds: Seconds
+    bytes: Bytes
+
+
+class ValidationReply(Message):
+    """`transcoding_options` has `can_<rendition>` for each known rendition, and `can_extract_audio`."""
+
+    valid: bool
+    video_info: VideoInfo | None
+    transcoding_options: dict[str, bool]
+    problems: tuple[Problem, ...]
+    estimate: Estimate | None
