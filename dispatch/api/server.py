@@ -10,7 +10,7 @@ from http import HTTPStatus
 import structlog
 from aiohttp import HttpVersion11, web
 
-from dispatch.api import answers, docs, engines, files, jobs, operators, sockets, streams, tasks, uploads
+from dispatch.api import answers, docs, engines, files, jobs, operators, sockets, streams, tasks, tus, uploads
 from dispatch.api.authentication import admit
 from dispatch.api.call import Call, Handler
 from dispatch.api.keyed import holding_key
@@ -27,6 +27,7 @@ HANDLERS: Mapping[str, Handler] = {
     **tasks.HANDLERS,
     **jobs.HANDLERS,
     **uploads.HANDLERS,
+    **tus.HANDLERS,
     **streams.HANDLERS,
     **sockets.HANDLERS,
     **files.HANDLERS,
@@ -70,6 +71,7 @@ def application(services: Services, limits: Limits, *, at_shutdown: Iterable[Cal
             end()
 
     app.on_response_prepare.append(_sign)
+    app.on_response_prepare.append(tus.sign)
     app.on_shutdown.append(end_waiting)
     return app
 

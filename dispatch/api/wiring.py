@@ -20,6 +20,7 @@ from dispatch.services.keys import KeyService
 from dispatch.services.profiles import ProfileBook
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.tenants import TenantService
+from dispatch.services.uploads import UploadService
 from protocol.storage import StorageProvider
 
 
@@ -35,6 +36,7 @@ class Services:
     leases: EngineCalls
     files: FileService
     health: HealthService
+    uploads: UploadService
     care: Care
     store: Store
     storage: StorageProvider

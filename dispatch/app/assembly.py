@@ -9,6 +9,7 @@ from config.dispatch import DispatchSettings
 from dispatch.api.wiring import Services
 from dispatch.app.care import assemble_care
 from dispatch.app.outside import Outside as Outside
+from dispatch.app.uploads import assemble_uploads
 from dispatch.core.lease_table import LeaseTable, LeaseTimes
 from dispatch.events.hub import EventHub
 from dispatch.services.audit import AuditService
@@ -30,6 +31,7 @@ from dispatch.services.originals import OriginalService
 from dispatch.services.profiles import ProfileBook
 from dispatch.services.publishing import Publisher
 from dispatch.services.registry import EngineRegistry
+from dispatch.services.reservations import NoQuota
 from dispatch.services.scheduler import Scheduler
 from dispatch.services.sealing import Sealer
 from dispatch.services.server_files import ServerFiles
@@ -65,6 +67,7 @@ class Core:
         await self.leases.load()
         await self.scheduler.load()
         await self.publisher.load()
+        await self.services.uploads.load()
         await self.gate.run_once()
 
 
@@ -90,6 +93,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     publisher = Publisher(store, outside.storage, clock)
     gate = StorageGate(outside.storage, _watermarks(settings), lambda why: scheduler.hold(why) if why else scheduler.resume())
     book = ProfileBook(outside.profiles)
+    taking_in = assemble_uploads(outside, settings, gate, NoQuota())
     sources = _sources(book, outside, settings)
     sealer = Sealer(signing, ids.secret)
     once = _idempotency(outside, sealer, settings)
@@ -106,6 +110,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         leases=EngineCalls(store, leases, heartbeats, scheduler, writer, clock),
         files=FileService(store, outside.storage, clock, signing),
         health=HealthService(store, gate, registry, clock),
+        uploads=taking_in.service,
         store=store,
         storage=outside.storage,
         hub=hub,
@@ -121,6 +126,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     duties = (
         *parts.duties,
         promotion,
+        taking_in.duty,
         Duty("storage", gate.run_once, settings.storage.probe_s),
         Duty("leases", sweep.run_once, settings.leases.sweep_s),
         Duty("timers", timers.run_once, TIMERS_EVERY_S),

@@ -65,6 +65,12 @@ class StorageGate:
         except StorageUnavailable as away:
             return Verdict(ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_UNAVAILABLE, f"the storage is away ({away.reason})")
 
+    async def check_room(self, size: int) -> None:
+        """Raises STORAGE_FULL when so many bytes more would leave less than what must stay free for uploads."""
+        space = await self._storage.space()
+        if judge(Space(max(0, space.free - size), space.total), self._marks).submissions is not None:
+            raise ReelyardError(ErrorCode.STORAGE_FULL, retry_after=RETRY_AFTER_S)
+
     def check_submission(self) -> None:
         """Raises STORAGE_UNAVAILABLE or STORAGE_FULL while nothing can be accepted."""
         code = self.verdict.submissions

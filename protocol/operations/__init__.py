@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.operations import care, engines, files, jobs, operators, tasks
+from protocol.operations import care, engines, files, jobs, operators, tasks, uploads
 from protocol.operations.rows import API as API
 from protocol.operations.rows import KEY_SUBPROTOCOL as KEY_SUBPROTOCOL
 from protocol.operations.rows import STREAMS as STREAMS
@@ -15,6 +15,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *care.OPERATIONS,
     *engines.OPERATIONS,
     *tasks.OPERATIONS,
+    *uploads.OPERATIONS,
     *operators.OPERATIONS,
     *files.OPERATIONS,
 )

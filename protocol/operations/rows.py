@@ -21,6 +21,7 @@ class Form(StrEnum):
     SSE = "text/event-stream"
     WEBSOCKET = "websocket"
     BYTES = "application/octet-stream"
+    OFFSET = "application/offset+octet-stream"  # tus: bytes that go to an offset
     HTML = "text/html"
     STATIC = "*/*"  # a file of the program itself: whole, with a tag
     ZIP = "application/zip"

@@ -1,0 +1,159 @@
+"""tus 1.0 over HTTP: headers in, headers out. What may follow what is decided in `dispatch.core`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from aiohttp import web
+
+from dispatch.api import answers
+from dispatch.api.call import BLOCK, Call, Handler, check_encoding, received_blocks
+from dispatch.core import tus, uploads
+from dispatch.core.records import Upload
+from dispatch.core.tus import Piece
+from dispatch.services.uploads import Body
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.operations import API
+
+PREFIX = f"{API}/uploads"
+OVERRIDE = "X-HTTP-Method-Override"
+
+
+async def sign(request: web.Request, response: web.StreamResponse) -> None:
+    """tus: every answer names the version, refusals too."""
+    if request.path.startswith(PREFIX) and request.method != "OPTIONS":
+        response.headers["Tus-Resumable"] = tus.VERSION
+        if response.status == ReelyardError(ErrorCode.TUS_VERSION).status:
+            response.headers["Tus-Version"] = tus.VERSION
+
+
+async def upload_options(call: Call) -> web.StreamResponse:
+    headers = {
+        "Tus-Version": tus.VERSION,
+        "Tus-Resumable": tus.VERSION,
+        "Tus-Extension": tus.EXTENSIONS,
+        "Tus-Max-Size": str(call.services.uploads.spans.max_size),
+        "Tus-Checksum-Algorithm": ",".join(tus.ALGORITHMS),
+    }
+    return web.Response(status=204, headers=headers)
+
+
+async def create_upload(call: Call) -> web.StreamResponse:
+    """With a body it brings the first bytes; whatever goes wrong with them then ends the upload, for nobody knows its URL."""
+    headers = call.request.headers
+    tus.check_version(headers)
+    wanted = tus.creation(headers)
+    has_body = _has_bytes(call.request)
+    if has_body:
+        _check_body_type(call.request)
+    upload = await call.services.uploads.create(call.who, wanted)
+    if has_body:
+        upload = await _first_bytes(call, upload)
+    told = {**_told(upload), "Location": f"{PREFIX}/{upload.upload_id}"}
+    return web.Response(status=201, headers=told)
+
+
+async def _first_bytes(call: Call, upload: Upload) -> Upload:
+    piece = Piece(0, call.request.content_length, None, tus.checksum(call.request.headers))
+    try:
+        return await call.services.uploads.receive(call.who, upload.upload_id, piece, _body(call.request))
+    except ReelyardError:
+        await call.services.uploads.end(call.who, upload.upload_id)
+        raise
+
+
+async def get_upload(call: Call) -> web.StreamResponse:
+    """HEAD is what tus asks for; GET tells the same and more to everybody else."""
+    if call.request.method == "HEAD":
+        tus.check_version(call.request.headers)
+    upload = await call.services.uploads.look(call.who, call.path("upload_id"))
+    return answers.message(uploads.view(upload), 200, {**_told(upload), **_described(upload), "Cache-Control": "no-store"})
+
+
+async def continue_upload(call: Call) -> web.StreamResponse:
+    request = call.request
+    tus.check_version(request.headers)
+    _check_body_type(request)
+    piece = tus.piece(request.headers, length=request.content_length)
+    upload = await call.services.uploads.receive(call.who, call.path("upload_id"), piece, _body(request))
+    return web.Response(status=204, headers=_told(upload))
+
+
+async def end_upload(call: Call) -> web.StreamResponse:
+    tus.check_version(call.request.headers)
+    await call.services.uploads.end(call.who, call.path("upload_id"))
+    return web.Response(status=204)
+
+
+async def override_upload(call: Call) -> web.StreamResponse:
+    """A POST means nothing here by itself."""
+    match call.request.headers.get(OVERRIDE, "").upper():
+        case "PATCH":
+            return await continue_upload(call)
+        case "DELETE":
+            return await end_upload(call)
+        case "HEAD":
+            tus.check_version(call.request.headers)
+            upload = await call.services.uploads.look(call.who, call.path("upload_id"))
+            return web.Response(status=204, headers={**_told(upload), **_described(upload), "Cache-Control": "no-store"})
+        case _:
+            raise ReelyardError(ErrorCode.METHOD_NOT_ALLOWED, f"POST is taken here with {OVERRIDE}: PATCH, HEAD or DELETE")
+
+
+def _told(upload: Upload) -> dict[str, str]:
+    told = {"Upload-Offset": str(upload.received)}
+    if upload.state in (uploads.OPEN, uploads.FINISHED):
+        told["Upload-Expires"] = formatdate(upload.expires_at, usegmt=True)
+    return told
+
+
+def _described(upload: Upload) -> dict[str, str]:
+    """What the client told when it began the upload."""
+    told = {"Upload-Defer-Length": "1"} if upload.size is None else {"Upload-Length": str(upload.size)}
+    if metadata := uploads.metadata_header(upload):
+        told["Upload-Metadata"] = metadata
+    if upload.parts:
+        told["Upload-Concat"] = "final;" + " ".join(f"{PREFIX}/{part}" for part in upload.parts)
+    elif uploads.is_partial(upload):
+        told["Upload-Concat"] = "partial"
+    return told
+
+
+def _has_bytes(request: web.Request) -> bool:
+    return request.can_read_body and request.content_length != 0
+
+
+def _check_body_type(request: web.Request) -> None:
+    check_encoding(request.headers)
+    if request.headers.get("Content-Type", "").lower() != tus.BYTES_TYPE:
+        raise ReelyardError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, f"this call takes Content-Type: {tus.BYTES_TYPE}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    request: web.Request
+
+    def is_closed(self) -> bool:
+        transport = self.request.transport
+        return transport is None or transport.is_closing()
+
+    def close(self) -> None:
+        if isinstance(transport := self.request.transport, asyncio.WriteTransport):
+            transport.abort()
+
+
+def _body(request: web.Request) -> Body:
+    content = request.content
+    return Body(received_blocks(request, lambda: content.read(BLOCK)), _Connection(request))
+
+
+HANDLERS: dict[str, Handler] = {
+    "upload_options": upload_options,
+    "create_upload": create_upload,
+    "get_upload": get_upload,
+    "continue_upload": continue_upload,
+    "end_upload": end_upload,
+    "override_upload": override_upload,
+}

@@ -1,0 +1,33 @@
+"""Uploads put together: their service, the room they reserve, and the duty that ends them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from config.dispatch import DispatchSettings
+from dispatch.app.outside import Outside
+from dispatch.core.uploads import Spans
+from dispatch.ports.uploads import ByteQuota
+from dispatch.services.duties import Duty
+from dispatch.services.gate import StorageGate
+from dispatch.services.reservations import Reservations
+from dispatch.services.upload_sweep import UploadSweep
+from dispatch.services.uploads import UploadService
+
+SWEEP_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class UploadParts:
+    service: UploadService
+    reservations: Reservations
+    duty: Duty
+
+
+def assemble_uploads(outside: Outside, settings: DispatchSettings, gate: StorageGate, quota: ByteQuota) -> UploadParts:
+    store, storage, clock = outside.store, outside.storage, outside.clock
+    spans = Spans(settings.uploads.open_s, settings.uploads.kept_s, settings.inputs.limits.max_bytes)
+    reservations = Reservations(gate, quota)
+    service = UploadService(store, storage, reservations, outside.ids, clock, spans)
+    sweep = UploadSweep(store, storage, reservations, clock, spans)
+    return UploadParts(service, reservations, Duty("uploads", sweep.run_once, SWEEP_EVERY_S))

@@ -1,0 +1,181 @@
+"""Resumable uploads: begun, continued, put together, ended. Every byte that is told as received is on stable storage:
+the file is synced first, then its row, then the client hears of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+
+from dispatch.core import uploads
+from dispatch.core.callers import Caller
+from dispatch.core.copying import replace
+from dispatch.core.records import Upload
+from dispatch.core.tus import Creation, Piece
+from dispatch.core.uploads import Spans
+from dispatch.ports import Clock, Ids, Store, Transaction
+from dispatch.services.intake import STEP, Intake
+from dispatch.services.reservations import Reservations
+from dispatch.services.turns import Line, Turns
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.storage import AlreadyExists, NotFound, StorageError, StorageProvider
+
+log = structlog.get_logger("uploads")
+ALL = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a request brings, and by which line."""
+
+    blocks: AsyncIterator[bytes]
+    line: Line
+
+
+class UploadService:
+    def __init__(
+        self, store: Store, storage: StorageProvider, reservations: Reservations, ids: Ids, clock: Clock, spans: Spans
+    ) -> None:
+        self._store, self._storage, self._reserved = store, storage, reservations
+        self._ids, self._clock, self.spans = ids, clock, spans
+        self._turns = Turns(clock)
+
+    async def load(self) -> None:
+        """After a restart: what open uploads may still bring is reserved again."""
+        found = await self._store.read(lambda tx: tx.uploads_in(uploads.OPEN, limit=ALL))
+        self._reserved.load((u.upload_id, u.tenant, u.size - u.received, u.size) for u in found if u.size is not None)
+
+    async def create(self, who: Caller, wanted: Creation) -> Upload:
+        """Reserved and saved. Raises UPLOAD_TOO_LARGE, STORAGE_FULL, QUOTA_EXCEEDED, and for parts what is wrong with them."""
+        now = self._clock.now()
+        new = uploads.created(wanted, who, upload_id=self._ids.new("upl", now), now=now, spans=self.spans)
+        if new.parts:
+            return await self._join(who, new)
+        if new.size is not None:
+            await self._reserved.take(new.upload_id, new.tenant, new.size)
+        try:
+            await self._store.transact(lambda tx: tx.insert_upload(new))
+        except BaseException:
+            self._reserved.release(new.upload_id)
+            raise
+        log.info("upload_begun", upload=new.upload_id, tenant=new.tenant, size=new.size)
+        if new.size == 0:
+            return await self._take_in(new, Piece(0, 0), Intake(_nothing(), room=0, checksum=None))
+        return new
+
+    async def look(self, who: Caller, upload_id: str) -> Upload:
+        """Where it stands. A request that stands still is ended first: what came of it counts."""
+        await self._turns.settle(upload_id)
+        return await self._load(who, upload_id)
+
+    async def receive(self, who: Caller, upload_id: str, piece: Piece, body: Body) -> Upload:
+        """A body that breaks off keeps what came of it, unless it announced a checksum."""
+        uploads.visible(await self._store.read(lambda tx: tx.upload(upload_id)), who, upload_id=upload_id)
+        async with self._turns.take(upload_id, body.line) as turn:
+            upload = uploads.taking(await self._load(who, upload_id), piece, self.spans)
+            await self._reserve(upload, piece)
+            intake = Intake(turn.watched(body.blocks), room=uploads.room(upload, self.spans), checksum=piece.checksum)
+            try:
+                return await self._take_in(upload, piece, intake)
+            finally:
+                if upload.size is None:
+                    self._reserved.keep(upload_id)
+
+    async def end(self, who: Caller, upload_id: str) -> None:
+        """Row first, bytes later; a request that is sending to it is broken off."""
+        now = self._clock.now()
+
+        def end(tx: Transaction) -> Upload:
+            before = uploads.visible(tx.upload(upload_id), who, upload_id=upload_id)
+            tx.save_upload(before, uploads.ended(before, now=now))
+            return before
+
+        gone = await self._store.transact(end)
+        self._reserved.release(upload_id)
+        log.info("upload_ended", upload=upload_id, received=gone.received)
+        await self._turns.settle(upload_id, whatever=True)
+        try:
+            await self._storage.delete(gone.path)
+        except StorageError as away:  # the sweep does it again
+            log.warning("upload_left_behind", upload=upload_id, reason=away.reason)
+
+    async def usable(self, who: Caller, upload_id: str) -> Upload:
+        """A finished upload of the caller's tenant. Raises UPLOAD_NOT_FOUND, UPLOAD_GONE, UPLOAD_UNFINISHED."""
+        return uploads.usable(await self._store.read(lambda tx: tx.upload(upload_id)), who, upload_id=upload_id)
+
+    async def give(self, upload: Upload, target: str) -> None:
+        """A lasting name for its bytes, which outlives the upload. Raises UPLOAD_GONE."""
+        try:
+            await self._storage.concatenate([upload.path], target)
+        except NotFound:
+            raise ReelyardError(ErrorCode.UPLOAD_GONE, details={"upload_id": upload.upload_id}) from None
+
+    async def _load(self, who: Caller, upload_id: str) -> Upload:
+        return uploads.visible(await self._store.read(lambda tx: tx.upload(upload_id)), who, upload_id=upload_id)
+
+    async def _reserve(self, upload: Upload, piece: Piece) -> None:
+        """A known size is reserved whole, once; else the body's length, or nothing yet: then `_take_in` goes step by step."""
+        coming = piece.length or 0 if upload.size is None else upload.size - upload.received
+        more = coming - self._reserved.left(upload.upload_id)
+        if more > 0:
+            await self._reserved.take(upload.upload_id, upload.tenant, more)
+
+    async def _take_in(self, upload: Upload, piece: Piece, intake: Intake) -> Upload:
+        at, is_checked = upload.received, piece.checksum is not None
+        while not intake.is_over:
+            if upload.size is None and piece.length is None:
+                await self._reserved.take(upload.upload_id, upload.tenant, STEP)
+            at = await self._append(upload, at, intake)
+            if not is_checked:
+                upload = await self._advance(upload, at)
+        intake.verify()
+        return await self._advance(upload, at) if is_checked else upload
+
+    async def _append(self, upload: Upload, at: int, intake: Intake) -> int:
+        try:
+            return await self._storage.append(upload.path, at, intake.step())
+        except (NotFound, AlreadyExists) as lost:
+            log.error("upload_lost", upload=upload.upload_id, reason=lost.reason)
+            raise ReelyardError(ErrorCode.UPLOAD_GONE, details={"upload_id": upload.upload_id}) from lost
+
+    async def _advance(self, upload: Upload, received: int) -> Upload:
+        """Only what is open goes on: an upload that was ended meanwhile stays ended."""
+        now = self._clock.now()
+
+        def advance(tx: Transaction) -> Upload:
+            before = tx.upload(upload.upload_id)
+            if before is None or before.state != uploads.OPEN or before.received != upload.received:
+                raise ReelyardError(ErrorCode.UPLOAD_GONE, details={"upload_id": upload.upload_id})
+            after = uploads.stored(replace(before, size=upload.size), received, now=now, spans=self.spans)
+            tx.save_upload(before, after)
+            return after
+
+        after = await self._store.transact(advance)
+        self._reserved.came(upload.upload_id, received - upload.received)
+        if after.state == uploads.FINISHED:
+            self._reserved.release(after.upload_id)
+            log.info("upload_finished", upload=after.upload_id, size=after.size)
+        return after
+
+    async def _join(self, who: Caller, new: Upload) -> Upload:
+        """The parts stay, for as long as they are kept anyway."""
+        found = await self._store.read(lambda tx: tx.uploads_of(new.parts))
+        parts = [uploads.visible(found.get(part), who, upload_id=part) for part in new.parts]
+        size = uploads.joined(parts, self.spans)
+        await self._reserved.take(new.upload_id, new.tenant, size)
+        try:
+            await self._storage.concatenate([part.path for part in parts], new.path)
+            whole = uploads.stored(replace(new, size=size), size, now=self._clock.now(), spans=self.spans)
+            await self._store.transact(lambda tx: tx.insert_upload(whole))
+        except NotFound as lost:
+            raise ReelyardError(ErrorCode.UPLOAD_GONE) from lost
+        finally:
+            self._reserved.release(new.upload_id)
+        log.info("upload_joined", upload=new.upload_id, parts=len(parts), size=size)
+        return whole
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for block in ():
+        yield block

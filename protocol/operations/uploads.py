@@ -1,0 +1,88 @@
+"""Resumable uploads: tus 1.0 with creation, creation-with-upload, checksum, expiration, termination, concatenation."""
+
+from __future__ import annotations
+
+from protocol.admin import Scope as S
+from protocol.errors import ErrorCode as C
+from protocol.operations.rows import API, Form, Operation
+from protocol.uploads import UploadView
+
+ONE = f"{API}/uploads/{{upload_id}}"
+NAMED = (C.UPLOAD_NOT_FOUND, C.UPLOAD_GONE)
+SPOKEN = (C.TUS_VERSION, C.UPLOAD_HEADER_INVALID)
+FILLED = (
+    C.UPLOAD_TOO_LARGE,
+    C.CHECKSUM_MISMATCH,
+    C.BODY_TOO_SLOW,
+    C.BODY_INCOMPLETE,
+    C.UNSUPPORTED_MEDIA_TYPE,
+    C.STORAGE_FULL,
+    C.STORAGE_UNAVAILABLE,
+)
+MOVED = (C.UPLOAD_OFFSET, C.UPLOAD_LOCKED, C.UPLOAD_IS_FINAL)
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "upload_options",
+        "OPTIONS",
+        f"{API}/uploads",
+        S.FILES_WRITE,
+        "What this server knows of tus",
+        None,
+        None,
+        204,
+        gives=Form.NONE,
+    ),
+    Operation(
+        "create_upload",
+        "POST",
+        f"{API}/uploads",
+        S.FILES_WRITE,
+        "Begin a resumable upload, with or without its first bytes",
+        None,
+        None,
+        201,
+        takes=Form.OFFSET,
+        gives=Form.NONE,
+        errors=(*SPOKEN, *FILLED, *NAMED, C.UPLOAD_UNFINISHED),
+    ),
+    Operation("get_upload", "GET", ONE, S.FILES_WRITE, "Where an upload stands", None, UploadView, errors=(*SPOKEN, *NAMED)),
+    Operation(
+        "continue_upload",
+        "PATCH",
+        ONE,
+        S.FILES_WRITE,
+        "Send the bytes that follow",
+        None,
+        None,
+        204,
+        takes=Form.OFFSET,
+        gives=Form.NONE,
+        errors=(*SPOKEN, *FILLED, *NAMED, *MOVED),
+    ),
+    Operation(
+        "end_upload",
+        "DELETE",
+        ONE,
+        S.FILES_WRITE,
+        "End an upload and remove its bytes",
+        None,
+        None,
+        204,
+        gives=Form.NONE,
+        errors=(*SPOKEN, *NAMED),
+    ),
+    Operation(
+        "override_upload",
+        "POST",
+        ONE,
+        S.FILES_WRITE,
+        "PATCH, HEAD or DELETE for clients that cannot send them, by X-HTTP-Method-Override",
+        None,
+        None,
+        204,
+        takes=Form.OFFSET,
+        gives=Form.NONE,
+        errors=(*SPOKEN, *FILLED, *NAMED, *MOVED, C.METHOD_NOT_ALLOWED),
+    ),
+)
