@@ -39,6 +39,8 @@ async def get_job(call: Call) -> web.StreamResponse:
 
 
 async def patch_job(call: Call) -> web.StreamResponse:
+    if "If-Match" not in call.request.headers:
+        await call.services.jobs.get(call.who, call.path("job_id"))  # one that is not there is told first
     versions = wanted_versions(call.request.headers, is_needed=True)
     change = await call.message(JobPatch)
     return answers.job(await call.services.jobs.patch(call.who, call.path("job_id"), change, versions))

@@ -52,7 +52,9 @@ class Limits:
     """Spans in seconds, sizes in bytes.
 
     `body_idle_s`: how long a body may stand still before the call is given up. `beat_s`: a comment keeps a quiet stream
-    open through proxies. `write_idle_s`: how long a stream's reader may take nothing.
+    open through proxies. `write_idle_s`: how long a reader may take nothing. `first_request_s`: how long a request's head
+    may take. `min_body_rate`: bytes a second a body must bring on the average, once `rate_grace_s` were waited for it.
+    `failures_free`: wrong keys from one address before it has to wait. Origins and proxies as in `config.dispatch.Api`.
     """
 
     max_upload_bytes: int = 20_000_000_000
@@ -60,6 +62,16 @@ class Limits:
     beat_s: float = 15.0
     write_idle_s: float = 30.0
     shutdown_s: float = 20.0
+    first_request_s: float = 10.0
+    min_body_rate: int = 1024
+    rate_grace_s: float = 10.0
+    idle_connection_s: float = 75.0
+    calls_per_s: int = 50
+    tenant_calls_per_s: int = 500
+    failures_free: int = 50
+    cors_origins: tuple[str, ...] = ()
+    playback_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
 
 
 SERVICES = web.AppKey("services", Services)

@@ -9,13 +9,17 @@ from protocol.admin import Scope
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`key_id` is a key's id, or `jwt:<subject>`. `address` and `request_id` are of this call, for the audit log."""
+    """`key_id` is a key's id, or `jwt:<subject>`. `address` and `request_id` are of this call, for the audit log.
+
+    `jobs_per_hour` bounds the calls that make jobs; None is unlimited.
+    """
 
     key_id: str
     tenant: str
     scopes: frozenset[Scope]
     address: str = ""
     request_id: str = ""
+    jobs_per_hour: int | None = None
 
     @property
     def is_admin(self) -> bool:

@@ -67,7 +67,7 @@ class Server:
 
         Every answer is held against the OpenAPI document.
         """
-        headers = dict(options.pop("headers", {}))
+        headers = {"Accept-Encoding": "identity", **options.pop("headers", {})}
         if key is not None:
             headers.setdefault("X-API-Key", key or self.key)
         url = URL(self.url + path, encoded=True)

@@ -137,7 +137,7 @@ async def test_unknown_route_and_method_come_in_the_envelope(tmp_path: Path) -> 
         dots = await server.call("GET", "/api/v1/%2e%2e/etc/passwd")
 
     assert (head_of(nowhere), head_of(dots)) == ((404, "ROUTE_NOT_FOUND"), (404, "ROUTE_NOT_FOUND"))
-    assert (head_of(method), method.headers["Allow"]) == ((405, "METHOD_NOT_ALLOWED"), "GET,HEAD,POST")
+    assert (head_of(method), method.headers["Allow"]) == ((405, "METHOD_NOT_ALLOWED"), "GET, HEAD, OPTIONS, POST")
 
 
 async def test_every_answer_carries_the_security_headers(tmp_path: Path) -> None:

@@ -1,0 +1,141 @@
+"""From a row of the operations table to its routes: who is let in, what is counted, how the answer is dressed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from http import HTTPStatus
+
+from aiohttp import HttpVersion11, web
+
+from dispatch.api import compression
+from dispatch.api.authentication import admit
+from dispatch.api.call import Call, Handler, check_encoding
+from dispatch.api.guard import RATE
+from dispatch.api.keyed import holding_key
+from dispatch.api.peers import PEERS, household
+from dispatch.api.throttle import Failures, Throttle
+from dispatch.api.wiring import Services
+from protocol.admin import Scope
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.operations import STREAMS, Form, Operation
+
+Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Serving:
+    """Makes what the router calls. Engines' calls come thousands of times a second: they are let in, and that is all."""
+
+    def __init__(self, services: Services, throttle: Throttle, failures: Failures) -> None:
+        self._services, self._throttle, self._failures = services, throttle, failures
+
+    def route(self, app: web.Application, operation: Operation, handler: Handler) -> None:
+        serve = self._of(operation, handler)
+        resource = app.router.add_resource(operation.path)
+        is_read = operation.method == "GET" and operation.gives not in STREAMS
+        for method in ("GET", "HEAD") if is_read else (operation.method,):
+            resource.add_route(method, serve, expect_handler=_nothing_yet)
+
+    def _of(self, operation: Operation, handler: Handler) -> Serve:
+        match operation.scope:
+            case Scope.ENGINE:
+                return self._engine(operation, handler)
+            case Scope.REGISTRATION:
+                return self._registration(operation, handler)
+            case _:
+                dressed = self._dressed(handler) if operation.gives is Form.JSON else handler
+                return self._open(operation, dressed) if operation.scope is Scope.OPEN else self._keyed(operation, dressed)
+
+    def _engine(self, operation: Operation, handler: Handler) -> Serve:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            call = Call(request, operation, self._services)
+            await admit(call)
+            if "Expect" in request.headers:
+                await _let_the_body_come(request)
+            return await handler(call)
+
+        return serve
+
+    def _registration(self, operation: Operation, handler: Handler) -> Serve:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            call = Call(request, operation, self._services)
+            try:
+                await admit(call)
+                return await handler(call)
+            except ReelyardError as fault:
+                raise self._judged(call, fault) from None
+
+        return serve
+
+    def _open(self, operation: Operation, handler: Handler) -> Serve:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            check_encoding(request.headers)
+            if "Expect" in request.headers:
+                await _let_the_body_come(request)
+            return await handler(Call(request, operation, self._services))
+
+        return serve
+
+    def _keyed(self, operation: Operation, handler: Handler) -> Serve:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            call = Call(request, operation, self._services)
+            await self._admit(call)
+            check_encoding(request.headers)
+            with holding_key(call):
+                if "Expect" in request.headers:
+                    await _let_the_body_come(request)
+                return await handler(call)
+
+        return serve
+
+    async def _admit(self, call: Call) -> None:
+        try:
+            await admit(call)
+        except ReelyardError as fault:
+            raise self._judged(call, fault) from None
+        finally:
+            refusal = self._charge(call)
+        if refusal is not None:
+            raise refusal
+
+    def _charge(self, call: Call) -> ReelyardError | None:
+        """Also a key that lacks the scope has made a call; only a stranger has not."""
+        if not call.who.key_id:
+            return None
+        call.request[RATE], refusal = self._throttle.charge(call.who, call.operation.name)
+        return refusal
+
+    def _judged(self, call: Call, fault: ReelyardError) -> ReelyardError:
+        """A wrong key counts against the address it came from; no key at all does not."""
+        if fault.code is not ErrorCode.UNAUTHORIZED or not _shows_a_key(call.request):
+            return fault
+        place = household(call.request.app[PEERS].address(call.request))
+        return self._failures.note(place) or fault
+
+    def _dressed(self, handler: Handler) -> Handler:
+        """JSON: what a cache may do with it, and its coding. What is made from many rows is as old as its answer."""
+        clock = self._services.clock
+
+        async def dress(call: Call) -> web.StreamResponse:
+            answer = await handler(call)
+            if call.operation.method == "GET" and answer.status == HTTPStatus.OK:
+                answer.headers.setdefault("Last-Modified", formatdate(clock.now(), usegmt=True))
+                answer.headers.setdefault("Cache-Control", "private, no-cache")
+            return await compression.encode(call.request, answer)
+
+        return dress
+
+
+def _shows_a_key(request: web.Request) -> bool:
+    return "X-API-Key" in request.headers or "Authorization" in request.headers or "Sec-WebSocket-Protocol" in request.headers
+
+
+async def _nothing_yet(request: web.Request) -> None:
+    """aiohttp would ask for the body here, before anybody has looked at the key."""
+
+
+async def _let_the_body_come(request: web.Request) -> None:
+    """RFC 9110, 10.1.1. Expectations other than this one may be passed over."""
+    if request.headers["Expect"].lower() == "100-continue" and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # it is no part of the answer
