@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from dispatch.api import answers
+from dispatch.api import answers, paging
 from dispatch.api.call import Call, Handler
 from dispatch.api.files import ATTACHMENT, send, shown_as
 from dispatch.api.jobs import cancel_job
@@ -15,6 +15,7 @@ from dispatch.api.media_types import disposition
 from dispatch.api.tags import wanted_versions
 from dispatch.api.wiring import LIMITS
 from dispatch.core.paging import flag, number
+from dispatch.core.retention import LISTING
 from protocol.operations import Form
 
 DEFAULT_LINK_S, SHORTEST_LINK_S, LONGEST_LINK_S = 3600, 60, 7 * 86_400
@@ -72,10 +73,15 @@ async def _write(call: Call, response: web.StreamResponse, blocks: AsyncIterator
             raise ConnectionAbortedError("the reader stands still") from None
 
 
+async def list_retention(call: Call) -> web.StreamResponse:
+    return paging.answer(call, await call.services.care.retention.list(paging.asked(call, LISTING)))
+
+
 HANDLERS: dict[str, Handler] = {
     "delete_job": delete_job,
     "purge_outputs": purge_outputs,
     "job_outputs": job_outputs,
     "job_archive": job_archive,
     "job_file": job_file,
+    "list_retention": list_retention,
 }

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 from config.dispatch import DispatchSettings
 from dispatch.app.outside import Outside
+from dispatch.core.retention import DAY_S, Spans
 from dispatch.ports import CommitListener
 from dispatch.services.archives import ArchiveService
 from dispatch.services.care import Care
 from dispatch.services.duties import Duty
 from dispatch.services.outputs import OutputService
 from dispatch.services.purging import PurgeService, Remover
+from dispatch.services.retention import RetentionService
 
-REMOVALS_EVERY_S = 30.0
+REMOVALS_EVERY_S, RETENTION_EVERY_S = 30.0, 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,19 @@ def assemble_care(outside: Outside, settings: DispatchSettings) -> CareParts:
     """Only names and order stand here, no decisions."""
     store, storage, clock = outside.store, outside.storage, outside.clock
     outputs = OutputService(store, clock, outside.secrets.signing, settings.api.public_url or "")
-    care = Care(outputs=outputs, archives=ArchiveService(outputs, storage), purges=PurgeService(store, clock))
+    retention = RetentionService(store, clock, _spans(settings))
+    care = Care(
+        outputs=outputs,
+        archives=ArchiveService(outputs, storage),
+        purges=PurgeService(store, clock),
+        retention=retention,
+    )
     remover = Remover(store, storage)
     removals = Duty("removals", remover.run_once, REMOVALS_EVERY_S)
     remover.wake = removals.wake
-    return CareParts(care, (removals,), (remover,))
+    return CareParts(care, (removals, Duty("retention", retention.run_once, RETENTION_EVERY_S)), (remover,))
+
+
+def _spans(settings: DispatchSettings) -> Spans:
+    wanted = settings.retention
+    return Spans(wanted.uploads_days * DAY_S, wanted.failed_days * DAY_S, wanted.logs_days * DAY_S, is_dry=wanted.dry_run)

@@ -77,6 +77,11 @@ def cutoffs(spans: Spans, *, now: float) -> Cutoffs:
     return Cutoffs(now, now - spans.originals_s, now - spans.records_s, now - spans.logs_s)
 
 
+def strength(item: Item) -> int:
+    """Sorts what takes all of a job before what takes a part of it."""
+    return (Kind.RECORD, Kind.EXPIRED, Kind.ORIGINAL, Kind.LOG).index(item.kind)
+
+
 def taken(kind: Kind, graph: Graph, at: Cutoffs) -> Purge | None:
     """The purge that makes the item good; None when it is not due any more, such as after a retry."""
     if not is_due(kind, graph.job, at):

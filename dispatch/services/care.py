@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dispatch.services.archives import ArchiveService
 from dispatch.services.outputs import OutputService
 from dispatch.services.purging import PurgeService
+from dispatch.services.retention import RetentionService
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +15,4 @@ class Care:
     outputs: OutputService
     archives: ArchiveService
     purges: PurgeService
+    retention: RetentionService

@@ -85,12 +85,12 @@ def _take_all(tx: Transaction, items: Sequence[Item], at: Cutoffs) -> list[Item]
     """Those that were taken: what is due was asked before, and is asked again here."""
     graphs = tx.graphs({item.job_id for item in items if item.kind is not Kind.LOG})
     gone: list[Item] = []
-    for item in items:
+    for item in sorted(items, key=retention.strength):
         if item.kind is Kind.LOG:
             if tx.empty_logs([item.token], at.logs):
                 gone.append(item)
             continue
-        graph = graphs.pop(item.job_id, None)  # a job is changed once in a transaction
+        graph = graphs.pop(item.job_id, None)  # changed once, by the kind that takes most
         purge = None if graph is None else retention.taken(item.kind, graph, at)
         if purge is not None:
             save_purge(tx, purge, now=at.now)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from protocol import jobs
+from protocol import care, jobs
 from protocol.admin import Scope as S
 from protocol.errors import ErrorCode as E
-from protocol.operations.rows import API, Form, Operation
+from protocol.operations.rows import API, PAGED, Form, Operation
 
 READING = (E.OUTPUTS_NOT_READY, E.OUTPUTS_PURGED)
 SHOWN_AS = ("download", "disposition")
@@ -77,5 +77,16 @@ OPERATIONS: tuple[Operation, ...] = (
         gives=Form.BYTES,
         query=SHOWN_AS,
         errors=READING,
+    ),
+    Operation(
+        "list_retention",
+        "GET",
+        f"{API}/admin/retention",
+        S.ADMIN,
+        "What the retention duty takes with its next run, longest kept first",
+        None,
+        care.RetentionPage,
+        query=PAGED,
+        description="With `dry_run` nothing goes by age; files past a job's own `expires_at` go all the same.",
     ),
 )
