@@ -22,8 +22,6 @@ class Form(StrEnum):
     WEBSOCKET = "websocket"
     BYTES = "application/octet-stream"
     OFFSET = "application/offset+octet-stream"  # tus: bytes that go to an offset
-    HTML = "text/html"
-    STATIC = "*/*"  # a file of the program itself: whole, with a tag
     ZIP = "application/zip"
     HTML = "text/html"
     STATIC = "*/*"  # a file of the program itself: whole, with a tag

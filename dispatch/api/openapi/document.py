@@ -11,8 +11,9 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from dispatch.api.form import FIELDS, FILE
 from dispatch.api.openapi import examples, parameters, refusals, replies
 from dispatch.api.openapi.parameters import PARAMETER, Json
+from dispatch.api.openapi.refusals import Refused
+from dispatch.api.openapi.resumable import is_resumable
 from dispatch.api.openapi.surroundings import INFO, SECURITY_SCHEMES, TAGS, security_of
-from protocol.errors import ErrorCode
 from protocol.jobs import ErrorEnvelope, JobSubmission
 from protocol.operations import API, OPERATIONS, Form, Operation
 from protocol.operations.rows import STREAMS
@@ -58,9 +59,9 @@ class _Writer:
     def __init__(self) -> None:
         self.definitions, self._schemas = _schemas()
         self.examples: Json = {}
-        uses = Counter(given for operation in OPERATIONS for given in refusals.codes(operation).values())
-        self._shared = {given for given, count in uses.items() if count > 1 and len(given) < 4}
-        self.shared_refusals = {refusals.name_of(given): _refusal(given) for given in sorted(self._shared)}
+        uses = Counter(refused for operation in OPERATIONS for refused in _refused(operation).values())
+        self._shared = {refused for refused, count in uses.items() if count > 1 and len(refused[0]) < 4}
+        self.shared_refusals = {refusals.name_of(refused): _refusal(refused) for refused in sorted(self._shared)}
 
     def operation(self, operation: Operation) -> Json:
         written: Json = {
@@ -79,14 +80,14 @@ class _Writer:
 
     def _responses(self, operation: Operation) -> Json:
         found = {str(operation.status): self._success(operation), **_besides(operation)}
-        for status, given in refusals.codes(operation).items():
-            found.setdefault(str(status), self._refused(given))
+        for status, refused in _refused(operation).items():
+            found.setdefault(str(status), self._answer(refused))
         return dict(sorted(found.items()))
 
-    def _refused(self, given: tuple[ErrorCode, ...]) -> Json:
-        if given in self._shared:
-            return {"$ref": f"#/components/responses/{refusals.name_of(given)}"}
-        return _refusal(given)
+    def _answer(self, refused: Refused) -> Json:
+        if refused in self._shared:
+            return {"$ref": f"#/components/responses/{refusals.name_of(refused)}"}
+        return _refusal(refused)
 
     def _success(self, operation: Operation) -> Json:
         answer: Json = {
@@ -104,8 +105,8 @@ class _Writer:
         match operation.takes:
             case Form.MULTIPART:
                 return {"required": True, "content": {Form.MULTIPART.value: {"schema": _form_schema()}}}
-            case Form.BYTES:
-                return {"required": True, "content": {Form.BYTES.value: {"schema": {}}}}
+            case Form.BYTES | Form.OFFSET as kind:
+                return {"required": operation.method != "POST", "content": {kind.value: {"schema": {}}}}
         if operation.request is None:
             return None
         schema, example = self._message(operation.request, "validation")
@@ -144,8 +145,12 @@ def _header(name: str) -> Json:
     return {"$ref": f"#/components/headers/{name}"}
 
 
-def _refusal(given: tuple[ErrorCode, ...]) -> Json:
-    return refusals.answer(given, _ENVELOPE, _header)
+def _refused(operation: Operation) -> dict[int, Refused]:
+    return {status: (given, is_resumable(operation)) for status, given in refusals.codes(operation).items()}
+
+
+def _refusal(refused: Refused) -> Json:
+    return refusals.answer(refused, _ENVELOPE, _header)
 
 
 def _besides(operation: Operation) -> Json:

@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from dispatch.api.openapi import resumable
 from protocol.errors import ErrorCode
 from protocol.operations import Form, Operation
 from protocol.states import JobState, JobStatus
+from protocol.webhooks import DeliveryState, WebhookEvent
 
 Json = dict[str, Any]  # Any: a JSON document has no narrower type
 PARAMETER = re.compile(r"\{(\w+)(?::([^}]*))?\}")
@@ -39,6 +41,9 @@ PATH_PARAMETERS: dict[str, InPath] = {
     "engine_id": _id("eng", "an engine", _C.ENGINE_NOT_FOUND),
     "task_id": _id("tsk", "a task", _C.TASK_NOT_FOUND),
     "key_id": _id("key", "an API key", _C.KEY_NOT_FOUND),
+    "endpoint_id": _id("whe", "a webhook endpoint", _C.ENDPOINT_NOT_FOUND),
+    "delivery_id": _id("whd", "a delivery of a webhook", _C.DELIVERY_NOT_FOUND),
+    "upload_id": _id("upl", "a resumable upload", _C.UPLOAD_NOT_FOUND),
     "signature": InPath(
         "What a signed link carries: its signature and its expiry",
         {"type": "string", "pattern": r"^[A-Za-z0-9_\-]+\.[0-9]+$", "examples": ["c2lnbmF0dXJl.1790000000"]},
@@ -93,7 +98,17 @@ QUERY_SCHEMAS: dict[str, Json] = {
     "download": {"type": "boolean", "default": False, "description": "The same as `disposition=attachment`"},
     "disposition": {"type": "string", "enum": ["inline", "attachment"], "default": "inline"},
     "last_event_id": {"type": "integer", "minimum": 0, "description": "The number of the last event seen"},
+    "list_deliveries.state": {"type": "string", "enum": [state.value for state in DeliveryState]},
+    "list_deliveries.job_id": {"type": "string", "pattern": "^job_[0-9a-z]{1,40}$", "description": "What tells of this job"},
+    "endpoint_id": {"type": "string", "pattern": "^whe_[0-9a-z]{1,40}$", "description": "What this endpoint is told"},
+    "event": {"type": "string", "enum": [event.value for event in WebhookEvent]},
 }
+"""By name; a row `operation.name` comes before it, where the same word means something else to one call."""
+
+
+def query_schema(operation: Operation, name: str) -> Json | None:
+    return QUERY_SCHEMAS.get(f"{operation.name}.{name}", QUERY_SCHEMAS.get(name))
+
 
 _TAGS: Json = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$', "examples": ['"7"']}
 HEADER_PARAMETERS: dict[str, Json] = {
@@ -140,9 +155,13 @@ def described(operation: Operation) -> list[Json]:
         {"name": name, "in": "path", "required": True, "description": row.description, "schema": row.schema}
         for name, row in in_path(operation).items()
     ]
-    if unknown := [name for name in operation.query if name not in QUERY_SCHEMAS]:
+    schemas = {name: query_schema(operation, name) for name in operation.query}
+    if unknown := [name for name, schema in schemas.items() if schema is None]:
         raise UndescribedParameter(f"{operation.name}: no row in QUERY_SCHEMAS for {', '.join(unknown)}")
-    rows += [{"name": name, "in": "query", "required": False, "schema": QUERY_SCHEMAS[name]} for name in operation.query]
+    rows += [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in schemas.items()]
     for name in header_names(operation):
         rows.append({"name": name, "in": "header", "required": name == "If-Match", **HEADER_PARAMETERS[name]})
+    tus = resumable.spoken(operation)
+    for name in tus.takes:
+        rows.append({"name": name, "in": "header", "required": name in tus.needs, **resumable.REQUEST_HEADERS[name]})
     return rows

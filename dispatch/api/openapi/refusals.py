@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from dispatch.api.openapi.parameters import Json, in_path
+from dispatch.api.openapi.replies import RATE
 from protocol.admin import Scope
 from protocol.errors import ERRORS, ErrorCode
 from protocol.operations import Form, Operation
@@ -17,7 +18,7 @@ HAS_NO_FAULTS = frozenset({"healthz", "openapi", "docs", "docs_asset"})
 
 
 def _takes_body(operation: Operation) -> bool:
-    return operation.request is not None or operation.takes in (Form.MULTIPART, Form.BYTES)
+    return operation.request is not None or operation.takes is not Form.JSON
 
 
 def _changes(operation: Operation) -> bool:
@@ -26,7 +27,8 @@ def _changes(operation: Operation) -> bool:
 
 Rule = tuple[Callable[[Operation], bool], tuple[ErrorCode, ...]]
 RULES: tuple[Rule, ...] = (
-    (lambda o: o.scope is not Scope.OPEN, (_C.UNAUTHORIZED, _C.RATE_LIMITED)),
+    (lambda o: o.scope is not Scope.OPEN, (_C.UNAUTHORIZED,)),
+    (lambda o: o.scope not in (Scope.OPEN, Scope.ENGINE), (_C.RATE_LIMITED,)),
     (lambda o: o.scope not in NO_KEY_LOOKED_AT, (_C.FORBIDDEN,)),
     (lambda o: o.name not in HAS_NO_FAULTS, (_C.INTERNAL_ERROR, _C.DATABASE_UNAVAILABLE, _C.SHUTTING_DOWN)),
     (_takes_body, (_C.BODY_TOO_LARGE, _C.BODY_TOO_SLOW, _C.BODY_INCOMPLETE, _C.UNSUPPORTED_MEDIA_TYPE)),
@@ -64,15 +66,22 @@ HEADERS_OF_CODE: dict[ErrorCode, tuple[str, ...]] = {
 }
 
 
-def name_of(given: tuple[ErrorCode, ...]) -> str:
+Refused = tuple[tuple[ErrorCode, ...], bool]
+"""The codes of one status, and whether the call speaks tus: what makes two answers the same."""
+
+
+def name_of(refused: Refused) -> str:
     """The name of the shared answer that can carry any of these codes."""
-    return ".".join(given)
+    given, is_resumable = refused
+    return ".".join((*given, *(("tus",) if is_resumable else ())))
 
 
-def answer(given: tuple[ErrorCode, ...], envelope: str, headers: Callable[[str], Json]) -> Json:
+def answer(refused: Refused, envelope: str, headers: Callable[[str], Json]) -> Json:
     """The error envelope narrowed to these codes, with an example of each."""
+    given, is_resumable = refused
     narrowed = {"properties": {"error": {"properties": {"code": {"enum": [code.value for code in given]}}}}}
-    names = dict.fromkeys(("X-Request-Id", *(name for code in given for name in HEADERS_OF_CODE.get(code, ()))))
+    tus = ("Tus-Resumable", "Tus-Version") if is_resumable else ()
+    names = dict.fromkeys(("X-Request-Id", *RATE, *tus, *(name for code in given for name in HEADERS_OF_CODE.get(code, ()))))
     return {
         "description": " ".join(f"`{code}`: {ERRORS[code].meaning}" for code in given),
         "headers": {name: headers(name) for name in names},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dispatch.api.openapi import resumable
 from dispatch.api.openapi.parameters import PARAMETER, Json
 from protocol.admin import Scope
 from protocol.operations import OPERATIONS, Form, Operation
@@ -26,7 +27,12 @@ HEADERS: dict[str, tuple[str, Json]] = {
     "Content-Length": ("Bytes of the body", _COUNT),
     "Content-Disposition": ("The file's name", {"type": "string"}),
     "Accept-Ranges": ("Ranges are served", {"type": "string", "enum": ["bytes"]}),
+    **resumable.REPLY_HEADERS,
 }
+RATE = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+UNCOUNTED = frozenset({Scope.OPEN, Scope.ENGINE, Scope.REGISTRATION})
+"""Calls of engines and of strangers are not counted against a key."""
+
 ALWAYS = frozenset({"X-Request-Id"})
 """Headers that no answer lacks; the others come where they mean something."""
 
@@ -38,20 +44,21 @@ def header(name: str) -> Json:
 
 def headers_of(operation: Operation) -> tuple[str, ...]:
     """The headers of a good answer, each of which may be documented as absent."""
+    is_read = operation.method == "GET" and operation.gives is Form.JSON
     wanted = {
         "X-Request-Id": True,
-        "RateLimit-Limit": operation.scope is not Scope.OPEN,
-        "RateLimit-Remaining": operation.scope is not Scope.OPEN,
-        "RateLimit-Reset": operation.scope is not Scope.OPEN,
+        **dict.fromkeys(RATE, operation.scope not in UNCOUNTED),
         "ETag": operation.is_tagged or operation.is_idempotent_by_key or _is_file(operation) or operation.takes is Form.BYTES,
-        "Last-Modified": operation.is_tagged or _is_file(operation),
-        "Cache-Control": operation.is_tagged or _is_file(operation),
+        "Last-Modified": operation.is_tagged or is_read or _is_file(operation),
+        "Cache-Control": operation.is_tagged or is_read or _is_file(operation),
         "Location": operation.status in (201, 202),
+        "Content-Length": operation.gives is Form.ZIP,
         "Idempotent-Replayed": operation.is_idempotent_by_key,
-        "Content-Disposition": _is_file(operation),
+        "Content-Disposition": _is_file(operation) or operation.gives is Form.ZIP,
         "Accept-Ranges": _is_file(operation),
     }
-    return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+    names = [name for name, is_wanted in wanted.items() if is_wanted]
+    return (*names, *(("Tus-Resumable",) if resumable.is_resumable(operation) else ()), *resumable.spoken(operation).gives)
 
 
 def _is_file(operation: Operation) -> bool:
