@@ -117,15 +117,29 @@ class Api(Section):
 
 
 class Jwt(Section):
-    """Tokens of another issuer. Give one of `jwks_url`, `key_file` (PEM or JWKS) and `secret_file` (HS256)."""
+    """Tokens of another issuer. Give one of `jwks_url`, `key_file` (PEM or JWKS) and `secret_file` (HS256).
 
-    jwks_url: str | None = None
+    `tenant_claim` names the tenant, `scopes_claim` the scopes, separated by spaces or as a list. The scope `admin` is
+    taken from tokens only with `allow_admin`.
+    """
+
+    jwks_url: Annotated[str, Field(pattern="^https?://")] | None = None
     key_file: Path | None = None
     secret_file: Path | None = None
-    issuer: str | None = None
-    audience: str | None = None
-    tenant_claim: str = "tenant"
-    scopes_claim: str = "scope"
+    issuer: Annotated[str, Field(min_length=1)] | None = None
+    audience: Annotated[str, Field(min_length=1)] | None = None
+    tenant_claim: Annotated[str, Field(min_length=1)] = "tenant"
+    scopes_claim: Annotated[str, Field(min_length=1)] = "scope"
+    allow_admin: bool = False
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Jwt:
+        keys = sum(given is not None for given in (self.jwks_url, self.key_file, self.secret_file))
+        if keys > 1:
+            raise ValueError("give one of jwks_url, key_file and secret_file, not several")
+        if keys and (self.issuer is None or self.audience is None):
+            raise ValueError("issuer and audience are required: a token for somebody else must open nothing here")
+        return self
 
 
 class Registration(Section):
@@ -135,9 +149,10 @@ class Registration(Section):
 
 
 class Webhooks(Section):
-    """`allow_private_addresses` is for closed networks. The rest is seconds and counts."""
+    """`allow_private_addresses` is for closed networks, `ports` are those that are connected to. The rest is seconds and counts."""
 
     allow_private_addresses: bool = False
+    ports: tuple[Annotated[int, Field(ge=1, le=LAST_PORT)], ...] = (80, 443, 8080, 8443)
     timeout_s: Span = 15.0
     in_flight_per_endpoint: Annotated[int, Field(ge=1, le=100)] = 2
     in_flight: Annotated[int, Field(ge=1, le=1000)] = 64

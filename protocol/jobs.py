@@ -13,6 +13,7 @@ from protocol.errors import ErrorCode, FailureClass
 from protocol.media import VideoInfo
 from protocol.profiles import Name
 from protocol.states import AttemptState, JobState, JobStatus, StepState, TaskKind
+from protocol.webhooks import WebhookUrl
 
 MAX_METADATA_BYTES, MAX_METADATA_DEPTH = 65_536, 5
 Metadata = dict[str, JsonValue]
@@ -99,6 +100,7 @@ class JobSubmission(Message):
     ttl_s: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     expires_at: Annotated[str, Field(max_length=40)] | None = None
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    webhook_url: WebhookUrl | None = None
     metadata: Annotated[Metadata, AfterValidator(check_metadata)] = {}
 
 
@@ -111,6 +113,7 @@ class FilesystemSubmission(Message):
     file_path: Annotated[str, Field(min_length=1, max_length=4096)]
     profile: Name | None = None
     priority: Priority = 5
+    webhook_url: WebhookUrl | None = None
     metadata: Annotated[Metadata, AfterValidator(check_metadata)] = {}
 
 
@@ -181,6 +184,7 @@ class JobView(Message):
     completed_at: str | None
     expires_at: str | None = None
     outputs_purged_at: str | None = None
+    webhook_url: str | None = None
     processing_time_seconds: Seconds | None
     eta_seconds: Seconds | None
     input: dict[str, JsonValue] | None

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from protocol.addresses import MAX_URL
 from protocol.base import Identifier, Message, Page, Seconds
 from protocol.events import EventType
 
@@ -42,7 +41,9 @@ WEBHOOK_OF_EVENT: dict[EventType, WebhookEvent] = {
 ENDINGS = frozenset({WebhookEvent.JOB_COMPLETED, WebhookEvent.JOB_FAILED, WebhookEvent.JOB_CANCELLED})
 """What a job's own `webhook_url` is told, and an endpoint that does not say what it wants."""
 
-WebhookUrl = Annotated[str, Field(min_length=1, max_length=MAX_URL)]
+WebhookUrl = Annotated[str, Field(pattern=r"^https?://[!-~]+$", max_length=2048)]
+"""Its form alone; whether anything is sent there is for the server to say."""
+
 Events = Annotated[frozenset[WebhookEvent], Field(min_length=1)]
 Description = Annotated[str, Field(max_length=200)]
 
@@ -55,7 +56,7 @@ class DeliveryState(StrEnum):
 
 
 class EndpointRequest(Message):
-    """`url` is http or https, without a user name; where it leads is looked at each time something is sent."""
+    """`url` has no user name in it; where its name leads is looked at each time something is sent."""
 
     url: WebhookUrl
     events: Events = ENDINGS

@@ -30,6 +30,7 @@ FIELDS: dict[str, Kind] = {
     "priority": Kind.NUMBER,
     "ttl_s": Kind.NUMBER,
     "max_attempts": Kind.NUMBER,
+    "webhook_url": Kind.TEXT,
     "metadata": Kind.JSON,
     "required_capabilities": Kind.WORDS,
     "tags": Kind.WORDS,

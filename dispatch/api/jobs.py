@@ -25,7 +25,11 @@ async def submit_batch(call: Call) -> web.StreamResponse:
 async def submit_filesystem(call: Call) -> web.StreamResponse:
     told, key = await call.keyed_message(FilesystemSubmission)
     submission = JobSubmission(
-        input=JobInput(path=told.file_path), profile=told.profile, priority=told.priority, metadata=told.metadata
+        input=JobInput(path=told.file_path),
+        profile=told.profile,
+        priority=told.priority,
+        webhook_url=told.webhook_url,
+        metadata=told.metadata,
     )
     return answered(await call.services.submissions.submit(call.who, submission, key))
 

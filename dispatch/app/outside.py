@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dispatch.app.secrets import Secrets
 from dispatch.events.bus import CommitBus
 from dispatch.ports import Clock, Ids, Store
+from dispatch.ports.webhooks import WebhookSender
 from dispatch.services.leases import Chance
 from protocol.profiles import Profile
 from protocol.storage import StorageProvider
@@ -15,7 +16,7 @@ from protocol.storage import StorageProvider
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Adapters and facts; made by the process, and by tests in its place."""
+    """Adapters and facts; made by the process, and by tests in its place. `sender` is HTTP where none is given."""
 
     store: Store
     bus: CommitBus
@@ -25,3 +26,4 @@ class Outside:
     chance: Chance
     profiles: Sequence[Profile]
     secrets: Secrets
+    sender: WebhookSender | None = None

@@ -24,6 +24,7 @@ from dispatch.api.server import application, runner
 from dispatch.api.wiring import Limits
 from dispatch.app.assembly import Core, Outside, assemble
 from dispatch.app.secrets import Unusable, load_secrets
+from dispatch.app.webhooks import public_url_of
 from dispatch.clock import RandomIds, SystemChance, SystemClock
 from dispatch.events.bus import CommitBus
 from dispatch.store.migrate import migrate
@@ -78,7 +79,7 @@ def prepare(settings: DispatchSettings) -> tuple[Core, SqliteStore]:
     migrate(connection)
     connection.close()
     bus = CommitBus()
-    store = SqliteStore(database, [bus], die)
+    store = SqliteStore(database, [bus], die, public_url=public_url_of(settings))
     storage = load_storage(settings.storage.adapter, str(root))
     profiles = load_profiles([data / "profiles"] if (data / "profiles").is_dir() else [])
     wanted, known = settings.jobs.default_profile, sorted(profile.name for profile in profiles)
@@ -102,6 +103,7 @@ async def serve(settings: DispatchSettings) -> None:
         _spare_the_collector()
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(core.scheduler.run(), name="scheduler")]
+            loops += [tasks.create_task(core.deliverer.run(), name="webhooks")]
             loops += [tasks.create_task(duty.run(), name=duty.name) for duty in core.duties]
             await _listen(core, settings, stop, partial(_cancel, loops[0]))
             for task in loops:

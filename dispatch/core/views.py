@@ -55,6 +55,7 @@ def job_view(graph: Graph, attempts: Sequence[Attempt] = ()) -> JobView:
         started_at=maybe(job.started_at),
         completed_at=maybe(job.completed_at),
         expires_at=maybe(job.expires_at),
+        webhook_url=job.webhook_url,
         outputs_purged_at=maybe(job.outputs_purged_at),
         processing_time_seconds=None if took is None else round(max(0.0, took), 3),
         eta_seconds=job.eta_seconds,
@@ -170,8 +171,10 @@ def _error_message(job: Job) -> str | None:
 
 def _closing_step(name: str, job: Job) -> StepView:
     match job.state:
-        case _ if name == step_names.SEND_NOTIFICATION:
+        case _ if name == step_names.SEND_NOTIFICATION and job.webhook_url is None:
             return StepView(name=name, status=StepState.SKIPPED, progress_percent=0.0, error="no webhook was asked for")
+        case JobState.FAILED | JobState.CANCELLED if name == step_names.SEND_NOTIFICATION:
+            return StepView(name=name, status=StepState.COMPLETED, progress_percent=100.0)
         case JobState.COMPLETED:
             return StepView(name=name, status=StepState.COMPLETED, progress_percent=100.0)
         case JobState.COMPLETING if name == step_names.UPLOAD_OUTPUTS:

@@ -200,5 +200,9 @@ class DeliveryQueue:
             return 0.0
         return self._timers[0][0] if self._timers else inf
 
+    @property
+    def receivers(self) -> int:
+        return len(self._lanes)
+
     def snapshot(self) -> set[str]:
         return set(self._known)

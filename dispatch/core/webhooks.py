@@ -15,6 +15,8 @@ from dispatch.core.planning import load_profile
 from dispatch.core.records import Delivery, Event, Job, WebhookEndpoint
 from dispatch.core.times import rfc3339
 from dispatch.core.webhook_queue import Waiting
+from protocol.addresses import AddressPolicy, UrlRefused, check_url
+from protocol.errors import ErrorCode, ReelyardError
 from protocol.operations import API
 from protocol.states import JobState
 from protocol.webhooks import ENDINGS, WEBHOOK_OF_EVENT, DeliveryState, WebhookEvent
@@ -45,6 +47,17 @@ class Tried:
     @property
     def is_delivered(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
+
+
+# --- where to
+
+
+def check_webhook_url(url: str, policy: AddressPolicy) -> None:
+    """Its form, its port and any address in it; a name is resolved each time something is sent. Raises WEBHOOK_URL_REFUSED."""
+    try:
+        check_url(url, policy)
+    except UrlRefused as refused:
+        raise ReelyardError(ErrorCode.WEBHOOK_URL_REFUSED, f"the webhook's URL is refused: {refused}") from None
 
 
 # --- from events to deliveries

@@ -9,9 +9,10 @@ import orjson
 from dispatch.core import sniffing
 from dispatch.core.paging import refuse
 from dispatch.core.records import NO_SOURCE, Source
+from dispatch.core.webhooks import check_webhook_url
 from dispatch.services.profiles import ProfileBook
 from dispatch.services.server_files import ServerFiles
-from protocol.addresses import FetchPolicy, UrlRefused, check_url
+from protocol.addresses import AddressPolicy, FetchPolicy, UrlRefused, check_url
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import MAX_METADATA_BYTES, JobSubmission
 from protocol.profiles import Profile
@@ -20,12 +21,13 @@ from protocol.recipes import InputLimits
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`ttl_s` is the default span; `fetch` what inputs by URL are held against."""
+    """`ttl_s` is the default span; `fetch` what inputs by URL are held against, `webhooks` what URLs to be told are."""
 
     limits: InputLimits
     ttl_s: float
     default_profile: str
     fetch: FetchPolicy
+    webhooks: AddressPolicy = AddressPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Sources:
     def _profile(self, submission: JobSubmission) -> tuple[Profile, str]:
         if len(orjson.dumps(submission.metadata)) > MAX_METADATA_BYTES:
             raise refuse("metadata", f"is larger than {MAX_METADATA_BYTES} bytes")
+        if submission.webhook_url is not None:
+            check_webhook_url(submission.webhook_url, self.rules.webhooks)
         found = self._profiles.find(submission.profile or self.rules.default_profile)
         if found[0].is_noop and submission.input is not None:
             raise refuse("input", "profile noop takes no input")

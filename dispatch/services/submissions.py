@@ -143,6 +143,7 @@ class SubmissionService:
             created_at=now,
             updated_at=now,
             expires_at=expiry_of(submission.expires_at, now=now),
+            webhook_url=submission.webhook_url,
         )
         return endings.created(job, tasks)
 

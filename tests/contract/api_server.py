@@ -138,6 +138,7 @@ async def served(
         await core.load()
         async with asyncio.TaskGroup() as owner:
             loops = [owner.create_task(core.scheduler.run())]
+            loops += [owner.create_task(core.deliverer.run())]
             loops += [owner.create_task(duty.run()) for duty in core.duties]
             running = runner(application(change(core.services), limits or Limits(), at_shutdown=[loops[0].cancel]))
             await running.setup()
