@@ -54,13 +54,27 @@ class EnginePatch(Message):
 
 
 class KeyRequest(Message):
+    """`allowed_ips` are addresses or networks in CIDR form, none means any. `rate_limit_per_hour` bounds the calls that
+    make jobs: left out it is the server's default (100), null is unlimited.
+    """
+
     name: Annotated[str, Field(min_length=1, max_length=100)]
     tenant: Name = "default"
     scopes: Annotated[frozenset[Scope], Field(min_length=1)]
     expires_at: str | None = None
+    allowed_ips: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=64)] = ()
+    rate_limit_per_hour: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+
+
+class RotateRequest(Message):
+    """`overlap_s`: for how long the secret until now stays good; 0 ends it at once."""
+
+    overlap_s: Annotated[float, Field(ge=0, le=2_592_000, allow_inf_nan=False)] = 86_400.0
 
 
 class KeyView(Message):
+    """`prefix` is how its secret begins. After a rotation the secret before is good until `previous_until`."""
+
     key_id: Identifier
     name: str
     tenant: str
@@ -70,6 +84,9 @@ class KeyView(Message):
     expires_at: str | None
     revoked_at: str | None
     last_used_at: str | None
+    allowed_ips: tuple[str, ...] = ()
+    rate_limit_per_hour: int | None = None
+    previous_until: str | None = None
 
 
 class KeyCreated(KeyView):
@@ -81,6 +98,13 @@ class KeyCreated(KeyView):
 
 class KeyPage(Page):
     api_keys: tuple[KeyView, ...]
+
+
+class RegistrationToken(Message):
+    """The token that lets engines register; it is also in `<data>/secrets/registration.token` on the server."""
+
+    registration_token: str
+    warning: str
 
 
 class AuditView(Message):
@@ -101,15 +125,46 @@ class AuditPage(Page):
     audit: tuple[AuditView, ...]
 
 
+Weight = Annotated[float, Field(gt=0, le=1000)]
+Quota = Annotated[int, Field(ge=0, le=2**53)]
+
+
 class TenantRequest(Message):
+    """Quotas are null where there is none: tasks running at once, jobs not yet ended, input bytes per month (UTC).
+
+    `prefix` is the directory of its files in the storage, its name when null.
+    """
+
     name: Name
-    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    weight: Weight = 1.0
+    max_running: Quota | None = None
+    max_queued: Quota | None = None
+    max_bytes_per_month: Quota | None = None
+    prefix: Name | None = None
+    default_profile: Name | None = None
+
+
+class TenantPatch(Message):
+    """What is left out stays; null takes a quota, the prefix or the profile away. A prefix is fixed by the first job."""
+
+    weight: Weight | None = None
+    max_running: Quota | None = None
+    max_queued: Quota | None = None
+    max_bytes_per_month: Quota | None = None
+    prefix: Name | None = None
+    default_profile: Name | None = None
 
 
 class TenantView(Message):
     name: str
     weight: float
+    max_running: int | None
+    max_queued: int | None
+    max_bytes_per_month: int | None
+    prefix: str
+    default_profile: str | None
     created_at: str
+    version: int
 
 
 class TenantPage(Page):

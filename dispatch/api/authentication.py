@@ -1,15 +1,21 @@
-"""Who calls: API keys, engines' credentials and the registration token. A refusal tells nothing about what exists."""
+"""Who calls: API keys, tokens of another issuer, engines' credentials. A refusal tells nothing about what exists."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from dispatch.api.call import Call
+from dispatch.api.guard import REQUEST_ID
+from dispatch.api.peers import PEERS
+from dispatch.core.callers import Caller
+from dispatch.core.claims import looks_like_token
 from protocol.admin import Scope
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.operations import KEY_SUBPROTOCOL
 
-LONGEST_SECRET = 512
+LONGEST_SECRET = 8192
+"""A token of another issuer may carry many claims; one header cannot be longer in any case."""
 
 
 def secrets_of(headers: Mapping[str, str]) -> list[str]:
@@ -20,7 +26,7 @@ def secrets_of(headers: Mapping[str, str]) -> list[str]:
         shown.append(secret.strip())
     offered = (word.strip() for word in headers.get("Sec-WebSocket-Protocol", "").split(","))
     shown += [word.removeprefix(KEY_SUBPROTOCOL) for word in offered if word.startswith(KEY_SUBPROTOCOL)]
-    return [secret for secret in shown if 0 < len(secret) <= LONGEST_SECRET]
+    return [secret for secret in shown if 0 < len(secret) <= LONGEST_SECRET and secret.isascii()]
 
 
 def _secret(call: Call) -> str:
@@ -38,9 +44,20 @@ async def admit(call: Call) -> None:
         case Scope.ENGINE:
             await _admit_engine(call)
         case scope:
-            call.who = await call.services.keys.authenticate(_secret(call))
+            call.who = await _identify(call)
             if not call.who.may(scope):
                 raise ReelyardError(ErrorCode.FORBIDDEN, f"this key lacks the scope {scope}", details={"scope": scope.value})
+
+
+async def _identify(call: Call) -> Caller:
+    """Raises UNAUTHORIZED, the same whatever is wrong with what was shown."""
+    secret, address = _secret(call), address_of(call)
+    by = call.services.tokens if looks_like_token(secret) else call.services.keys
+    return replace(await by.authenticate(secret, address), request_id=call.request[REQUEST_ID])
+
+
+def address_of(call: Call) -> str:
+    return call.request.app[PEERS].address(call.request)
 
 
 async def _admit_engine(call: Call) -> None:

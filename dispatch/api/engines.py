@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from dispatch.api import answers, paging
-from dispatch.api.authentication import secrets_of
+from dispatch.api.authentication import address_of, secrets_of
 from dispatch.api.call import Call, Handler
 from dispatch.services.engines import ENGINES
 from protocol.admin import EnginePatch, Pong
@@ -16,10 +16,14 @@ from protocol.leases import Goodbye, Heartbeat, LeaseRequest, ReportsRequest, Up
 async def register_engine(call: Call) -> web.StreamResponse:
     """The registration token and the credential of a known engine may both be shown, one in each header."""
     shown = secrets_of(call.request.headers)
-    tokens = [secret for secret in shown if call.services.keys.check_registration(secret)]
-    credential = next((secret for secret in shown if secret not in tokens), None)
+    admission = await call.services.registration.admission(shown, address_of(call))
     request = await call.message(RegisterRequest)
-    reply = await call.services.engines.register(request, credential=credential, has_registration_token=bool(tokens))
+    reply = await call.services.engines.register(
+        request,
+        credential=admission.credential,
+        has_registration_token=admission.is_admitted,
+        awaits_approval=admission.awaits_approval,
+    )
     return answers.message(reply, headers={"Cache-Control": "no-store"})
 
 
@@ -56,19 +60,23 @@ async def get_engine(call: Call) -> web.StreamResponse:
 
 async def patch_engine(call: Call) -> web.StreamResponse:
     change = await call.message(EnginePatch)
-    return answers.engine(await call.services.engines.patch(call.path("engine_id"), change))
+    return answers.engine(await call.services.engines.patch(call.who, call.path("engine_id"), change))
+
+
+async def approve_engine(call: Call) -> web.StreamResponse:
+    return answers.engine(await call.services.engines.approve(call.who, call.path("engine_id")))
 
 
 async def drain_engine(call: Call) -> web.StreamResponse:
-    return answers.engine(await call.services.engines.drain(call.path("engine_id")))
+    return answers.engine(await call.services.engines.drain(call.who, call.path("engine_id")))
 
 
 async def undrain_engine(call: Call) -> web.StreamResponse:
-    return answers.engine(await call.services.engines.undrain(call.path("engine_id")))
+    return answers.engine(await call.services.engines.undrain(call.who, call.path("engine_id")))
 
 
 async def delete_engine(call: Call) -> web.StreamResponse:
-    await call.services.engines.delete(call.path("engine_id"))
+    await call.services.engines.delete(call.who, call.path("engine_id"))
     return answers.message(Pong(status="deleted"))
 
 
@@ -82,6 +90,7 @@ HANDLERS: dict[str, Handler] = {
     "list_engines": list_engines,
     "get_engine": get_engine,
     "patch_engine": patch_engine,
+    "approve_engine": approve_engine,
     "drain_engine": drain_engine,
     "undrain_engine": undrain_engine,
     "delete_engine": delete_engine,

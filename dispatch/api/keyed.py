@@ -9,6 +9,7 @@ from aiohttp import web
 
 from dispatch.api import answers
 from dispatch.api.call import Call, idempotency_key
+from dispatch.core.callers import IdempotencyKey
 from dispatch.services.idempotency import Answered
 
 
@@ -21,6 +22,12 @@ def holding_key(call: Call) -> Iterator[None]:
     key = idempotency_key(call.request.headers)
     with call.services.idempotency.held(call.who.tenant, call.operation.name, key):
         yield
+
+
+def key_of_nothing(call: Call) -> IdempotencyKey | None:
+    """The key of a call that takes no body."""
+    key = idempotency_key(call.request.headers)
+    return None if key is None else call.under(key, b"")
 
 
 def answered(answer: Answered) -> web.Response:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from dispatch.ports import Ids
 
+ADMIN, REGISTRATION = "admin.key", "registration.token"
+
 
 class Unusable(ValueError):
     """Settings that are well-formed but cannot be used here; the text says what to do."""
@@ -16,11 +18,17 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """`signing` makes signed links; the others are what `<data>/secrets/` shows to people."""
+    """`signing` makes signed links; the others are what `<data>/secrets/` shows to people.
+
+    `is_admin_fresh`: the admin key was made at this start. `renew_registration` puts a new token in the place of the one
+    until now and gives it; it blocks.
+    """
 
     signing: bytes
     admin: str
     registration: str
+    renew_registration: Callable[[], str]
+    is_admin_fresh: bool = False
 
 
 def keep_secret(directory: Path, name: str, fresh: Callable[[], str]) -> str:
@@ -31,14 +39,18 @@ def keep_secret(directory: Path, name: str, fresh: Callable[[], str]) -> str:
         if not kept:
             raise Unusable(f"{path} is empty; restore it, or remove it to have a new one made")
         return kept
-    secret = fresh()
+    return write_secret(directory, name, fresh())
+
+
+def write_secret(directory: Path, name: str, secret: str) -> str:
+    """Whole or not at all, and durable before it is answered."""
     temporary = directory / f".{name}.new"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(secret + "\n")
         file.flush()
         os.fsync(file.fileno())
-    temporary.rename(path)
+    temporary.rename(directory / name)
     _sync(directory)
     return secret
 
@@ -55,8 +67,11 @@ def _sync(directory: Path) -> None:
 def load_secrets(data: Path, ids: Ids) -> Secrets:
     directory = data / "secrets"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    is_fresh = not (directory / ADMIN).exists()
     return Secrets(
         signing=keep_secret(directory, "signing.key", ids.secret).encode(),
-        admin=keep_secret(directory, "admin.key", lambda: f"rk_{ids.secret()}"),
-        registration=keep_secret(directory, "registration.token", lambda: f"rt_{ids.secret()}"),
+        admin=keep_secret(directory, ADMIN, lambda: f"rk_{ids.secret()}"),
+        registration=keep_secret(directory, REGISTRATION, lambda: f"rt_{ids.secret()}"),
+        renew_registration=lambda: write_secret(directory, REGISTRATION, f"rt_{ids.secret()}"),
+        is_admin_fresh=is_fresh,
     )

@@ -24,7 +24,12 @@ _STATE_REASONS: dict[EngineState, str | None] = {
     EngineState.AWAITING_APPROVAL: "awaits approval",
     EngineState.PAUSED: "is paused",
 }
-_WANTED_REASONS: dict[str, str | None] = {"none": None, "drain": "is draining", "pause": "is paused"}
+_WANTED_REASONS: dict[str, str | None] = {
+    "none": None,
+    "drain": "is draining",
+    "pause": "is paused",
+    "approve": "awaits approval",
+}
 
 
 @dataclass(frozen=True, slots=True)

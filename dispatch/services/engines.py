@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from dispatch.core import lifecycle
+from dispatch.core.callers import Caller
 from dispatch.core.lease_table import LeaseTable
 from dispatch.core.paging import FIRST, Listing, Wanted, page_fields
 from dispatch.core.records import Attempt, Engine, NewEvent
 from dispatch.core.times import maybe, rfc3339
 from dispatch.ports import Clock, Ids, Orders, Store, Transaction
+from dispatch.services.audit import audited
 from dispatch.services.registry import PRESENT, EngineRegistry
 from protocol.admin import EnginePage, EnginePatch, EngineView
 from protocol.capabilities import Capabilities, HeldTask, Kept, Load, RegisterReply, RegisterRequest, Slots
@@ -21,6 +23,7 @@ from protocol.leases import Order, RunningTask
 from protocol.states import LIVE_ATTEMPT_STATES, AttemptState, EngineState
 
 ENGINES = Listing("engines")
+MOST_AWAITING = 200
 OPERATOR = "-"
 """Engine events belong to no tenant; only operators see them."""
 
@@ -60,8 +63,13 @@ class EngineService:
 
     # --- registration
 
-    async def register(self, request: RegisterRequest, *, credential: str | None, has_registration_token: bool) -> RegisterReply:
-        """A known engine shows its credential and keeps its identity; a new one needs the registration token."""
+    async def register(
+        self, request: RegisterRequest, *, credential: str | None, has_registration_token: bool, awaits_approval: bool = False
+    ) -> RegisterReply:
+        """A known engine shows its credential and keeps its identity; a new one needs the registration token.
+
+        With `awaits_approval` a new one is heard and gets no work until an operator approves it.
+        """
         engine_id = await self._identity(credential) if credential else None
         if engine_id is None and not has_registration_token:
             message = "this engine is not known here; start it with the registration token"
@@ -69,7 +77,7 @@ class EngineService:
         now, secret = self._clock.now(), None
         if engine_id is None:
             engine_id, secret = self._ids.new("eng", now), self._ids.secret()
-        kept = await self._store.transact(lambda tx: _register(tx, engine_id, secret, request, now))
+        kept = await self._store.transact(lambda tx: _register(tx, engine_id, secret, request, now, awaits_approval))
         live = [(k.task_id, k.token) for k in kept if k.keep]
         # One that is being expired at this moment is not renewed, and so not to be kept.
         renewed = {lease.token for lease in self._table.renew(engine_id, live, monotonic=self._clock.monotonic())}
@@ -116,7 +124,7 @@ class EngineService:
     async def get(self, engine_id: str) -> EngineView:
         return await self._store.read(lambda tx: engine_view(present(tx, engine_id), tx.live_attempts(engine_id)))
 
-    async def patch(self, engine_id: str, patch: EnginePatch) -> EngineView:
+    async def patch(self, who: Caller, engine_id: str, patch: EnginePatch) -> EngineView:
         def change(engine: Engine) -> Engine:
             if patch.tags is not None:
                 engine = replace(engine, tags=tuple(sorted(patch.tags)))
@@ -124,15 +132,20 @@ class EngineService:
                 return engine
             return _asked(engine, "pause") if patch.paused else _no_longer_asked(engine, "pause")
 
-        return await self._change(engine_id, change)
+        told = patch.model_dump(mode="json", exclude_unset=True)
+        return await self._change(engine_id, change, lambda tx, now: audited(tx, who, "patch_engine", engine_id, told, now=now))
 
-    async def drain(self, engine_id: str) -> EngineView:
-        view = await self._change(engine_id, lambda engine: _asked(engine, "drain"))
+    async def approve(self, who: Caller, engine_id: str) -> EngineView:
+        """An engine that awaited approval gets work from now on; of any other nothing changes."""
+        return await self._ask(who, "approve_engine", engine_id, lambda engine: _no_longer_asked(engine, "approve"))
+
+    async def drain(self, who: Caller, engine_id: str) -> EngineView:
+        view = await self._ask(who, "drain_engine", engine_id, lambda engine: _asked(engine, "drain"))
         self._order(engine_id, Order(order="drain"))
         return view
 
-    async def undrain(self, engine_id: str) -> EngineView:
-        view = await self._change(engine_id, lambda engine: _no_longer_asked(engine, "drain"))
+    async def undrain(self, who: Caller, engine_id: str) -> EngineView:
+        view = await self._ask(who, "undrain_engine", engine_id, lambda engine: _no_longer_asked(engine, "drain"))
         self._order(engine_id, Order(order="undrain"))
         return view
 
@@ -140,14 +153,15 @@ class EngineService:
         if self.orders is not None:
             self.orders.order(engine_id, order)
 
-    async def delete(self, engine_id: str) -> None:
+    async def delete(self, who: Caller, engine_id: str) -> None:
         """Remove it; what it holds goes back to the queue, its credential is worth nothing from now on."""
         now = self._clock.now()
 
         def remove(tx: Transaction) -> None:
-            present(tx, engine_id)
+            engine = present(tx, engine_id)
             give_back(tx, engine_id, keep=frozenset(), now=now)
             tx.delete_engine(engine_id)
+            audited(tx, who, "delete_engine", engine_id, {"name": engine.name}, now=now)
 
         await self._store.transact(remove)
 
@@ -173,13 +187,20 @@ class EngineService:
             await self._change(engine_id, lambda e: replace(e, state=EngineState.LOST))
         return len(silent)
 
-    async def _change(self, engine_id: str, change: Callable[[Engine], Engine]) -> EngineView:
+    async def _ask(self, who: Caller, action: str, engine_id: str, change: Callable[[Engine], Engine]) -> EngineView:
+        return await self._change(engine_id, change, lambda tx, now: audited(tx, who, action, engine_id, now=now))
+
+    async def _change(
+        self, engine_id: str, change: Callable[[Engine], Engine], note: Callable[[Transaction, float], None] | None = None
+    ) -> EngineView:
         now = self._clock.now()
 
         def apply(tx: Transaction) -> EngineView:
             engine = present(tx, engine_id)
             changed = replace(change(engine), version=engine.version + 1)
             tx.put_engine(changed)
+            if note is not None:
+                note(tx, now)
             if changed.state is not engine.state:
                 tx.append([engine_event(changed, EventType.ENGINE_CHANGED, engine.state, now)])
             return engine_view(changed, tx.live_attempts(engine_id))
@@ -187,11 +208,21 @@ class EngineService:
         return await self._store.transact(apply)
 
 
-ASKED_STATES = {"pause": EngineState.PAUSED, "drain": EngineState.DRAINING}
+ASKED_STATES = {
+    "pause": EngineState.PAUSED,
+    "drain": EngineState.DRAINING,
+    "approve": EngineState.AWAITING_APPROVAL,
+}
+"""What an engine shows while this is `wanted` of it, or awaited."""
 
 
 def _asked(engine: Engine, wanted: str) -> Engine:
-    """What an operator asks shows at once on an engine that is there; a gone one hears of it when it comes back."""
+    """What an operator asks shows at once on an engine that is there; a gone one hears of it when it comes back.
+
+    Raises ENGINE_NOT_APPROVED: taken back, the wish would leave an engine that works without approval.
+    """
+    if engine.wanted == "approve":
+        raise ReelyardError(ErrorCode.ENGINE_NOT_APPROVED, details={"engine_id": engine.engine_id})
     return replace(engine, wanted=wanted, state=ASKED_STATES[wanted] if engine.state in PRESENT else engine.state)
 
 
@@ -210,11 +241,15 @@ def present(tx: Transaction, engine_id: str) -> Engine:
     return engine
 
 
-def _register(tx: Transaction, engine_id: str, secret: str | None, request: RegisterRequest, now: float) -> list[Kept]:
+def _register(
+    tx: Transaction, engine_id: str, secret: str | None, request: RegisterRequest, now: float, awaits_approval: bool
+) -> list[Kept]:
     known = tx.engine(engine_id)
     if known is None and secret is None:  # removed since its credential was looked up
         raise ReelyardError(ErrorCode.UNAUTHORIZED, "this engine was removed; start it with the registration token")
-    wanted = "none" if known is None else known.wanted
+    if known is None and awaits_approval:
+        _refuse_crowd(tx)
+    wanted = known.wanted if known is not None else "approve" if awaits_approval else "none"
     own_tags = tuple(sorted(request.tags))
     engine = Engine(
         engine_id=engine_id,
@@ -238,6 +273,12 @@ def _register(tx: Transaction, engine_id: str, secret: str | None, request: Regi
     tx.append([engine_event(engine, EventType.ENGINE_REGISTERED, None if known is None else known.state, now)])
     live = give_back(tx, engine_id, keep=frozenset((h.task_id, h.token) for h in request.held), now=now)
     return [Kept(task_id=h.task_id, token=h.token, keep=_key(h) in live) for h in request.held]
+
+
+def _refuse_crowd(tx: Transaction) -> None:
+    """Anybody may ask for approval: what they can leave here is bounded."""
+    if sum(engine.wanted == "approve" for engine in tx.engines()) >= MOST_AWAITING:
+        raise ReelyardError(ErrorCode.RATE_LIMITED, "too many engines await approval; approve or delete some", retry_after=60.0)
 
 
 def _key(held: HeldTask) -> tuple[str, int]:

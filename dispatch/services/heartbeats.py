@@ -12,7 +12,7 @@ from dispatch.core.lease_table import LeaseTable
 from dispatch.core.planning import STEPS
 from dispatch.core.records import Engine, Graph, Task
 from dispatch.ports import Clock, Store, Transaction
-from dispatch.services.engines import Pace, engine_event, present
+from dispatch.services.engines import ASKED_STATES, Pace, engine_event, present
 from dispatch.services.registry import EngineRegistry
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.events import EventType
@@ -88,7 +88,7 @@ def _record(tx: Transaction, engine_id: str, beat: Heartbeat, now: float) -> tup
     told = beat.state if beat.state in TOLD_STATES else EngineState.ONLINE
     beaten = replace(
         engine,
-        state=EngineState.PAUSED if engine.wanted == "pause" else EngineState.DRAINING if engine.wanted == "drain" else told,
+        state=ASKED_STATES.get(engine.wanted, told),
         load_json=beat.load.model_dump_json(),
         slots_json=beat.slots.model_dump_json(),
         capabilities_json=capabilities,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from dispatch.core.records import ApiKey, Engine, IdempotencyRow, Tenant
 from dispatch.store import rows, schema
@@ -52,7 +52,10 @@ class RegistryQueries:
         self._gone_engines.append(engine_id)
 
     def key_by_digest(self, sha256: str) -> ApiKey | None:
-        found = self._connection.execute(select(schema.api_keys).where(schema.api_keys.c.sha256 == sha256)).first()
+        """The key whose secret has this digest, or had it before its last rotation."""
+        table = schema.api_keys
+        wanted = select(table).where(or_(table.c.sha256 == sha256, table.c.previous_sha256 == sha256))
+        found = self._connection.execute(wanted).first()
         return None if found is None else rows.KEYS.load(found)
 
     def key(self, key_id: str) -> ApiKey | None:

@@ -175,7 +175,7 @@ async def world(
     bus, clock = CommitBus(), Moments()
     settings = DispatchSettings(data=directory, inputs=Inputs.model_validate(inputs))
     async with open_store(adapter, directory, bus) as store:
-        secrets = Secrets(b"signing", "rk_admin", "rt_registration")
+        secrets = Secrets(b"signing", "rk_admin", "rt_registration", lambda: "rt_renewed")
         files = storage or LocalStorage(str(root))
         outside = Outside(store, bus, files, clock, Counting(), Even(), list(PROFILES.values()), secrets)
         made = World(assemble(outside, settings), clock, root)

@@ -89,7 +89,7 @@ class Client:
 
     async def register(self, request: RegisterRequest, credential: str | None) -> RegisterReply:
         async def handler(core: Core) -> RegisterReply:
-            known = credential is not None and core.services.keys.check_registration(credential)
+            known = credential is not None and core.services.registration.is_token(credential)
             shown = None if known else credential
             self._watch.leaving(request.engine_id, +1)
             try:

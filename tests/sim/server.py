@@ -29,7 +29,9 @@ from tests.sim.watch import Watch
 
 T = TypeVar("T")
 REGISTRATION = "registration token of this world"
-SECRETS = Secrets(signing=b"signing key of this world", admin="rk_admin", registration=REGISTRATION)
+SECRETS = Secrets(
+    signing=b"signing key of this world", admin="rk_admin", registration=REGISTRATION, renew_registration=lambda: REGISTRATION
+)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,80 @@
+"""Who may call, put together: keys, tokens of another issuer, registration, idempotency, the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.dispatch import DispatchSettings, Jwt
+from dispatch.app.outside import Outside
+from dispatch.app.secrets import Unusable
+from dispatch.core.claims import TokenRules
+from dispatch.services.audit import AuditService
+from dispatch.services.duties import Duty
+from dispatch.services.idempotency import Idempotency, KeyRules
+from dispatch.services.jwks import JwksUrl
+from dispatch.services.key_sets import BadKey, VerificationKey, of_file, of_secret
+from dispatch.services.keys import KeyService
+from dispatch.services.registration import Policy, RegistrationService
+from dispatch.services.sealing import Sealer
+from dispatch.services.tokens import KeyRing, TokenService
+
+KEY_SET_EVERY_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class AccessParts:
+    sealer: Sealer
+    once: Idempotency
+    keys: KeyService
+    registration: RegistrationService
+    tokens: TokenService
+    audit: AuditService
+    duties: tuple[Duty, ...]
+
+
+def assemble_access(outside: Outside, settings: DispatchSettings) -> AccessParts:
+    """Raises Unusable for a `jwt` section whose file holds no key."""
+    store, clock, ids, secrets = outside.store, outside.clock, outside.ids, outside.secrets
+    sealer = Sealer(secrets.signing, ids.secret)
+    rules = KeyRules(ids.new("run", clock.now()), settings.api.require_idempotency_key)
+    once = Idempotency(store, sealer, clock, rules)
+    keys = KeyService(store, once, ids, clock, jobs_per_hour=settings.api.jobs_per_hour)
+    policy = Policy(settings.registration.policy)
+    registration = RegistrationService(policy, secrets.registration, keys, once, clock, secrets.renew_registration)
+    fetch = None if settings.jwt.jwks_url is None else JwksUrl(settings.jwt.jwks_url).fetch
+    tokens = TokenService(KeyRing(_keys(settings.jwt), fetch, clock), _rules(settings), clock)
+    duties = () if fetch is None else (Duty("key set", tokens.refresh, KEY_SET_EVERY_S),)
+    return AccessParts(sealer, once, keys, registration, tokens, AuditService(store), duties)
+
+
+def _rules(settings: DispatchSettings) -> TokenRules | None:
+    wanted = settings.jwt
+    if wanted.issuer is None or wanted.audience is None:
+        return None
+    return TokenRules(
+        issuer=wanted.issuer,
+        audience=wanted.audience,
+        tenant_claim=wanted.tenant_claim,
+        scopes_claim=wanted.scopes_claim,
+        allows_admin=wanted.allow_admin,
+        jobs_per_hour=settings.api.jobs_per_hour,
+    )
+
+
+def _keys(wanted: Jwt) -> tuple[VerificationKey, ...]:
+    if wanted.key_file is not None:
+        return _read("jwt.key_file", wanted.key_file, of_file)
+    if wanted.secret_file is not None:
+        return _read("jwt.secret_file", wanted.secret_file, lambda content: (of_secret(content.strip()),))
+    return ()
+
+
+def _read(setting: str, path: Path, parse: Callable[[bytes], tuple[VerificationKey, ...]]) -> tuple[VerificationKey, ...]:
+    try:
+        return parse(path.read_bytes())
+    except OSError as error:
+        raise Unusable(f"{setting}: {path} cannot be read: {error.strerror}") from None
+    except BadKey as error:
+        raise Unusable(f"{setting}: {path}: {error}") from None
