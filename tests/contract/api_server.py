@@ -121,6 +121,8 @@ async def until(fact: Callable[[], Awaitable[bool]]) -> None:
 
 
 Change = Callable[[Services], Services]
+Sections = Mapping[str, Any]  # models of config.dispatch by their name
+NO_SECTIONS: Sections = {}
 
 
 def _as_it_is(services: Services) -> Services:
@@ -129,10 +131,10 @@ def _as_it_is(services: Services) -> Services:
 
 @asynccontextmanager
 async def served(
-    data: Path, limits: Limits | None = None, *, change: Change = _as_it_is, **inputs: Any
+    data: Path, limits: Limits | None = None, *, change: Change = _as_it_is, sections: Sections = NO_SECTIONS, **inputs: Any
 ) -> AsyncIterator[Server]:  # Any: settings
-    """A server that runs for the block and stops as it would on SIGTERM."""
-    core, store = prepare(DispatchSettings(data=data, inputs=Inputs.model_validate(inputs)))
+    """A server that runs for the block and stops as it would on SIGTERM. `sections`: of the settings, beside `inputs`."""
+    core, store = prepare(DispatchSettings(data=data, inputs=Inputs.model_validate(inputs), **sections))
     store.start()
     try:
         await core.load()

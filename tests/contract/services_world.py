@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,9 @@ SLOTS = Slots(encoding=4, light=2, free_encoding=4, free_light=2)
 BOOT = "boot-0001"
 CLIENT = Caller("key_1", "default", frozenset({Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.FILES_READ}))
 OTHER = Caller("key_2", "acme", CLIENT.scopes)
+OPERATOR = Caller("key_3", "default", frozenset({Scope.ENGINES_READ, Scope.ENGINES_ADMIN}))
+Sections = Mapping[str, Any]  # models of config.dispatch by their name
+NO_SECTIONS: Sections = {}
 
 
 @dataclass
@@ -168,12 +171,18 @@ def job_of(answer: Answered) -> str:
 
 @asynccontextmanager
 async def world(
-    directory: Path, *, storage: StorageProvider | None = None, adapter: str = "inline", **inputs: Any
+    directory: Path,
+    *,
+    storage: StorageProvider | None = None,
+    adapter: str = "inline",
+    sections: Sections = NO_SECTIONS,
+    **inputs: Any,
 ) -> AsyncIterator[World]:  # settings
+    """`sections` are those of the settings beside `inputs`."""
     root = directory / "storage"
     root.mkdir(exist_ok=True)
     bus, clock = CommitBus(), Moments()
-    settings = DispatchSettings(data=directory, inputs=Inputs.model_validate(inputs))
+    settings = DispatchSettings(data=directory, inputs=Inputs.model_validate(inputs), **sections)
     async with open_store(adapter, directory, bus) as store:
         secrets = Secrets(b"signing", "rk_admin", "rt_registration", lambda: "rt_renewed")
         files = storage or LocalStorage(str(root))

@@ -14,7 +14,7 @@ from protocol.errors import ErrorCode, ReelyardError
 from protocol.leases import Ack, Order, RunningTask, Start
 from protocol.results import StepReport
 from protocol.states import EngineState, StepState
-from tests.contract.services_world import BOOT, CAN, CLIENT, World, world
+from tests.contract.services_world import BOOT, CAN, CLIENT, OPERATOR, World, world
 from tests.unit.dispatch_jobs import complete
 
 
@@ -90,7 +90,7 @@ async def test_a_removed_engine_loses_its_work_and_its_credential(farm: World) -
     engine, job_id = await farm.register(), await farm.submit()
     await farm.grant(engine.engine_id, job_id)
 
-    await farm.core.services.engines.delete(engine.engine_id)
+    await farm.core.services.engines.delete(OPERATOR, engine.engine_id)
 
     assert await farm.states(job_id) == ("pending", "pending")
     assert engine.credential is not None
@@ -119,7 +119,7 @@ async def test_an_order_to_drain_comes_at_once_and_again_until_it_is_heard(farm:
     engine = await farm.register()
     drain = Order(order="drain")
 
-    view = await farm.core.services.engines.drain(engine.engine_id)
+    view = await farm.core.services.engines.drain(OPERATOR, engine.engine_id)
 
     assert view.state is EngineState.DRAINING
     assert (await farm.poll(engine.engine_id)).orders == (drain,)
@@ -130,8 +130,8 @@ async def test_an_order_to_drain_comes_at_once_and_again_until_it_is_heard(farm:
 
 async def test_an_engine_that_is_undrained_takes_work_again(farm: World) -> None:
     engine = await farm.register()
-    await farm.core.services.engines.drain(engine.engine_id)
-    view = await farm.core.services.engines.undrain(engine.engine_id)
+    await farm.core.services.engines.drain(OPERATOR, engine.engine_id)
+    view = await farm.core.services.engines.undrain(OPERATOR, engine.engine_id)
 
     assert view.state is EngineState.ONLINE
     assert (await farm.poll(engine.engine_id)).orders == (Order(order="undrain"),)
@@ -139,8 +139,8 @@ async def test_an_engine_that_is_undrained_takes_work_again(farm: World) -> None
 
 async def test_what_was_asked_of_an_engine_holds_over_its_restart(farm: World) -> None:
     draining, paused = await farm.register(), await farm.register()
-    await farm.core.services.engines.drain(draining.engine_id)
-    await farm.core.services.engines.patch(paused.engine_id, EnginePatch(paused=True))
+    await farm.core.services.engines.drain(OPERATOR, draining.engine_id)
+    await farm.core.services.engines.patch(OPERATOR, paused.engine_id, EnginePatch(paused=True))
 
     for engine in (draining, paused):
         await farm.register(boot="boot-0002", credential=engine.credential)
@@ -152,9 +152,9 @@ async def test_what_was_asked_of_an_engine_holds_over_its_restart(farm: World) -
 
 async def test_ending_a_pause_does_not_end_a_drain(farm: World) -> None:
     engine = await farm.register()
-    await farm.core.services.engines.drain(engine.engine_id)
+    await farm.core.services.engines.drain(OPERATOR, engine.engine_id)
 
-    view = await farm.core.services.engines.patch(engine.engine_id, EnginePatch(paused=False))
+    view = await farm.core.services.engines.patch(OPERATOR, engine.engine_id, EnginePatch(paused=False))
 
     assert view.state is EngineState.DRAINING
     assert (await farm.poll(engine.engine_id)).orders == (Order(order="drain"),)
@@ -163,9 +163,9 @@ async def test_ending_a_pause_does_not_end_a_drain(farm: World) -> None:
 
 async def test_undraining_does_not_end_a_pause(farm: World) -> None:
     engine = await farm.register()
-    await farm.core.services.engines.patch(engine.engine_id, EnginePatch(paused=True))
+    await farm.core.services.engines.patch(OPERATOR, engine.engine_id, EnginePatch(paused=True))
 
-    assert (await farm.core.services.engines.undrain(engine.engine_id)).state is EngineState.PAUSED
+    assert (await farm.core.services.engines.undrain(OPERATOR, engine.engine_id)).state is EngineState.PAUSED
 
 
 @pytest.mark.parametrize(("brought", "in_force"), [({"site:oslo"}, {"disk:fast"}), ({"site:bergen"}, {"site:bergen"})])
@@ -173,7 +173,7 @@ async def test_tags_of_an_operator_stand_until_the_engine_brings_other_ones(
     farm: World, brought: set[str], in_force: set[str]
 ) -> None:
     engine = await farm.register(tags={"site:oslo"})
-    await farm.core.services.engines.patch(engine.engine_id, EnginePatch(tags=frozenset({"disk:fast"})))
+    await farm.core.services.engines.patch(OPERATOR, engine.engine_id, EnginePatch(tags=frozenset({"disk:fast"})))
 
     await farm.register(credential=engine.credential, boot="boot-0002", tags=brought)
 
@@ -194,11 +194,11 @@ async def test_an_operator_never_brings_a_gone_engine_to_life(farm: World, ask: 
     engines = farm.core.services.engines
     await engines.offline(engine.engine_id, BOOT)
     asks = {
-        "drain": lambda: engines.drain(engine.engine_id),
-        "undrain": lambda: engines.undrain(engine.engine_id),
-        "pause": lambda: engines.patch(engine.engine_id, EnginePatch(paused=True)),
-        "resume": lambda: engines.patch(engine.engine_id, EnginePatch(paused=False)),
-        "tag": lambda: engines.patch(engine.engine_id, EnginePatch(tags=frozenset({"site:oslo"}))),
+        "drain": lambda: engines.drain(OPERATOR, engine.engine_id),
+        "undrain": lambda: engines.undrain(OPERATOR, engine.engine_id),
+        "pause": lambda: engines.patch(OPERATOR, engine.engine_id, EnginePatch(paused=True)),
+        "resume": lambda: engines.patch(OPERATOR, engine.engine_id, EnginePatch(paused=False)),
+        "tag": lambda: engines.patch(OPERATOR, engine.engine_id, EnginePatch(tags=frozenset({"site:oslo"}))),
     }
 
     assert (await asks[ask]()).state is EngineState.OFFLINE
@@ -218,7 +218,7 @@ async def test_a_silent_engine_is_lost_and_comes_back_with_a_word(farm: World) -
 async def test_only_its_own_word_tells_that_an_engine_lives(farm: World) -> None:
     engine = await farm.register()
     farm.clock.advance(50.0)
-    await farm.core.services.engines.patch(engine.engine_id, EnginePatch(tags=frozenset({"site:oslo"})))
+    await farm.core.services.engines.patch(OPERATOR, engine.engine_id, EnginePatch(tags=frozenset({"site:oslo"})))
     farm.clock.advance(10.5)
 
     await farm.duty("leases")
