@@ -6,7 +6,22 @@ from collections.abc import Callable, Iterable, Mapping
 
 from aiohttp import web
 
-from dispatch.api import docs, engines, files, jobs, operators, sockets, streams, tasks, tus, uploads
+from dispatch.api import (
+    access,
+    care,
+    docs,
+    engines,
+    files,
+    jobs,
+    operators,
+    sockets,
+    streams,
+    tasks,
+    tenants,
+    tus,
+    uploads,
+    webhooks,
+)
 from dispatch.api.call import Handler
 from dispatch.api.closing import DOOR, Door
 from dispatch.api.connections import GuardedServer, Watch
@@ -22,11 +37,15 @@ HANDLERS: Mapping[str, Handler] = {
     **engines.HANDLERS,  # first in the router, because they come thousands of times a second
     **tasks.HANDLERS,
     **jobs.HANDLERS,
+    **care.HANDLERS,
     **uploads.HANDLERS,
     **tus.HANDLERS,
+    **webhooks.HANDLERS,
     **streams.HANDLERS,
     **sockets.HANDLERS,
     **files.HANDLERS,
+    **access.HANDLERS,
+    **tenants.HANDLERS,
     **operators.HANDLERS,
     **docs.HANDLERS,
 }

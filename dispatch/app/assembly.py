@@ -7,38 +7,35 @@ from dataclasses import dataclass
 
 from config.dispatch import DispatchSettings
 from dispatch.api.wiring import Services
+from dispatch.app.access import assemble_access
 from dispatch.app.care import assemble_care
 from dispatch.app.outside import Outside as Outside
+from dispatch.app.tenants import TenantParts, assemble_tenants
 from dispatch.app.uploads import assemble_uploads
+from dispatch.app.webhooks import assemble_webhooks, webhook_policy
 from dispatch.core.lease_table import LeaseTable, LeaseTimes
 from dispatch.events.hub import EventHub
-from dispatch.services.audit import AuditService
+from dispatch.services.deliverer import Deliverer
 from dispatch.services.duties import Duty
 from dispatch.services.engine_calls import EngineCalls
-from dispatch.services.engines import EngineService, Pace, digest
+from dispatch.services.engines import EngineService, Pace
 from dispatch.services.files import FileService
 from dispatch.services.gate import StorageGate, Watermarks
 from dispatch.services.grants import GrantWriter
 from dispatch.services.health import HealthService
 from dispatch.services.heartbeats import HeartbeatService, Progress
 from dispatch.services.housekeeping import Housekeeping
-from dispatch.services.idempotency import Idempotency, KeyRules
 from dispatch.services.jobs import JobService
-from dispatch.services.keys import KeyService
 from dispatch.services.leases import Judging, LeaseService
 from dispatch.services.orders import OrderDesk
 from dispatch.services.originals import OriginalService
-from dispatch.services.profiles import ProfileBook
 from dispatch.services.publishing import Publisher
 from dispatch.services.registry import EngineRegistry
-from dispatch.services.reservations import NoQuota
 from dispatch.services.scheduler import Scheduler
-from dispatch.services.sealing import Sealer
 from dispatch.services.server_files import ServerFiles
 from dispatch.services.sources import Rules, Sources
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.sweeps import JobTimers, LeaseSweep
-from dispatch.services.tenants import TenantService
 from protocol.addresses import FetchPolicy
 
 TENANTS = ("default",)
@@ -53,6 +50,7 @@ class Core:
     scheduler: Scheduler
     leases: LeaseService
     publisher: Publisher
+    deliverer: Deliverer
     registry: EngineRegistry
     table: LeaseTable
     gate: StorageGate
@@ -61,12 +59,14 @@ class Core:
 
     async def load(self) -> None:
         """Bring memory up to what the database says. Called once, before the loops run and calls are taken."""
-        await self.services.tenants.ensure(TENANTS)
-        await self.services.keys.ensure_first(self.outside.secrets.admin)
+        await self.services.tenants.load(TENANTS)
+        await self.services.keys.ensure_first(self.outside.secrets.admin, is_fresh=self.outside.secrets.is_admin_fresh)
+        self.services.tokens.load(t.name for t in await self.outside.store.read(lambda tx: tx.tenants()))
         self.registry.load(await self.outside.store.read(lambda tx: tx.engines()))
         await self.leases.load()
         await self.scheduler.load()
         await self.publisher.load()
+        await self.deliverer.load()
         await self.services.uploads.load()
         await self.gate.run_once()
 
@@ -92,57 +92,75 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     engines.orders = scheduler
     publisher = Publisher(store, outside.storage, clock)
     gate = StorageGate(outside.storage, _watermarks(settings), lambda why: scheduler.hold(why) if why else scheduler.resume())
-    book = ProfileBook(outside.profiles)
-    taking_in = assemble_uploads(outside, settings, gate, NoQuota())
-    sources = _sources(book, outside, settings)
-    sealer = Sealer(signing, ids.secret)
-    once = _idempotency(outside, sealer, settings)
+    taking_in = assemble_uploads(outside, settings, gate)
+    access = assemble_access(outside, settings)
+    owners = assemble_tenants(outside, access.once)
+    sources = _sources(owners, settings)
     parts = assemble_care(outside, settings)
+    telling = assemble_webhooks(outside, settings, access.sealer, access.once)
     services = Services(
         care=parts.care,
-        keys=KeyService(store, ids, clock, registration_sha256=digest(outside.secrets.registration)),
-        audit=AuditService(store),
-        tenants=TenantService(store, clock),
-        idempotency=once,
-        submissions=SubmissionService(once, outside.storage, gate, sources, ids, clock),
+        keys=access.keys,
+        registration=access.registration,
+        tokens=access.tokens,
+        audit=access.audit,
+        tenants=owners.service,
+        idempotency=access.once,
+        submissions=SubmissionService(access.once, outside.storage, gate, sources, ids, clock),
         jobs=JobService(store, scheduler, clock),
         engines=engines,
         leases=EngineCalls(store, leases, heartbeats, scheduler, writer, clock),
         files=FileService(store, outside.storage, clock, signing),
         health=HealthService(store, gate, registry, clock),
         uploads=taking_in.service,
+        webhooks=telling.service,
         store=store,
         storage=outside.storage,
         hub=hub,
-        profiles=book,
+        profiles=owners.profiles,
         clock=clock,
         ids=ids,
         version=importlib.metadata.version("reelyard"),
     )
-    outside.bus.add(leases, registry, scheduler, OrderDesk(scheduler), publisher, hub, *parts.listeners)
+    outside.bus.add(
+        *owners.listeners,
+        leases,
+        registry,
+        scheduler,
+        OrderDesk(scheduler),
+        publisher,
+        hub,
+        access.tokens,
+        *parts.listeners,
+        telling.deliverer,
+    )
     sweep = LeaseSweep(store, table, engines, clock, lease_s=lease_s)
     promotion = Duty("promotion", publisher.run_once, PROMOTION_EVERY_S)
     publisher.wake = promotion.wake
     duties = (
+        *access.duties,
         *parts.duties,
         promotion,
         taking_in.duty,
+        telling.duty,
         Duty("storage", gate.run_once, settings.storage.probe_s),
         Duty("leases", sweep.run_once, settings.leases.sweep_s),
         Duty("timers", timers.run_once, TIMERS_EVERY_S),
         Duty("housekeeping", Housekeeping(store, outside.storage, publisher, timers, clock).run_once, HOUSEKEEPING_EVERY_S),
     )
-    return Core(services, scheduler, leases, publisher, registry, table, gate, duties, outside)
+    return Core(services, scheduler, leases, publisher, telling.deliverer, registry, table, gate, duties, outside)
 
 
-def _idempotency(outside: Outside, sealer: Sealer, settings: DispatchSettings) -> Idempotency:
-    run = outside.ids.new("run", outside.clock.now())
-    return Idempotency(outside.store, sealer, outside.clock, KeyRules(run, settings.api.require_idempotency_key))
-
-
-def _sources(book: ProfileBook, outside: Outside, settings: DispatchSettings) -> Sources:
-    rules = Rules(settings.inputs.limits, settings.jobs.ttl_s, settings.jobs.default_profile, _fetch_policy(settings))
-    return Sources(book, ServerFiles([str(root) for root in settings.inputs.allowed_roots]), rules)
+def _sources(owners: TenantParts, settings: DispatchSettings) -> Sources:
+    rules = Rules(
+        settings.inputs.limits,
+        settings.jobs.ttl_s,
+        settings.jobs.default_profile,
+        _fetch_policy(settings),
+        webhook_policy(settings),
+    )
+    files = ServerFiles([str(root) for root in settings.inputs.allowed_roots])
+    return Sources(owners.profiles, files, owners.book, rules)
 
 
 def _judging(outside: Outside, registry: EngineRegistry) -> Judging:

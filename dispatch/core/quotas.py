@@ -15,7 +15,7 @@ QUEUE_RETRY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a tenant has: jobs not yet ended, and bytes taken in this month, those of its open jobs and uploads included."""
+    """What a tenant has: jobs not yet ended, and bytes taken in this month, those of its jobs and uploads included."""
 
     open_jobs: int = 0
     month_bytes: int = 0
@@ -36,14 +36,18 @@ def refusal(tenant: Tenant, has: Standing, *, jobs: int, size: int, now: float) 
 
 
 def refusals(tenant: Tenant, has: Standing, jobs: Sequence[Job], *, now: float) -> dict[str, ReelyardError]:
-    """By job, those of a batch that are too many; the others count for those after them."""
+    """By job, those of a batch that are too many; the others count for those after them.
+
+    The bytes of an upload were judged before they came, so here they only count.
+    """
     refused: dict[str, ReelyardError] = {}
     for job in jobs:
-        no = refusal(tenant, has, jobs=1, size=job.source.size, now=now)
+        size = job.source.size if job.source.kind == "server" else 0
+        no = refusal(tenant, has, jobs=1, size=size, now=now)
         if no is not None:
             refused[job.job_id] = no
             continue
-        has = Standing(has.open_jobs + 1, has.month_bytes + job.source.size)
+        has = Standing(has.open_jobs + 1, has.month_bytes + size)
     return refused
 
 

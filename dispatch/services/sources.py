@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import orjson
 
 from dispatch.core import sniffing
+from dispatch.core.callers import Caller
 from dispatch.core.paging import refuse
-from dispatch.core.records import NO_SOURCE, Source
+from dispatch.core.records import NO_SOURCE, Source, Tenant
 from dispatch.core.webhooks import check_webhook_url
 from dispatch.services.profiles import ProfileBook
 from dispatch.services.server_files import ServerFiles
+from dispatch.services.tenants import TenantBook
 from protocol.addresses import AddressPolicy, FetchPolicy, UrlRefused, check_url
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import MAX_METADATA_BYTES, JobSubmission
@@ -44,27 +46,31 @@ class Checked:
 class Sources:
     """Checks what a submission names: the profile, the input, its first bytes. No tool is run here."""
 
-    def __init__(self, profiles: ProfileBook, files: ServerFiles, rules: Rules) -> None:
-        self._profiles, self._files, self.rules = profiles, files, rules
+    def __init__(self, profiles: ProfileBook, files: ServerFiles, tenants: TenantBook, rules: Rules) -> None:
+        self._profiles, self._files, self._tenants, self.rules = profiles, files, tenants, rules
 
-    async def check(self, submission: JobSubmission) -> Checked:
-        profile, profile_json = self._profile(submission)
+    def tenant_of(self, who: Caller) -> Tenant:
+        return self._tenants.find(who.tenant)
+
+    async def check(self, who: Caller, submission: JobSubmission) -> Checked:
+        profile, profile_json = self._profile(who, submission)
         source = NO_SOURCE if profile.is_noop else await self._source(submission)
         return Checked(submission, profile, profile_json, source)
 
-    def check_upload(self, submission: JobSubmission, source: Source, head: bytes) -> Checked:
-        profile, profile_json = self._profile(submission)
+    def check_upload(self, who: Caller, submission: JobSubmission, source: Source, head: bytes) -> Checked:
+        profile, profile_json = self._profile(who, submission)
         if profile.is_noop:
             raise refuse("profile", "noop takes no input")
         self._check_bytes(source.size, head)
         return Checked(submission, profile, profile_json, source)
 
-    def _profile(self, submission: JobSubmission) -> tuple[Profile, str]:
+    def _profile(self, who: Caller, submission: JobSubmission) -> tuple[Profile, str]:
         if len(orjson.dumps(submission.metadata)) > MAX_METADATA_BYTES:
             raise refuse("metadata", f"is larger than {MAX_METADATA_BYTES} bytes")
         if submission.webhook_url is not None:
             check_webhook_url(submission.webhook_url, self.rules.webhooks)
-        found = self._profiles.find(submission.profile or self.rules.default_profile)
+        default = self.tenant_of(who).default_profile or self.rules.default_profile
+        found = self._profiles.find(submission.profile or default)
         if found[0].is_noop and submission.input is not None:
             raise refuse("input", "profile noop takes no input")
         return found

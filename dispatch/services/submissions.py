@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
 from pydantic import JsonValue, ValidationError
 from pydantic_core import to_json
 
-from dispatch.core import endings, planning, sniffing
+from dispatch.core import endings, planning, quotas, sniffing, tenancy
 from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.originals import extension_of
 from dispatch.core.planning import Demands, Frame
 from dispatch.core.problems import problems_of
 from dispatch.core.purging import expiry_of
-from dispatch.core.records import Graph, Job, Source
+from dispatch.core.records import Graph, Job, Source, Tenant
 from dispatch.core.views import job_view
 from dispatch.ports import Clock, Ids, Transaction
 from dispatch.services.gate import StorageGate
@@ -49,7 +49,7 @@ class SubmissionService:
         if replay is not None:
             return replay
         self._gate.check_submission()
-        return await self._save_one(who, await self._sources.check(submission), key)
+        return await self._save_one(who, await self._sources.check(who, submission), key)
 
     async def submit_batch(self, who: Caller, batch: BatchSubmission, key: IdempotencyKey | None) -> Answered:
         """Each submission is answered for itself; those that are right are saved together."""
@@ -57,17 +57,23 @@ class SubmissionService:
         if replay is not None:
             return replay
         self._gate.check_submission()
-        outcomes = [await self._check_item(item) for item in batch.jobs]
+        outcomes = [await self._check_item(who, item) for item in batch.jobs]
         graphs = [outcome if isinstance(outcome, BatchItem) else self._graph(who, outcome) for outcome in outcomes]
-        items = tuple(g if isinstance(g, BatchItem) else _accepted(g) for g in graphs)
-        answer = answer_of(BatchReply(jobs=items), ACCEPTED)
-        return await self._save(who, [g for g in graphs if isinstance(g, Graph)], answer, key)
+        wanted, tenant = [g for g in graphs if isinstance(g, Graph)], self._sources.tenant_of(who)
 
-    async def _check_item(self, item: dict[str, JsonValue]) -> Checked | BatchItem:
+        def save(tx: Transaction) -> Answered:
+            refused = self._over_quota(tx, tenant, wanted)
+            tx.insert([graph for graph in wanted if graph.job.job_id not in refused])
+            items = tuple(g if isinstance(g, BatchItem) else _item(g, refused) for g in graphs)
+            return answer_of(BatchReply(jobs=items), ACCEPTED)
+
+        return await self._once.transact(who, key, save)
+
+    async def _check_item(self, who: Caller, item: dict[str, JsonValue]) -> Checked | BatchItem:
         try:
             submission = JobSubmission.model_validate_json(to_json(item))
             expiry_of(submission.expires_at, now=self._clock.now())
-            return await self._sources.check(submission)
+            return await self._sources.check(who, submission)
         except ValidationError as invalid:
             return _refused(ReelyardError(ErrorCode.VALIDATION_FAILED, details={"problems": problems_of(invalid)}))
         except ReelyardError as error:
@@ -78,8 +84,8 @@ class SubmissionService:
     def begin_upload(self, who: Caller, filename: str) -> UploadPlace:
         """Where the bytes go. Raises STORAGE_FULL or STORAGE_UNAVAILABLE before a byte is read."""
         self._gate.check_submission()
-        job_id = self._ids.new("job", self._clock.now())
-        return UploadPlace(job_id, f"{who.tenant}/raw/{job_id}_original.{extension_of(filename)}", filename)
+        job_id, root = self._ids.new("job", self._clock.now()), tenancy.root_of(self._sources.tenant_of(who))
+        return UploadPlace(job_id, f"{root}/raw/{job_id}_original.{extension_of(filename)}", filename)
 
     async def submit_upload(
         self, who: Caller, place: UploadPlace, written: Written, submission: JobSubmission, key: IdempotencyKey | None
@@ -93,7 +99,7 @@ class SubmissionService:
             if answer is None:
                 head = await _head(await self._storage.read(place.path, 0, sniffing.SNIFF_BYTES))
                 source = Source("storage", place.path, place.filename, written.size)
-                checked = self._sources.check_upload(submission, source, head)
+                checked = self._sources.check_upload(who, submission, source, head)
                 answer = await self._save_one(who, replace(checked, job_id=place.job_id), key)
         except Exception:  # not a cancel: its commit may have happened; where it has not, housekeeping removes the file
             await self.abandon_upload(place)
@@ -108,17 +114,25 @@ class SubmissionService:
     # --- saving
 
     async def _save_one(self, who: Caller, checked: Checked, key: IdempotencyKey | None) -> Answered:
-        graph = self._graph(who, checked)
+        graph, tenant = self._graph(who, checked), self._sources.tenant_of(who)
         job = graph.job
         headers = {"Location": f"{API}/jobs/{job.job_id}", "ETag": f'"{job.version}"'}
-        return await self._save(who, [graph], answer_of(job_view(graph), ACCEPTED, headers), key)
+        answer = answer_of(job_view(graph), ACCEPTED, headers)
 
-    async def _save(self, who: Caller, graphs: Sequence[Graph], answer: Answered, key: IdempotencyKey | None) -> Answered:
         def save(tx: Transaction) -> Answered:
-            tx.insert(graphs)
+            for refused in self._over_quota(tx, tenant, [graph]).values():
+                raise refused
+            tx.insert([graph])
             return answer
 
         return await self._once.transact(who, key, save)
+
+    def _over_quota(self, tx: Transaction, tenant: Tenant, graphs: Sequence[Graph]) -> Mapping[str, ReelyardError]:
+        """Counted in the transaction that inserts: of many at once only so many get in."""
+        if not quotas.is_limited(tenant):
+            return {}
+        now = self._clock.now()
+        return quotas.refusals(tenant, tx.standing(tenant, now), [graph.job for graph in graphs], now=now)
 
     def _graph(self, who: Caller, checked: Checked) -> Graph:
         now, submission = self._clock.now(), checked.submission
@@ -142,6 +156,8 @@ class SubmissionService:
             ttl_from=now,
             created_at=now,
             updated_at=now,
+            key_id=who.key_id,
+            prefix=tenancy.root_of(self._sources.tenant_of(who)),
             expires_at=expiry_of(submission.expires_at, now=now),
             webhook_url=submission.webhook_url,
         )
@@ -155,7 +171,10 @@ async def _head(blocks: AsyncIterator[bytes]) -> bytes:
         raise ReelyardError(ErrorCode.INPUT_NOT_FOUND) from None
 
 
-def _accepted(graph: Graph) -> BatchItem:
+def _item(graph: Graph, refused: Mapping[str, ReelyardError]) -> BatchItem:
+    no = refused.get(graph.job.job_id)
+    if no is not None:
+        return _refused(no)
     return BatchItem(status=ACCEPTED, job_id=graph.job.job_id, state=graph.job.state)
 
 

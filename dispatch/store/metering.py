@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 
 from dispatch.core.metering import JobCount, UsageFilter
@@ -15,6 +17,7 @@ from dispatch.store.statements import Statement, Values, inserting
 from protocol.states import TERMINAL_JOB_STATES, JobState
 
 OPEN = tuple(state.value for state in JobState if state not in TERMINAL_JOB_STATES)
+HOLDING = ("open", "finished")
 ACCOUNT = ("day", "tenant", "key_id")
 AMOUNTS = tuple(column.name for column in schema.usage.columns if column.name not in ACCOUNT)
 NEWEST_USAGE = Order(*(schema.usage.c[name] for name in ACCOUNT), is_descending=True)
@@ -71,21 +74,25 @@ class MeterQueries:
             few = select(schema.jobs.c.job_id).where(*_open_of(tenant.name)).limit(tenant.max_queued).subquery()
             jobs = self._number(select(func.count()).select_from(few))
         if tenant.max_bytes_per_month is not None:
-            size = self._month_bytes(tenant.name, month_of(now))
+            size = self._month_bytes(tenant.name, month_of(now)) + self._uploads(tenant.name)
         return Standing(jobs, size)
 
     def _month_bytes(self, tenant: str, month: str) -> int:
-        """Ended jobs of the month, open ones, and what uploads hold that are no job yet."""
-        usage, jobs, uploads = schema.usage, schema.jobs, schema.uploads
+        """Of the month's ended jobs, and of all that have not ended."""
+        usage, jobs = schema.usage, schema.jobs
         days = usage.c.day.between(f"{month}-01", f"{month}-31")
         ended = self._number(select(func.sum(usage.c.input_bytes)).where(usage.c.tenant == tenant, days))
         waiting = self._number(select(func.sum(jobs.c.source_size)).where(*_open_of(tenant)))
-        held = func.sum(func.coalesce(uploads.c.size, uploads.c.received))
-        reserved = self._number(select(held).where(uploads.c.tenant == tenant, uploads.c.state.in_(("open", "finished"))))
         unwritten = self.used_before.input_bytes(tenant, month) + self.used.input_bytes(tenant, month)
-        return ended + unwritten + waiting + reserved
+        return ended + unwritten + waiting
 
-    def _number(self, statement: Select[tuple[int]]) -> int:
+    def _uploads(self, tenant: str) -> int:
+        """Bytes of uploads that are no job yet. One put together of parts counts by its parts."""
+        table = schema.uploads
+        size = func.sum(func.coalesce(table.c.size, table.c.received))
+        return self._number(select(size).where(table.c.tenant == tenant, table.c.state.in_(HOLDING), table.c.parts == ""))
+
+    def _number(self, statement: Select[Any]) -> int:  # one number, or none
         return int(self._connection.execute(statement).scalar() or 0)
 
     # --- usage and counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.operations import care, engines, files, jobs, operators, tasks, uploads
+from protocol.operations import access, care, engines, files, jobs, operators, tasks, tenants, uploads, webhooks
 from protocol.operations.rows import API as API
 from protocol.operations.rows import KEY_SUBPROTOCOL as KEY_SUBPROTOCOL
 from protocol.operations.rows import STREAMS as STREAMS
@@ -16,6 +16,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *engines.OPERATIONS,
     *tasks.OPERATIONS,
     *uploads.OPERATIONS,
+    *webhooks.OPERATIONS,
+    *access.OPERATIONS,
+    *tenants.OPERATIONS,
     *operators.OPERATIONS,
     *files.OPERATIONS,
 )

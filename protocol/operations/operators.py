@@ -1,4 +1,4 @@
-"""Tenants, profiles, health and the contract itself."""
+"""Profiles, health and the contract itself."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from protocol.admin import Scope as S
 from protocol.operations.rows import API, PAGED, Form, Operation
 
 OPERATIONS: tuple[Operation, ...] = (
-    Operation(
-        "create_tenant", "POST", f"{API}/admin/tenants", S.ADMIN, "Make a tenant", admin.TenantRequest, admin.TenantView, 201
-    ),
-    Operation("list_tenants", "GET", f"{API}/admin/tenants", S.ADMIN, "All tenants", None, admin.TenantPage, query=PAGED),
     Operation(
         "list_profiles", "GET", f"{API}/profiles", S.JOBS_READ, "The profiles jobs may name", None, admin.ProfilePage, query=PAGED
     ),

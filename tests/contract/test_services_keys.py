@@ -59,7 +59,7 @@ async def test_the_first_key_is_an_admins_and_made_once(farm: World) -> None:
 
 
 async def test_a_key_says_who_calls_and_what_they_may(farm: World) -> None:
-    await farm.core.services.tenants.create(TenantRequest(name="acme", weight=2.0))
+    await farm.core.services.tenants.create(ADMIN, TenantRequest(name="acme", weight=2.0))
     key = await made(farm, tenant="acme")
 
     caller = await farm.core.services.keys.authenticate(key.api_key)
@@ -163,10 +163,10 @@ async def test_a_key_that_cannot_be_is_refused_by_field(farm: World, fields: dic
 
 
 async def test_a_tenant_is_made_once(farm: World) -> None:
-    await farm.core.services.tenants.create(TenantRequest(name="acme"))
+    await farm.core.services.tenants.create(ADMIN, TenantRequest(name="acme"))
 
     with pytest.raises(ReelyardError, match="VALIDATION_FAILED"):
-        await farm.core.services.tenants.create(TenantRequest(name="acme"))
+        await farm.core.services.tenants.create(ADMIN, TenantRequest(name="acme"))
 
     assert (await farm.core.services.tenants.list()).total == 2
 

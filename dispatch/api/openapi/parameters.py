@@ -49,6 +49,11 @@ PATH_PARAMETERS: dict[str, InPath] = {
         {"type": "string", "pattern": r"^[A-Za-z0-9_\-]+\.[0-9]+$", "examples": ["c2lnbmF0dXJl.1790000000"]},
         (_C.LINK_INVALID, _C.LINK_EXPIRED, _C.FILE_NOT_FOUND),
     ),
+    "tenant": InPath(
+        "The name of a tenant",
+        {"type": "string", "pattern": r"^[a-z0-9][a-z0-9_\-]{0,39}$", "examples": ["newsroom"]},
+        (_C.TENANT_NOT_FOUND,),
+    ),
     "asset": InPath(
         "A file of the page",
         {"type": "string", "pattern": r"^[a-z0-9.\-]+$", "examples": ["swagger-ui.css"]},

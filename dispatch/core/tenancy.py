@@ -1,0 +1,64 @@
+"""What a tenant may be called, where its files lie, and what a change of it may not do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dispatch.core.copying import replace
+from dispatch.core.paging import refuse
+from dispatch.core.records import Tenant
+from protocol.admin import TenantPatch, TenantRequest
+
+TAKEN = frozenset({"staging", "inputs", "uploads"})
+"""Directories of the storage that belong to nobody: a tenant's files may not lie there, so none may be called so."""
+
+
+def root_of(tenant: Tenant) -> str:
+    """The first component of every path of its own in the storage."""
+    return tenant.prefix or tenant.name
+
+
+def made(request: TenantRequest, others: Iterable[Tenant], *, now: float) -> Tenant:
+    """Raises VALIDATION_FAILED for a name that is taken or reserved, and for a prefix that is."""
+    known = list(others)
+    if request.name in TAKEN:
+        raise refuse("name", f"{request.name} is reserved; take another name")
+    if request.name in {tenant.name for tenant in known}:
+        raise refuse("name", f"tenant {request.name} exists already")
+    tenant = Tenant(
+        name=request.name,
+        weight=request.weight,
+        created_at=now,
+        max_running=request.max_running,
+        max_queued=request.max_queued,
+        max_bytes_per_month=request.max_bytes_per_month,
+        prefix=request.prefix or "",
+        default_profile=request.default_profile,
+    )
+    _check_root(tenant, known)
+    return tenant
+
+
+def changed(tenant: Tenant, patch: TenantPatch, others: Iterable[Tenant], *, has_jobs: bool) -> Tenant:
+    """Fields that are not given stay; null takes a quota, prefix or profile away. Raises VALIDATION_FAILED."""
+    told = {name: getattr(patch, name) for name in patch.model_fields_set}
+    told["prefix"] = told.get("prefix", tenant.prefix) or ""
+    if told.get("weight", tenant.weight) is None:
+        raise refuse("weight", "cannot be taken away; give a number")
+    after = replace(tenant, **told)
+    if root_of(after) != root_of(tenant):
+        if has_jobs:
+            raise refuse("prefix", "is fixed once the tenant has jobs: their files lie there")
+        _check_root(after, others)
+    return tenant if after == tenant else replace(after, version=tenant.version + 1)
+
+
+def _check_root(tenant: Tenant, others: Iterable[Tenant]) -> None:
+    """Each tenant's files lie in a directory of its own."""
+    root = root_of(tenant)
+    field = "prefix" if tenant.prefix else "name"
+    if root in TAKEN:
+        raise refuse(field, f"{root} is reserved; take another one")
+    for other in others:
+        if other.name != tenant.name and root_of(other) == root:
+            raise refuse(field, f"the files of another tenant lie in {root}; take another one")
