@@ -14,11 +14,16 @@ from dispatch.api.openapi.parameters import UndescribedParameter, described
 from dispatch.api.openapi.refusals import codes
 from dispatch.api.openapi.replies import HEADERS
 from dispatch.api.openapi.surroundings import TAGS
+from dispatch.core import webhooks
+from dispatch.core.records import Event, NewEvent
 from protocol.admin import Pong, Scope
 from protocol.errors import ERRORS, ErrorCode
+from protocol.events import EventType
 from protocol.jobs import RetryRequest
 from protocol.operations import OPERATIONS, STREAMS, Operation
+from protocol.webhooks import WebhookEvent
 from tests.contract.contract_conformance import Contract, Json
+from tests.unit.dispatch_jobs import make_job
 from tools.docs import FIRST_INSIDE_A_JOB
 
 DOCUMENT = document("1.2.3")
@@ -31,6 +36,8 @@ BEFORE_ANY_CALL = {
     ErrorCode.REQUEST_TOO_SLOW,
 }
 """Answers of the router and of the connection, which no operation gives."""
+
+SIGNED = {"webhook-id", "webhook-timestamp", "webhook-signature"}
 
 
 def written() -> Iterator[tuple[str, Json]]:
@@ -161,6 +168,24 @@ def test_head_tells_what_get_tells_without_bodies() -> None:
         get, head = DOCUMENT["paths"][path]["get"], DOCUMENT["paths"][path]["head"]
         assert head["responses"].keys() == get["responses"].keys()
         assert not any("content" in answer for answer in head["responses"].values())
+
+
+def test_every_webhook_event_is_told_with_its_signed_headers() -> None:
+    told = DOCUMENT["webhooks"]
+
+    assert told.keys() == {event.value for event in WebhookEvent}
+    assert {row["name"] for row in told["job.completed"]["post"]["parameters"]} == SIGNED
+
+
+@pytest.mark.parametrize("name", [WebhookEvent.JOB_FAILED, WebhookEvent.JOB_PURGED])
+@pytest.mark.parametrize("has_job", [True, False])
+def test_what_receivers_get_is_what_the_document_tells(name: WebhookEvent, *, has_job: bool) -> None:
+    error = {"code": "TOOL_FAILED", "message": "m", "failure_class": "engine", "step": None, "evidence": {}}
+    job = make_job(error_json=json.dumps(error)) if has_job else None
+    event = NewEvent(EventType.JOB_FAILED, 1.0, "default", job_id="job_1", to_state="failed", data_json='{"files": 3}')
+    body = json.loads(webhooks.payload(Event(7, event), name, job, "https://farm.example"))
+
+    assert list(CONTRACT.problems(DOCUMENT["components"]["schemas"]["WebhookMessage"], body)) == []
 
 
 def test_document_is_one_line_of_json_that_reads_back() -> None:

@@ -9,12 +9,13 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from dispatch.api.form import FIELDS, FILE
-from dispatch.api.openapi import examples, parameters, refusals, replies
+from dispatch.api.openapi import examples, notices, parameters, refusals, replies
 from dispatch.api.openapi.parameters import PARAMETER, Json
 from dispatch.api.openapi.refusals import Refused
 from dispatch.api.openapi.resumable import is_resumable
 from dispatch.api.openapi.surroundings import INFO, SECURITY_SCHEMES, TAGS, security_of
 from protocol.jobs import ErrorEnvelope, JobSubmission
+from protocol.notices import WebhookMessage
 from protocol.operations import API, OPERATIONS, Form, Operation
 from protocol.operations.rows import STREAMS
 
@@ -43,6 +44,7 @@ def document(version: str) -> Json:
         "servers": [{"url": "/", "description": "The server that serves this document"}],
         "tags": [{"name": name, "description": said} for name, said in TAGS.items()],
         "paths": paths,
+        "webhooks": notices.webhooks(writer.message(WebhookMessage, "validation")),
         "components": {
             "schemas": writer.definitions,
             "responses": writer.shared_refusals,
@@ -96,7 +98,7 @@ class _Writer:
         }
         schema = example = None
         if operation.reply is not None:
-            schema, example = self._message(operation.reply, "serialization")
+            schema, example = self.message(operation.reply, "serialization")
             answer["links"] = replies.links_of(operation, frozenset(operation.reply.model_fields))
         answer["content"] = replies.content_of(operation, schema, example)
         return {name: value for name, value in answer.items() if value}
@@ -109,12 +111,12 @@ class _Writer:
                 return {"required": operation.method != "POST", "content": {kind.value: {"schema": {}}}}
         if operation.request is None:
             return None
-        schema, example = self._message(operation.request, "validation")
+        schema, example = self.message(operation.request, "validation")
         is_needed = any(field.is_required() for field in operation.request.model_fields.values())
         content = {"schema": schema, "examples": {operation.request.__name__: {"$ref": example}}}
         return {"required": is_needed, "content": {Form.JSON.value: content}}
 
-    def _message(self, model: type[BaseModel], mode: Mode) -> tuple[Json, str]:
+    def message(self, model: type[BaseModel], mode: Mode) -> tuple[Json, str]:
         """The reference to its schema and to its example."""
         schema = self._schemas[model, mode]
         name = schema["$ref"].rpartition("/")[2]
@@ -131,7 +133,7 @@ def tag_of(operation: Operation) -> str:
 
 
 def _schemas() -> tuple[Json, dict[Wanted, Json]]:
-    wanted: list[Wanted] = [(ErrorEnvelope, "serialization"), (JobSubmission, "validation")]
+    wanted: list[Wanted] = [(ErrorEnvelope, "serialization"), (JobSubmission, "validation"), (WebhookMessage, "validation")]
     for operation in OPERATIONS:
         wanted += [(operation.request, "validation")] if operation.request else []
         wanted += [(operation.reply, "serialization")] if operation.reply else []

@@ -91,6 +91,7 @@ MODELS: dict[str, dict[str, object]] = {
     "KeyCreated": {"name": "newsroom"},
     "TenantRequest": {"name": "newsroom"},
     "TenantView": {"name": "newsroom"},
+    "WebhookMessage": {"type": "job.completed"},
     "RegisterRequest": {"name": "box1", "version": "0.1.0"},
     "VersionReply": {"version": "0.1.0"},
     "RetentionItem": {"kind": "original", "since": _MOMENT, "path": "default/raw/job_01k9w3m8q2z7c4xg5t_original.mov"},
