@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,13 @@ def _number(text: str) -> str | int | float:
         except ValueError:
             continue
     return text
+
+
+def _network(text: str) -> str:
+    return str(ip_network(text))
+
+
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s*]+)$")]
 
 
 class Section(BaseModel):
@@ -101,16 +109,17 @@ class Api(Section):
     """`calls_per_s` bounds each key, but for engines. Origins are those of browsers; `*` is any, none by default.
 
     `first_request_s`: how long a new connection may take to send a whole request head. `min_body_rate`: bytes a second.
-    `trusted_proxies` are networks whose `X-Forwarded-For` is believed.
+    `trusted_proxies` are networks whose `X-Forwarded-For` is believed. `wrong_keys` are free to an address, then it waits.
     """
 
     require_idempotency_key: bool = False
     calls_per_s: Annotated[int, Field(ge=1)] = 50
     jobs_per_hour: Annotated[int, Field(ge=1)] = 100
     tenant_calls_per_s: Annotated[int, Field(ge=1)] = 500
-    cors_origins: tuple[str, ...] = ()
-    playback_origins: tuple[str, ...] = ()
-    trusted_proxies: tuple[str, ...] = ()
+    wrong_keys: Annotated[int, Field(ge=1)] = 50
+    cors_origins: tuple[Origin, ...] = ()
+    playback_origins: tuple[Origin, ...] = ()
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
     first_request_s: Span = 10.0
     min_body_rate: Annotated[int, Field(ge=0)] = 1024
     public_url: str | None = None

@@ -151,11 +151,16 @@ def too_large(limit: int) -> ReelyardError:
 
 
 async def received_blocks(request: web.Request, read: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
-    """What `read` gives until it gives nothing. Raises BODY_TOO_SLOW, and BODY_INCOMPLETE when the client went away."""
-    idle_s = request.app[LIMITS].body_idle_s
+    """What `read` gives until it gives nothing. Raises BODY_TOO_SLOW, and BODY_INCOMPLETE when the client went away.
+
+    Only the time this server waits for the client counts, not the time it takes for what came.
+    """
+    limits, moment = request.app[LIMITS], asyncio.get_running_loop().time
+    waited_s, size = 0.0, 0
     while True:
+        asked = moment()
         try:
-            async with asyncio.timeout(idle_s):
+            async with asyncio.timeout(limits.body_idle_s):
                 block = await read()
         except TimeoutError:
             raise ReelyardError(ErrorCode.BODY_TOO_SLOW) from None
@@ -163,6 +168,9 @@ async def received_blocks(request: web.Request, read: Callable[[], Awaitable[byt
             raise ReelyardError(ErrorCode.BODY_INCOMPLETE) from error
         if not block:
             return
+        waited_s, size = waited_s + moment() - asked, size + len(block)
+        if waited_s > limits.rate_grace_s and size < waited_s * limits.min_body_rate:
+            raise ReelyardError(ErrorCode.BODY_TOO_SLOW)
         yield block
 
 

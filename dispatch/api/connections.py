@@ -23,7 +23,7 @@ log = structlog.get_logger()
 MAX_LINE, MAX_FIELD, MAX_FIELDS, MAX_HEAD = 8190, 8192, 100, 32_768
 """Bytes of the request line, of one header with its name, number of headers, bytes of a whole head."""
 
-LINGER_S = 3.0
+LINGER_S = 2.0
 """How long a body nobody wants is read away, so that the client meets the answer and not a reset connection."""
 
 
@@ -36,7 +36,8 @@ class Watch:
 
     def refusal(self, fault: ReelyardError) -> web.Response:
         request_id = self.new_id()
-        answer = answers.error(fault, request_id, {**answers.SECURITY_HEADERS, "X-Request-Id": request_id})
+        told = {**answers.SECURITY_HEADERS, "X-Request-Id": request_id, "Connection": "close"}
+        answer = answers.error(fault, request_id, told)
         answer.force_close()
         return answer
 
@@ -44,7 +45,7 @@ class Watch:
         """The same as bytes, for a connection on which no request has come."""
         answer = self.refusal(fault)
         body = answer.body if isinstance(answer.body, bytes) else b""
-        fields = {**answer.headers, "Content-Length": str(len(body)), "Connection": "close"}
+        fields = {**answer.headers, "Content-Length": str(len(body))}
         lines = [f"HTTP/1.1 {answer.status} {answer.reason}", *(f"{name}: {value}" for name, value in fields.items())]
         return "\r\n".join((*lines, "", "")).encode() + body
 
@@ -104,10 +105,14 @@ class GuardedConnection(web.RequestHandler):
             self.force_close()
 
     def _refuse(self, code: ErrorCode) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(self._watch.bare(ReelyardError(code)))
+        """What still comes is read away for a moment: closed at once, the connection would be reset over the answer."""
         self._disarm()
-        self.force_close()
+        self.close()
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.write(self._watch.bare(ReelyardError(code)))
+            transport.write_eof()
+            self._head_timer = self._loop.call_later(LINGER_S, self.force_close)
 
     # --- the other direction
 

@@ -13,11 +13,15 @@ from dispatch.api.call import BLOCK, Call, Handler, check_encoding, gathered, re
 from dispatch.api.media_types import content_type, disposition
 from dispatch.api.ranges import Span, is_range_current, wanted_span
 from dispatch.api.tags import held
+from dispatch.api.wiring import LIMITS
 from dispatch.core.paging import flag, refuse
 from dispatch.services.files import Readable
 from protocol.errors import ErrorCode, ReelyardError
 
 INLINE, ATTACHMENT = "inline", "attachment"
+
+SLICE = 1 << 18
+"""Bytes the kernel sends between two looks at the reader."""
 
 
 async def signed_get(call: Call) -> web.StreamResponse:
@@ -104,12 +108,21 @@ async def _open(path: str) -> BinaryIO:
 
 
 async def _sendfile(call: Call, response: web.StreamResponse, opened: BinaryIO, span: Span) -> web.StreamResponse:
-    """The kernel copies where it can; asyncio falls back to reads and writes where it cannot (TLS)."""
+    """The kernel copies where it can; asyncio falls back to reads and writes where it cannot (TLS).
+
+    A reader that takes no whole slice in `write_idle_s` is let go: nobody else would notice that it stands still.
+    """
     await response.prepare(call.request)
     transport = call.request.transport
     if transport is None or transport.is_closing():
         return response
-    await asyncio.get_running_loop().sendfile(transport, opened, span.start, span.length)
+    loop, idle_s, end = asyncio.get_running_loop(), call.request.app[LIMITS].write_idle_s, span.start + span.length
+    for start in range(span.start, end, SLICE):
+        try:
+            async with asyncio.timeout(idle_s):
+                await loop.sendfile(transport, opened, start, min(SLICE, end - start))
+        except TimeoutError:
+            raise ConnectionError("the reader takes nothing") from None
     await response.write_eof()
     return response
 

@@ -28,7 +28,7 @@ NO_LIMIT: Headers = {"RateLimit-Limit": UNLIMITED, "RateLimit-Remaining": UNLIMI
 
 
 class Window(NamedTuple):
-    count: int
+    calls: int
     ends: float
 
 
@@ -51,8 +51,8 @@ class Windows(Storage):
         now = self._monotonic()
         window = self._windows.get(key)
         if window is not None and window.ends > now:
-            self._windows[key] = counted = Window(window.count + amount, window.ends)
-            return counted.count
+            self._windows[key] = counted = Window(window.calls + amount, window.ends)
+            return counted.calls
         self._windows.pop(key, None)
         self._windows[key] = Window(amount, now + expiry)
         while len(self._windows) > self._most:
@@ -61,7 +61,7 @@ class Windows(Storage):
 
     def get(self, key: str) -> int:
         window = self._windows.get(key)
-        return window.count if window is not None and window.ends > self._monotonic() else 0
+        return window.calls if window is not None and window.ends > self._monotonic() else 0
 
     def get_expiry(self, key: str) -> float:
         window = self._windows.get(key)

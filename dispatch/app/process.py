@@ -121,8 +121,7 @@ def _spare_the_collector() -> None:
 
 async def _listen(core: Core, settings: DispatchSettings, stop: asyncio.Event, end_polls: Callable[[], None]) -> None:
     host, _, port = settings.listen.rpartition(":")
-    limits = Limits(max_upload_bytes=settings.inputs.limits.max_bytes)
-    running = runner(application(core.services, limits, at_shutdown=[end_polls]))
+    running = runner(application(core.services, limits_of(settings), at_shutdown=[end_polls]))
     await running.setup()
     site = web.TCPSite(running, host.strip("[]") or "127.0.0.1", int(port), reuse_address=True)
     await site.start()
@@ -133,6 +132,22 @@ async def _listen(core: Core, settings: DispatchSettings, stop: asyncio.Event, e
     await stop.wait()
     log.info("stopping")
     await running.cleanup()
+
+
+def limits_of(settings: DispatchSettings) -> Limits:
+    """What the settings say of the HTTP layer; the spans they leave out stand in `Limits`."""
+    api = settings.api
+    return Limits(
+        max_upload_bytes=settings.inputs.limits.max_bytes,
+        first_request_s=api.first_request_s,
+        min_body_rate=api.min_body_rate,
+        calls_per_s=api.calls_per_s,
+        tenant_calls_per_s=api.tenant_calls_per_s,
+        failures_free=api.wrong_keys,
+        cors_origins=api.cors_origins,
+        playback_origins=api.playback_origins,
+        trusted_proxies=api.trusted_proxies,
+    )
 
 
 def _cancel(task: asyncio.Task[None]) -> None:
