@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +29,10 @@ class AccessParts:
     once: Idempotency
     keys: KeyService
     registration: RegistrationService
-    tokens: TokenService
     audit: AuditService
-    duties: tuple[Duty, ...]
 
 
 def assemble_access(outside: Outside, settings: DispatchSettings) -> AccessParts:
-    """Raises Unusable for a `jwt` section whose file holds no key."""
     store, clock, ids, secrets = outside.store, outside.clock, outside.ids, outside.secrets
     sealer = Sealer(secrets.signing, ids.secret)
     rules = KeyRules(ids.new("run", clock.now()), settings.api.require_idempotency_key)
@@ -43,10 +40,17 @@ def assemble_access(outside: Outside, settings: DispatchSettings) -> AccessParts
     keys = KeyService(store, once, ids, clock, jobs_per_hour=settings.api.jobs_per_hour)
     policy = Policy(settings.registration.policy)
     registration = RegistrationService(policy, secrets.registration, keys, once, clock, secrets.renew_registration)
+    return AccessParts(sealer, once, keys, registration, AuditService(store))
+
+
+def assemble_tokens(
+    outside: Outside, settings: DispatchSettings, tenants: Container[str]
+) -> tuple[TokenService, tuple[Duty, ...]]:
+    """The service, and the duty that keeps a fetched key set fresh. Raises Unusable for a file that holds no key."""
     fetch = None if settings.jwt.jwks_url is None else JwksUrl(settings.jwt.jwks_url).fetch
-    tokens = TokenService(KeyRing(_keys(settings.jwt), fetch, clock), _rules(settings), clock)
-    duties = () if fetch is None else (Duty("key set", tokens.refresh, KEY_SET_EVERY_S),)
-    return AccessParts(sealer, once, keys, registration, tokens, AuditService(store), duties)
+    ring = KeyRing(_keys(settings.jwt), fetch, outside.clock)
+    tokens = TokenService(ring, _rules(settings), tenants, outside.clock)
+    return tokens, () if fetch is None else (Duty("key set", tokens.refresh, KEY_SET_EVERY_S),)
 
 
 def _rules(settings: DispatchSettings) -> TokenRules | None:

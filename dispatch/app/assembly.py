@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from config.dispatch import DispatchSettings
 from dispatch.api.wiring import Services
-from dispatch.app.access import assemble_access
+from dispatch.app.access import assemble_access, assemble_tokens
 from dispatch.app.care import assemble_care
 from dispatch.app.outside import Outside as Outside
 from dispatch.app.tenants import TenantParts, assemble_tenants
@@ -61,7 +61,6 @@ class Core:
         """Bring memory up to what the database says. Called once, before the loops run and calls are taken."""
         await self.services.tenants.load(TENANTS)
         await self.services.keys.ensure_first(self.outside.secrets.admin, is_fresh=self.outside.secrets.is_admin_fresh)
-        self.services.tokens.load(t.name for t in await self.outside.store.read(lambda tx: tx.tenants()))
         self.registry.load(await self.outside.store.read(lambda tx: tx.engines()))
         await self.leases.load()
         await self.scheduler.load()
@@ -95,6 +94,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     taking_in = assemble_uploads(outside, settings, gate)
     access = assemble_access(outside, settings)
     owners = assemble_tenants(outside, access.once)
+    tokens, token_duties = assemble_tokens(outside, settings, owners.book)
     sources = _sources(owners, settings)
     parts = assemble_care(outside, settings)
     telling = assemble_webhooks(outside, settings, access.sealer, access.once)
@@ -102,7 +102,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         care=parts.care,
         keys=access.keys,
         registration=access.registration,
-        tokens=access.tokens,
+        tokens=tokens,
         audit=access.audit,
         tenants=owners.service,
         idempotency=access.once,
@@ -130,7 +130,6 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         OrderDesk(scheduler),
         publisher,
         hub,
-        access.tokens,
         *parts.listeners,
         telling.deliverer,
     )
@@ -138,7 +137,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     promotion = Duty("promotion", publisher.run_once, PROMOTION_EVERY_S)
     publisher.wake = promotion.wake
     duties = (
-        *access.duties,
+        *token_duties,
         *parts.duties,
         promotion,
         taking_in.duty,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from dispatch.core.api_keys import PREFIX
@@ -41,7 +41,7 @@ def looks_like_token(secret: str) -> bool:
     return secret.count(".") == 2 and not secret.startswith(PREFIX)
 
 
-def caller_of(claims: Claims, rules: TokenRules, tenants: Collection[str], address: str, *, now: float) -> Caller:
+def caller_of(claims: Claims, rules: TokenRules, tenants: Container[str], address: str, *, now: float) -> Caller:
     """Who calls. Raises Refused."""
     _check_times(claims, now)
     if claims.get("iss") != rules.issuer:

@@ -34,6 +34,9 @@ class TenantBook:
         for tenant in commit.tenants:
             self._tenants[tenant.name] = tenant
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._tenants
+
     def find(self, name: str) -> Tenant:
         """One that has no row has no quotas; that it may call at all is decided where callers are let in."""
         return self._tenants.get(name) or Tenant(name, 1.0, 0.0)

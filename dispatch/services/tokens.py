@@ -6,7 +6,7 @@ A key set that cannot be fetched changes nothing for tokens signed with the keys
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 
 import orjson
 import structlog
@@ -16,7 +16,7 @@ from jwt.exceptions import InvalidTokenError
 
 from dispatch.core.callers import Caller
 from dispatch.core.claims import Claims, Refused, TokenRules, caller_of
-from dispatch.ports import Clock, Commit
+from dispatch.ports import Clock
 from dispatch.services.key_sets import VerificationKey
 from protocol.errors import ErrorCode, ReelyardError
 
@@ -65,19 +65,12 @@ class KeyRing:
 
 
 class TokenService:
-    """A CommitListener: it knows the tenants there are. Without `rules` no token opens anything."""
+    """`tenants` are those there are. Without `rules` no token opens anything."""
 
-    def __init__(self, ring: KeyRing, rules: TokenRules | None, clock: Clock) -> None:
-        self._ring, self._rules, self._clock = ring, rules, clock
-        self._tenants: set[str] = set()
+    def __init__(self, ring: KeyRing, rules: TokenRules | None, tenants: Container[str], clock: Clock) -> None:
+        self._ring, self._rules, self._tenants, self._clock = ring, rules, tenants, clock
         self._jws = PyJWS(algorithms=["RS256", "ES256", "EdDSA", "HS256"], options={"enforce_minimum_key_length": True})
         self._jws.register_algorithm("Ed25519", OKPAlgorithm())
-
-    def load(self, tenants: Iterable[str]) -> None:
-        self._tenants.update(tenants)
-
-    def __call__(self, commit: Commit) -> None:
-        self._tenants.update(tenant.name for tenant in commit.tenants)
 
     async def refresh(self) -> None:
         """A background duty: keys the issuer took out of its set stop to work here too."""
