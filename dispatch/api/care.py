@@ -1,4 +1,4 @@
-"""What jobs leave behind: outputs as links, files and one archive, and purges."""
+"""What jobs leave behind: outputs as links, files and one archive; purges, retention and dead letters."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from dispatch.api.jobs import cancel_job
 from dispatch.api.media_types import disposition
 from dispatch.api.tags import wanted_versions
 from dispatch.api.wiring import LIMITS
+from dispatch.core import dead_letters, retention
 from dispatch.core.paging import flag, number
-from dispatch.core.retention import LISTING
+from protocol.jobs import RetryRequest
 from protocol.operations import Form
 
 DEFAULT_LINK_S, SHORTEST_LINK_S, LONGEST_LINK_S = 3600, 60, 7 * 86_400
@@ -50,7 +51,6 @@ async def job_archive(call: Call) -> web.StreamResponse:
     headers = {
         "Content-Type": Form.ZIP.value,
         "Content-Disposition": disposition(planned.name, ATTACHMENT),
-        "Accept-Ranges": "none",
         "Cache-Control": "private, no-store",
     }
     response = web.StreamResponse(headers=headers)
@@ -70,11 +70,28 @@ async def _write(call: Call, response: web.StreamResponse, blocks: AsyncIterator
             async with asyncio.timeout(idle_s):
                 await response.write(block)
         except TimeoutError:
+            if isinstance(transport := call.request.transport, asyncio.WriteTransport):
+                transport.abort()  # a close would wait for the very reader that does not read
             raise ConnectionAbortedError("the reader stands still") from None
 
 
 async def list_retention(call: Call) -> web.StreamResponse:
-    return paging.answer(call, await call.services.care.retention.list(paging.asked(call, LISTING)))
+    return paging.answer(call, await call.services.care.retention.list(paging.asked(call, retention.LISTING)))
+
+
+async def list_dead_letters(call: Call) -> web.StreamResponse:
+    return paging.answer(call, await call.services.care.dead_letters.list(paging.asked(call, dead_letters.LISTING)))
+
+
+async def retry_dead_letter(call: Call) -> web.StreamResponse:
+    request = await call.message(RetryRequest)
+    answer = answers.job(await call.services.care.dead_letters.retry(call.who, call.path("job_id"), request), 202)
+    answer.headers["Location"] = answers.job_url(call.path("job_id"))
+    return answer
+
+
+async def discard_dead_letter(call: Call) -> web.StreamResponse:
+    return answers.job(await call.services.care.dead_letters.discard(call.who, call.path("job_id")))
 
 
 HANDLERS: dict[str, Handler] = {
@@ -84,4 +101,7 @@ HANDLERS: dict[str, Handler] = {
     "job_archive": job_archive,
     "job_file": job_file,
     "list_retention": list_retention,
+    "list_dead_letters": list_dead_letters,
+    "retry_dead_letter": retry_dead_letter,
+    "discard_dead_letter": discard_dead_letter,
 }

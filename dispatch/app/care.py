@@ -10,6 +10,7 @@ from dispatch.core.retention import DAY_S, Spans
 from dispatch.ports import CommitListener
 from dispatch.services.archives import ArchiveService
 from dispatch.services.care import Care
+from dispatch.services.dead_letters import DeadLetterService
 from dispatch.services.duties import Duty
 from dispatch.services.outputs import OutputService
 from dispatch.services.purging import PurgeService, Remover
@@ -35,6 +36,7 @@ def assemble_care(outside: Outside, settings: DispatchSettings) -> CareParts:
         archives=ArchiveService(outputs, storage),
         purges=PurgeService(store, clock),
         retention=retention,
+        dead_letters=DeadLetterService(store, clock),
     )
     remover = Remover(store, storage)
     removals = Duty("removals", remover.run_once, REMOVALS_EVERY_S)

@@ -67,13 +67,13 @@ def job_view(graph: Graph, attempts: Sequence[Attempt] = ()) -> JobView:
         compression=None if outputs is None else outputs["compression"],
         quality_metrics=None,
         user_metadata=orjson.loads(job.user_metadata_json),
-        error=None if job.error_json is None else _error_view(job.error_json),
+        error=None if job.error_json is None else error_view(job.error_json),
         warnings=tuple(orjson.loads(job.warnings_json)),
         links=_links(job),
     )
 
 
-def _error_view(error_json: str) -> JobErrorView:
+def error_view(error_json: str) -> JobErrorView:
     failure = Failure.model_validate_json(error_json)
     fields = {"code", "message", "failure_class", "step", "evidence"}
     return JobErrorView.model_validate_json(failure.model_dump_json(include=fields).replace('"failure_class"', '"class"', 1))

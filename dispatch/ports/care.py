@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from dispatch.core.paging import Slice, Wanted
-from dispatch.core.records import Deletion, Graph
+from dispatch.core.records import Deletion, Graph, Job
 from dispatch.core.retention import Cutoffs, Item, Kind
 
 
@@ -46,4 +46,8 @@ class CareRows(Protocol):
     def drop_events(self, upto: int) -> int: ...
     def drop_deliveries(self, before: float, limit: int) -> int:
         """Remove webhook deliveries that ended before then; how many."""
+        ...
+
+    def dead_letters(self, wanted: Wanted) -> Slice[Job]:
+        """Failed jobs whose failure is not their client's, newest first."""
         ...

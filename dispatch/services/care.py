@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dispatch.services.archives import ArchiveService
+from dispatch.services.dead_letters import DeadLetterService
 from dispatch.services.outputs import OutputService
 from dispatch.services.purging import PurgeService
 from dispatch.services.retention import RetentionService
@@ -16,3 +17,4 @@ class Care:
     archives: ArchiveService
     purges: PurgeService
     retention: RetentionService
+    dead_letters: DeadLetterService

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, not_, or_, select
 
-from dispatch.core.records import Deletion, Graph
+from dispatch.core.dead_letters import CLIENTS_FAULT
+from dispatch.core.paging import Slice, Wanted
+from dispatch.core.records import Deletion, Graph, Job
 from dispatch.ports import StaleRow
 from dispatch.store import rows, schema
+from dispatch.store.keyset import Order, load_slice
 from dispatch.store.retention import RetentionQueries
 from dispatch.store.statements import Lookup, Statement, by_ids, inserting
+from protocol.errors import ErrorCode
+from protocol.states import JobState
 
 INSERT_DELETION = inserting(schema.deletions)
 KNOWN_DELETIONS = Lookup(by_ids(schema.deletions, "path", "path"))
@@ -34,6 +39,15 @@ FORGET_JOB = Statement(
     ),
     ("job_id", "state", "version"),
 )
+
+# Quotes inside the JSON's own texts are escaped, so no message can be taken for one of these.
+ERROR = schema.jobs.c.error_json
+IS_CLIENTS = or_(*(ERROR.contains(f'"failure_class":"{kind}"', autoescape=True) for kind in sorted(CLIENTS_FAULT)))
+IS_QUARANTINED = ERROR.contains(f'"code":"{ErrorCode.TASK_POISONOUS}"', autoescape=True)
+SELECT_DEAD = select(schema.jobs).where(
+    schema.jobs.c.state == str(JobState.FAILED), ERROR.is_not(None), or_(not_(IS_CLIENTS), IS_QUARANTINED)
+)
+NEWEST_FAILURE = Order(schema.jobs.c.ended_at, schema.jobs.c.job_id, is_descending=True)
 
 
 class CareQueries(RetentionQueries):
@@ -64,3 +78,6 @@ class CareQueries(RetentionQueries):
 
     def drop_deletions(self, paths: Iterable[str]) -> None:
         DROP_DELETION.run_many(self._connection, [(path,) for path in paths])
+
+    def dead_letters(self, wanted: Wanted) -> Slice[Job]:
+        return load_slice(self._connection, SELECT_DEAD, NEWEST_FAILURE, wanted, rows.load_job)

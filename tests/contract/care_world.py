@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from protocol.errors import ErrorCode, FailureClass
 from protocol.jobs import JobSubmission
 from protocol.leases import Complete, Fail, Start
@@ -20,19 +22,25 @@ async def uploaded(farm: World, **fields: object) -> str:
     return job_of(await submissions.submit_upload(CLIENT, place, written, submission, None))
 
 
-async def completed(farm: World, **fields: object) -> str:
-    """One that has been made and published."""
+async def completed(farm: World, files: Mapping[str, bytes] = MADE, **fields: object) -> str:
+    """One that has been made and published, with these files."""
+    job_id = await transcoded(farm, files, **fields)
+    await farm.duty("promotion")
+    return job_id
+
+
+async def transcoded(farm: World, files: Mapping[str, bytes] = MADE, **fields: object) -> str:
+    """One whose files are staged and reported: it waits to be published."""
     job_id, engine_id = await uploaded(farm, **fields), (await farm.register()).engine_id
     analysis = await farm.grant(engine_id, job_id)
     report = analyzed(analysis.token, video(1920, 1080)).model_copy(update={"task_id": analysis.task_id})
     await farm.settle(engine_id, Start(task_id=analysis.task_id, token=analysis.token), report)
     grant = await farm.grant(engine_id, job_id)
-    for path, content in MADE.items():
+    for path, content in files.items():
         await farm.stage(grant, path, content)
-    result = AttemptResult(files=tuple(staged(path, content) for path, content in MADE.items()), log_tail="frame=1")
+    result = AttemptResult(files=tuple(staged(path, content) for path, content in files.items()), log_tail="frame=1")
     done = Complete(task_id=grant.task_id, token=grant.token, result=result)
     await farm.settle(engine_id, Start(task_id=grant.task_id, token=grant.token), done)
-    await farm.duty("promotion")
     return job_id
 
 

@@ -83,7 +83,7 @@ def _unrouted(status: int, told: object) -> Iterator[str]:
 
 
 def _is_of_routing(status: int, told: object) -> bool:
-    return isinstance(told, dict) and told.get("error", {}).get("code") == ROUTING.get(status, "")
+    return isinstance(told, dict) and (told.get("error") or {}).get("code") == ROUTING.get(status, "")
 
 
 def _differences(

@@ -163,7 +163,8 @@ def _besides(operation: Operation) -> Json:
     if "If-None-Match" in names:
         found["304"] = {"description": "The client holds this version", "headers": kept}
     if "Range" in names:
-        headers = {**kept, "Content-Range": _header("Content-Range"), "Accept-Ranges": _header("Accept-Ranges")}
+        ranged = ("Content-Range", "Accept-Ranges", "Content-Disposition")
+        headers = {**kept, **{name: _header(name) for name in ranged}}
         found["206"] = {"description": "The range asked for", "headers": headers, "content": {"*/*": {"schema": {}}}}
     if operation.gives is Form.SSE and "{" in operation.path:
         said = "The job has ended and the reader has seen its last event"

@@ -50,7 +50,7 @@ def headers_of(operation: Operation) -> tuple[str, ...]:
         **dict.fromkeys(RATE, operation.scope not in UNCOUNTED),
         "ETag": operation.is_tagged or operation.is_idempotent_by_key or _is_file(operation) or operation.takes is Form.BYTES,
         "Last-Modified": operation.is_tagged or is_read or _is_file(operation),
-        "Cache-Control": operation.is_tagged or is_read or _is_file(operation),
+        "Cache-Control": operation.is_tagged or is_read or _is_file(operation) or operation.gives is Form.ZIP,
         "Location": operation.status in (201, 202),
         "Content-Length": operation.gives is Form.ZIP,
         "Idempotent-Replayed": operation.is_idempotent_by_key,
