@@ -16,6 +16,7 @@ from dispatch.services.engines import digest
 from dispatch.services.idempotency import Answered, Idempotency, answer_of
 from protocol.admin import KeyCreated, KeyPage, KeyRequest, KeyView, RotateRequest, Scope
 from protocol.errors import ErrorCode, ReelyardError
+from protocol.operations import API
 
 KEYS = Listing("api keys")
 USE_NOTED_EVERY_S = 60.0
@@ -93,7 +94,8 @@ class KeyService:
             tx.put_key(made)
             about = {"name": made.name, "tenant": made.tenant, "scopes": made.scopes, "expires_at": times.maybe(made.expires_at)}
             audited(tx, who, "create_key", made.key_id, about, now=made.created_at)
-            return answer_of(_created(made, secret), 201, UNSEEN)
+            place = f"{API}/admin/api-keys/{made.key_id}"
+            return answer_of(_created(made, secret), 201, {**UNSEEN, "Location": place})
 
         return await self._once.transact(who, key, save, has_secret=True)
 

@@ -70,7 +70,17 @@ OPERATIONS: tuple[Operation, ...] = (
         is_tagged=True,
         needs_match=True,
     ),
-    Operation("cancel_job", "POST", f"{API}/jobs/{{job_id}}/cancel", S.JOBS_WRITE, "Cancel a job", None, jobs.JobView),
+    Operation(
+        "cancel_job",
+        "POST",
+        f"{API}/jobs/{{job_id}}/cancel",
+        S.JOBS_WRITE,
+        "Cancel a job",
+        None,
+        jobs.JobView,
+        errors=(ErrorCode.INVALID_TRANSITION, ErrorCode.PRECONDITION_FAILED),
+        is_tagged=True,
+    ),
     Operation(
         "retry_job",
         "POST",
@@ -80,6 +90,9 @@ OPERATIONS: tuple[Operation, ...] = (
         jobs.RetryRequest,
         jobs.JobView,
         202,
+        is_idempotent_by_key=True,
+        errors=(ErrorCode.INVALID_TRANSITION, ErrorCode.PRECONDITION_FAILED, ErrorCode.INPUT_PURGED),
+        is_tagged=True,
     ),
     Operation(
         "job_events",

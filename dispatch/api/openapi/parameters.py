@@ -146,7 +146,7 @@ def header_names(operation: Operation) -> tuple[str, ...]:
     """The request headers that mean something to this call, beside those of every HTTP call."""
     wanted = {
         "Idempotency-Key": operation.is_idempotent_by_key,
-        "If-Match": operation.needs_match,
+        "If-Match": ErrorCode.PRECONDITION_FAILED in operation.errors,
         "If-None-Match": operation.method == "GET" and (operation.is_tagged or operation.gives is Form.BYTES),
         "Last-Event-ID": operation.gives is Form.SSE,
         "Range": operation.method == "GET" and operation.gives is Form.BYTES,
@@ -165,7 +165,7 @@ def described(operation: Operation) -> list[Json]:
         raise UndescribedParameter(f"{operation.name}: no row in QUERY_SCHEMAS for {', '.join(unknown)}")
     rows += [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in schemas.items()]
     for name in header_names(operation):
-        rows.append({"name": name, "in": "header", "required": name == "If-Match", **HEADER_PARAMETERS[name]})
+        rows.append({"name": name, "in": "header", "required": name == "If-Match" and operation.needs_match, **HEADER_PARAMETERS[name]})
     tus = resumable.spoken(operation)
     for name in tus.takes:
         rows.append({"name": name, "in": "header", "required": name in tus.needs, **resumable.REQUEST_HEADERS[name]})
