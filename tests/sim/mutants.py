@@ -16,7 +16,7 @@ from dispatch.core import endings, lease_table, lifecycle, publication, ready_in
 from dispatch.core.records import Graph, Job, NewEvent
 from dispatch.core.task_machine import advance
 from dispatch.ports import Transaction
-from dispatch.services import grants, idempotency, leases, publishing, sweeps
+from dispatch.services import grants, idempotency, leases, originals, publishing, sweeps
 from dispatch.store import transaction
 from engine.core import attempts, workload
 from engine.core import messages as m
@@ -25,7 +25,7 @@ from protocol.events import EventType
 from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, AttemptState, JobState, TaskState
 from protocol.storage import StorageError
 from tests.sim.ground import Clock
-from tests.sim.plan import Plan, draw_edge, draw_plan
+from tests.sim.plan import Plan, draw_edge, draw_fetch, draw_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,24 @@ def _events_of_their_own(self: Any) -> None:
 _FLUSH = transaction.SqlTransaction.flush_events
 
 
+async def _takes_what_stands(self: Any, brought: Any) -> str:
+    """Whatever has the name is taken for the file that was fetched."""
+    first = originals.original_path(brought.job, brought.staged.path)
+    with suppress(StorageError):
+        lies_at = f"{grants.staging_prefix(brought.job.job_id, brought.task_id, brought.token)}/{brought.staged.path}"
+        await self._storage.link(lies_at, first, size=brought.staged.size, sha256=brought.staged.sha256)
+    return str(first)
+
+
+async def _names_it_later(self: Any, brought: Any) -> str:
+    """The row first; the file would follow after the commit."""
+    return str(originals.original_path(brought.job, brought.staged.path))
+
+
+def _source_as_it_was(job: Job, original: Any) -> Any:
+    return job.source
+
+
 def _fixed_staging(job_id: str, task_id: str, token: int) -> str:
     return f"staging/{job_id}/{task_id}/output"
 
@@ -228,6 +246,15 @@ MUTANTS: dict[str, Mutant] = {
         "events are in the transaction", transaction.SqlTransaction, "flush_events", _events_of_their_own
     ),
     "fixed staging key": Mutant("staging is named by token", grants, "staging_prefix", _fixed_staging),
+    "original taken by its name": Mutant(
+        "originals are compared", originals.OriginalService, "_link", _takes_what_stands, draw=draw_fetch
+    ),
+    "row before original": Mutant(
+        "an original is kept before its row", originals.OriginalService, "_link", _names_it_later, draw=draw_fetch
+    ),
+    "source stays a URL": Mutant(
+        "the settlement changes the source", settlement, "_source_after", _source_as_it_was, draw=draw_fetch
+    ),
     "no idempotency": Mutant("one key, one job", idempotency, "first_call", _no_earlier_answer),
     "metadata of the moment": Mutant("metadata follows from rows", publication, "_about", _dated_when_built),
     "index drops nothing": Mutant("the index follows the commits", ready_index.ReadyIndex, "drop", _drops_nothing),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from protocol.errors import FailureClass
@@ -22,6 +22,13 @@ class Nature(StrEnum):
     EATS_MEMORY = "eats memory"  # the tool is killed by its memory limit, each time
 
 
+class Film(StrEnum):
+    """What lies behind a URL."""
+
+    STEADY = "steady"
+    CHANGING = "changing"  # another one each time it is fetched
+
+
 @dataclass(frozen=True, slots=True)
 class EnginePlan:
     name: str
@@ -33,7 +40,10 @@ class EnginePlan:
 
 @dataclass(frozen=True, slots=True)
 class JobPlan:
-    """`failures` are what the attempts of its main task report, in order, before they succeed."""
+    """`failures` are what the attempts of its main task report, in order, before they succeed.
+
+    `film` is what its URL leads to, for a job that is given by URL.
+    """
 
     number: int
     at: float
@@ -47,6 +57,7 @@ class JobPlan:
     failures: tuple[FailureClass, ...] = ()
     cancel_after: float | None = None
     retries: bool = False
+    film: Film | None = None
 
 
 class FaultKind(StrEnum):
@@ -131,7 +142,7 @@ RATES = Rates(
 def draw_plan(seed: int) -> Plan:
     rng = random.Random(f"plan {seed}")
     engines = tuple(_engine(rng, n) for n in range(rng.randint(2, 3)))
-    jobs = tuple(_job(rng, n) for n in range(rng.randint(4, 6)))
+    jobs = tuple(_perhaps_by_url(seed, _job(rng, n)) for n in range(rng.randint(4, 6)))
     faults = tuple(sorted((_fault(rng) for _ in range(rng.randint(3, 6))), key=lambda fault: fault.at))
     return Plan(seed, engines, jobs, faults, RATES)
 
@@ -163,6 +174,14 @@ def _job(rng: random.Random, number: int) -> JobPlan:
     )
 
 
+def _perhaps_by_url(seed: int, job: JobPlan) -> JobPlan:
+    """Of a chance of its own, so that all else is drawn as it was before there were URLs."""
+    rng = random.Random(f"url {seed} {job.number}")
+    if job.profile != "web" or rng.random() < 0.6:
+        return job
+    return replace(job, film=rng.choice(tuple(Film)))
+
+
 def _fault(rng: random.Random) -> Fault:
     kind = rng.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
     size = rng.choice((-1, 1)) * rng.choice((5.0, 15.0, 3600.0))
@@ -177,3 +196,14 @@ def draw_edge(seed: int) -> Plan:
     faults = [Fault(0.1, FaultKind.SLOW_DISK, BUSY_S)]
     faults += [Fault(rng.uniform(2.0, 20.0), FaultKind.FREEZE_ENGINE, rng.uniform(10.0, 15.0), n % 2) for n in range(4)]
     return Plan(seed, engines, jobs, tuple(faults), Rates(slow_commit=0.01))
+
+
+def draw_fetch(seed: int) -> Plan:
+    """Films that change behind their URLs, and a dispatch that dies often: between a link and its commit, too."""
+    rng = random.Random(f"fetch {seed}")
+    engines = tuple(EnginePlan(f"box{number}", 1, 2, frozenset(), True) for number in range(2))
+    jobs = tuple(
+        JobPlan(n, rng.uniform(0.0, 12.0), "default", "web", 5, frozenset(), None, 3, film=Film.CHANGING) for n in range(5)
+    )
+    faults = [Fault(rng.uniform(2.0, 20.0), FaultKind.CUT_ENGINE, rng.uniform(10.0, 20.0), n % 2) for n in range(3)]
+    return Plan(seed, engines, jobs, tuple(faults), Rates(lose=0.05, kill_dispatch=0.01, storage=0.02))

@@ -14,7 +14,7 @@ from dispatch.services.idempotency import Answered
 from engine.ports import Unreachable
 from protocol.admin import Scope
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.jobs import JobSubmission, JobView, RetryRequest
+from protocol.jobs import JobInput, JobSubmission, JobView, RetryRequest
 from protocol.states import JobState
 from protocol.storage import StorageError
 from tests.sim.network import Line, Network, is_passing
@@ -62,6 +62,7 @@ class Client:
             ttl_s=self.plan.ttl_s,
             max_attempts=self.plan.max_attempts,
             metadata={"number": self.plan.number},
+            input=JobInput(url=f"https://films.example/{self.plan.number}.mp4?signature=1") if self.plan.film else None,
         )
         fingerprint = hashlib.sha256(submission.model_dump_json().encode()).hexdigest()
         key = IdempotencyKey("submit", f"key-{self.plan.number}", fingerprint)
@@ -85,7 +86,7 @@ class Client:
     async def _take_in(self, core: Core, submission: JobSubmission, key: IdempotencyKey) -> Answered:
         """As the HTTP layer does it: the bytes first, then the job."""
         submissions = core.services.submissions
-        if self.plan.profile != "web":
+        if self.plan.profile != "web" or self.plan.film is not None:
             answer = await submissions.submit(self.who, submission, key)
         else:
             place = submissions.begin_upload(self.who, "clip.mp4")
@@ -106,7 +107,8 @@ class Client:
             if what == "cancel":
                 return await core.services.jobs.cancel(self.who, job_id)
             if what == "retry":
-                return await core.services.jobs.retry(self.who, job_id, RetryRequest())
+                again = await core.services.jobs.retry(self.who, job_id, RetryRequest())
+                return JobView.model_validate_json(again.body)
             return await core.services.jobs.get(self.who, job_id)
 
         while True:

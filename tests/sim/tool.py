@@ -16,15 +16,15 @@ from engine.core.progress import Progress
 from engine.ports import Tell, Unreachable
 from engine.shell.transfer import PATIENCE_S
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
-from protocol.leases import Complete, Fail, Grant
+from protocol.leases import Complete, Fail, Grant, InputAccess
 from protocol.media import AudioStream, MediaFacts, VideoStream
 from protocol.recipes import NoopRecipe, TranscodeRecipe
-from protocol.results import AttemptResult, Failure, FileRole, OutputFacts, StagedFile, StepReport
+from protocol.results import AttemptResult, Failure, FileRole, OutputFacts, StagedFile, StagedOriginal, StepReport
 from protocol.states import StepState, TaskKind
 from protocol.storage import Written
 from tests.sim.ground import Ground
 from tests.sim.network import is_passing
-from tests.sim.plan import JobPlan, Nature
+from tests.sim.plan import Film, JobPlan, Nature
 from tests.sim.process import Process
 from tests.sim.watch import Watch
 
@@ -66,6 +66,8 @@ class Bench:
     """Jobs that ran on an engine while another job crashed it: nobody can tell them apart, so they may be blamed too."""
     runs: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How often the tool ran, by job and kind."""
+    films: dict[int, bytes] = field(default_factory=dict)
+    """What each attempt fetched from its job's URL, by token."""
 
     def plan_of(self, job_id: str) -> JobPlan:
         return self.plans[self.watch.numbers[job_id]]
@@ -111,14 +113,15 @@ class Tool:
     async def _work(self, grant: Grant, tell: Tell) -> Complete | Fail:
         progress = Progress(grant.steps, uploads=grant.staging_url is not None)
         if grant.input is not None:
-            await self._fetch(grant.input.url)
+            await self._fetch(grant, grant.input)
         for part in range(1, PARTS + 1):
             await self._spend(WORK_S[grant.kind] / PARTS * self._ground.rng.uniform(0.5, 2.0))
             tell(progress.told(StepReport(name=n, state=StepState.RUNNING, progress=part / PARTS) for n in grant.steps))
             if part == 1 and (failure := self._mishap(grant)) is not None:
                 return _fail(grant, failure)
         if grant.kind is TaskKind.ANALYZE:
-            return _complete(grant, AttemptResult(analysis=FACTS, steps=_done(grant)))
+            original = await self._stage_original(grant)
+            return _complete(grant, AttemptResult(analysis=FACTS, steps=_done(grant), original=original))
         files = await self._stage(grant, grant.recipe) if isinstance(grant.recipe, TranscodeRecipe) else ()
         tell(progress.uploaded(1.0))
         return _complete(grant, AttemptResult(files=files, steps=_done(grant)))
@@ -152,9 +155,24 @@ class Tool:
         wanted = plan.failures[at]
         return Failure(failure_class=wanted, code=CODES[wanted], message=f"scripted {wanted}")
 
-    async def _fetch(self, url: str) -> None:
-        _, _, _, signature, path = url.split("/", 4)
-        await self._patiently(lambda core: core.services.files.open_signed(signature, "GET", path))
+    async def _fetch(self, grant: Grant, access: InputAccess) -> None:
+        if access.remote is None:
+            _, _, _, signature, path = access.url.split("/", 4)
+            await self._patiently(lambda core: core.services.files.open_signed(signature, "GET", path))
+            return
+        await self._spend(0.5)
+        if self._ground.hits("fetch fails", self._ground.rates.lose):
+            raise Unreachable("the world outside does not answer")
+        is_steady = self._bench.plan_of(grant.job_id).film is Film.STEADY
+        self._bench.films[grant.token] = f"{access.remote.url} {'' if is_steady else grant.token}".encode()
+
+    async def _stage_original(self, grant: Grant) -> StagedOriginal | None:
+        content = self._bench.films.get(grant.token)
+        if content is None or grant.staging_url is None:
+            return None
+        _, _, _, signature, prefix = grant.staging_url.split("/", 4)
+        await self._put(signature, f"{prefix}/original.mp4", content)
+        return StagedOriginal(path="original.mp4", size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
     async def _stage(self, grant: Grant, recipe: TranscodeRecipe) -> tuple[StagedFile, ...]:
         assert grant.staging_url is not None

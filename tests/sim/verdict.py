@@ -13,7 +13,7 @@ from dispatch.core.publication import METADATA
 from dispatch.core.records import Attempt, Job, StagedRow, Task
 from dispatch.store import rows, schema
 from protocol.errors import ErrorCode, FailureClass
-from protocol.states import AttemptState, JobState, TaskState
+from protocol.states import AttemptState, JobState, TaskKind, TaskState
 from tests.sim.box import Box
 from tests.sim.plan import JobPlan, Nature
 from tests.sim.storage import Disk
@@ -131,6 +131,18 @@ def of_files(found: Rows, disk: Disk) -> Iterator[str]:
     left = [path for path in disk.files if path.startswith("staging/") and path.split("/")[1] not in kept]
     if left:
         yield f"staging still holds {left}"
+
+
+def of_originals(found: Rows, disk: Disk, bench: Bench) -> Iterator[str]:
+    """A job by URL that is past its analysis has the very bytes that the settled attempt fetched."""
+    kept = {job.job_id: job.source for job in found.jobs}
+    for attempt in found.attempts:
+        film = bench.films.get(attempt.token)
+        if film is None or attempt.state is not AttemptState.DONE or attempt.kind is not TaskKind.ANALYZE:
+            continue
+        source = kept[attempt.job_id]
+        if source.kind != "storage" or disk.files[source.path][0] != film:
+            yield f"{attempt.job_id} is past its analysis; its original ({source}) is not what attempt {attempt.token} fetched"
 
 
 def of_memory(found: Rows, core: Core) -> Iterator[str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import orjson
 
 from dispatch.core.records import Attempt, Event, Job, Task
 from dispatch.ports import Commit
 from engine.core.attempts import Key
-from protocol.errors import FailureClass
+from protocol.errors import ErrorCode, FailureClass
 from protocol.events import EventType
 from protocol.leases import LeaseReply, LeaseRequest
 from protocol.states import AttemptState as A
@@ -43,6 +43,7 @@ TASK_MOVES: dict[str, frozenset[str]] = {
     T.SKIPPED: frozenset(),
 }
 LIVE = frozenset({A.GRANTED, A.ACKED, A.RUNNING})
+BEGUN = frozenset({T.PENDING, T.ASSIGNED, T.RUNNING, T.DONE})
 OVER = frozenset({J.COMPLETED, J.FAILED, J.CANCELLED})
 NEVER_RETRIED = frozenset({FailureClass.INPUT, FailureClass.POLICY})
 LAG_S = 4.0
@@ -52,11 +53,11 @@ LAG_S = 4.0
 class Watch:
     """A CommitListener. `numbers` tells a job's number in the plan; `finished` counts JobFinished events.
 
-    `refused` are tokens that an engine was told not to keep, or not that it keeps them.
+    `refused` are tokens that an engine was told not to keep, or not that it keeps them. `stored` are the paths of files.
     """
 
-    def __init__(self, ground: Ground, plan: Plan) -> None:
-        self._ground, self._plan = ground, plan
+    def __init__(self, ground: Ground, plan: Plan, stored: Container[str]) -> None:
+        self._ground, self._plan, self._stored = ground, plan, stored
         self.jobs: dict[str, Job] = {}
         self.tasks: dict[str, Task] = {}
         self.attempts: dict[int, Attempt] = {}
@@ -120,6 +121,8 @@ class Watch:
             raise self._wrong(f"{job.job_id}'s progress fell from {known.progress} to {job.progress}")
         if self._told.get(job.job_id) != job.state.value:
             raise self._wrong(f"{job.job_id} is {job.state}, its events say {self._told.get(job.job_id)}")
+        if job.source.kind == "storage" and job.source.path not in self._stored:
+            raise self._wrong(f"{job.job_id} refers to {job.source.path}, which is not there")
         self.jobs[job.job_id] = job
 
     def _task(self, task: Task) -> None:
@@ -183,6 +186,8 @@ class Watch:
         for task in held:
             if live[task.task_id].token != task.token or live[task.task_id].engine_id != task.engine_id:
                 raise self._wrong(f"{task.task_id} is held under {task.token} by {task.engine_id}, not by its live attempt")
+        if job.source.kind == "url" and any(t.kind is not TaskKind.ANALYZE and t.state in BEGUN for t in tasks):
+            raise self._wrong(f"{job_id} is past its analysis, and its original was not kept")
         if not self._fits(job.state, tasks, states, bool(held)):
             raise self._wrong(f"{job_id} is {job.state} with tasks {[str(task.state) for task in tasks]}")
 
@@ -227,8 +232,8 @@ class Watch:
         if missing:
             raise self._wrong(f"request {request.request_id} came again and was not given its {sorted(missing)}")
         for report, answer in zip(request.reports, reply.settled, strict=True):
-            if report.type in ("ack", "start"):
-                continue
+            if report.type in ("ack", "start") or answer.error is ErrorCode.STORAGE_UNAVAILABLE:
+                continue  # the latter asks for the report once more
             first = self._settled.setdefault((report.token, report.type), answer)
             if first != answer:
                 raise self._wrong(f"{report.type} of {report.token} was answered {first}, and then {answer}")

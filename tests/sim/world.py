@@ -49,8 +49,8 @@ class World:
         self.plan = plan
         self.ground = Ground(random.Random(f"world {plan.seed}"), plan.rates)
         self.connection = empty_database()
-        self.watch = Watch(self.ground, plan)
         self.disk = Disk(self.ground)
+        self.watch = Watch(self.ground, plan, self.disk.files)
         self.bench = Bench(self.ground, self.watch, {job.number: job for job in plan.jobs})
         self.server = Server(self.ground, plan, self.connection, self.disk, self.watch)
         self.network = Network(self.ground, self.server)
@@ -109,6 +109,7 @@ class World:
         await next(duty for duty in core.duties if duty.name == "housekeeping").run_once()
         found = verdict.Rows(self.connection)
         problems = [*verdict.of_jobs(found, self.clients, self.bench), *verdict.of_files(found, self.disk)]
+        problems += verdict.of_originals(found, self.disk, self.bench)
         return [*problems, *verdict.of_memory(found, core), *verdict.of_boxes(self.boxes)]
 
     def _is_quiet(self, clients: list[asyncio.Task[None]]) -> bool:
