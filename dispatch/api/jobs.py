@@ -57,10 +57,8 @@ async def cancel_job(call: Call) -> web.StreamResponse:
 
 async def retry_job(call: Call) -> web.StreamResponse:
     versions = wanted_versions(call.request.headers)
-    request = await call.message(RetryRequest)
-    answer = answers.job(await call.services.jobs.retry(call.who, call.path("job_id"), request, versions), call.operation.status)
-    answer.headers["Location"] = answers.job_url(call.path("job_id"))
-    return answer
+    request, key = await call.keyed_message(RetryRequest)
+    return answered(await call.services.jobs.retry(call.who, call.path("job_id"), request, versions, key))
 
 
 async def why_job(call: Call) -> web.StreamResponse:

@@ -16,6 +16,7 @@ from dispatch.app.webhooks import assemble_webhooks, webhook_policy
 from dispatch.core.lease_table import LeaseTable, LeaseTimes
 from dispatch.events.hub import EventHub
 from dispatch.services.deliverer import Deliverer
+from dispatch.services.brought import BroughtFiles
 from dispatch.services.duties import Duty
 from dispatch.services.engine_calls import EngineCalls
 from dispatch.services.engines import EngineService, Pace
@@ -96,6 +97,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     owners = assemble_tenants(outside, access.once)
     tokens, token_duties = assemble_tokens(outside, settings, owners.book)
     sources = _sources(owners, settings)
+    brought = BroughtFiles(taking_in.service, outside.storage, sources, ids, clock)
     parts = assemble_care(outside, settings)
     telling = assemble_webhooks(outside, settings, access.sealer, access.once)
     services = Services(
@@ -106,13 +108,14 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         audit=access.audit,
         tenants=owners.service,
         idempotency=access.once,
-        submissions=SubmissionService(access.once, outside.storage, gate, sources, ids, clock),
-        jobs=JobService(store, scheduler, clock),
+        submissions=SubmissionService(access.once, brought, gate, sources, ids, clock),
+        jobs=JobService(store, access.once, scheduler, clock),
         engines=engines,
         leases=EngineCalls(store, leases, heartbeats, scheduler, writer, clock),
         files=FileService(store, outside.storage, clock, signing),
         health=HealthService(store, gate, registry, clock),
         uploads=taking_in.service,
+        reservations=taking_in.reservations,
         webhooks=telling.service,
         store=store,
         storage=outside.storage,

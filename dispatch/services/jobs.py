@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import orjson
 
 from dispatch.core import amending, endings
 from dispatch.core.amending import JobFields
-from dispatch.core.callers import Caller
+from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.job_list import JobFilter
 from dispatch.core.paging import page_fields
 from dispatch.core.records import Attempt, Graph, Job, Task
 from dispatch.core.views import job_view
 from dispatch.ports import Clock, Store, Transaction
+from dispatch.services.audit import audited
+from dispatch.services.idempotency import Answered, Idempotency, answer_of
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import AttemptLog, JobLog, JobPage, JobPatch, JobView, RetryRequest, WhyReply
+from protocol.operations import API
 
 Versions = frozenset[int] | None
 """Those a change may be made from; None for any."""
@@ -35,9 +38,18 @@ class _Loaded:
     attempts: Sequence[Attempt]
 
 
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """What is done to a job: the operation's name, the change, and what the audit log tells of it."""
+
+    name: str
+    change: Callable[[Graph, float], Graph]
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
 class JobService:
-    def __init__(self, store: Store, explainer: Explainer, clock: Clock) -> None:
-        self._store, self._explainer, self._clock = store, explainer, clock
+    def __init__(self, store: Store, once: Idempotency, explainer: Explainer, clock: Clock) -> None:
+        self._store, self._once, self._explainer, self._clock = store, once, explainer, clock
 
     async def get(self, who: Caller, job_id: str) -> JobView:
         loaded = await self._load(who, job_id)
@@ -50,16 +62,34 @@ class JobService:
 
     async def cancel(self, who: Caller, job_id: str, versions: Versions = None) -> JobView:
         """Raises INVALID_TRANSITION while completing and once it has ended otherwise; repeated it is harmless."""
-        return await self._change(who, job_id, lambda graph, now: endings.cancel(graph, now=now), versions)
+        act = _Act("cancel_job", lambda graph, now: endings.cancel(graph, now=now))
+        return await self._change(who, job_id, act, versions)
 
-    async def retry(self, who: Caller, job_id: str, request: RetryRequest, versions: Versions = None) -> JobView:
-        again = request.priority
-        return await self._change(who, job_id, lambda graph, now: endings.retry(graph, priority=again, now=now), versions)
+    async def retry(
+        self,
+        who: Caller,
+        job_id: str,
+        request: RetryRequest,
+        versions: Versions = None,
+        key: IdempotencyKey | None = None,
+    ) -> Answered:
+        """The answer is `JobView`. Raises INVALID_TRANSITION for a job that has not failed."""
+        now, priority = self._clock.now(), request.priority
+        act = _Act("retry_job", lambda graph, now: endings.retry(graph, priority=priority, now=now), {"priority": priority})
+
+        def again(tx: Transaction) -> Answered:
+            view = _acted(tx, who, job_id, act, versions, now)
+            return answer_of(view, 202, {"Location": f"{API}/jobs/{job_id}", "ETag": f'"{view.version}"'})
+
+        return await self._once.transact(who, key, again)
 
     async def patch(self, who: Caller, job_id: str, patch: JobPatch, versions: Versions) -> JobView:
         """Raises PRECONDITION_FAILED for another version than these, INVALID_TRANSITION once the job no longer waits."""
         fields = _fields(patch)
-        return await self._change(who, job_id, lambda graph, now: amending.amend(graph, fields, now=now), versions)
+        act = _Act(
+            "patch_job", lambda graph, now: amending.amend(graph, fields, now=now), {"fields": sorted(patch.model_fields_set)}
+        )
+        return await self._change(who, job_id, act, versions)
 
     async def why(self, who: Caller, job_id: str) -> WhyReply:
         graph = (await self._load(who, job_id)).graph
@@ -75,19 +105,19 @@ class JobService:
 
         return await self._store.read(load)
 
-    async def _change(
-        self, who: Caller, job_id: str, change: Callable[[Graph, float], Graph], versions: Versions = None
-    ) -> JobView:
+    async def _change(self, who: Caller, job_id: str, act: _Act, versions: Versions = None) -> JobView:
         now = self._clock.now()
+        return await self._store.transact(lambda tx: _acted(tx, who, job_id, act, versions, now))
 
-        def apply(tx: Transaction) -> _Loaded:
-            before = visible(tx, who, job_id, versions)
-            after = change(before, now)
-            tx.save([before], [after])
-            return _Loaded(visible(tx, who, job_id), tx.job_attempts(job_id))
 
-        loaded = await self._store.transact(apply)
-        return job_view(loaded.graph, loaded.attempts)
+def _acted(tx: Transaction, who: Caller, job_id: str, act: _Act, versions: Versions, now: float) -> JobView:
+    """The job after the change, which is in the audit log unless it was none."""
+    before = visible(tx, who, job_id, versions)
+    after = act.change(before, now)
+    tx.save([before], [after])
+    if after is not before:
+        audited(tx, who, act.name, job_id, act.details, now=now)
+    return job_view(visible(tx, who, job_id), tx.job_attempts(job_id))
 
 
 def visible(tx: Transaction, who: Caller, job_id: str, versions: Versions = None) -> Graph:
