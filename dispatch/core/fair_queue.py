@@ -21,15 +21,19 @@ _REBASE_AT = 256.0  # half-lives; a float holds 1,023 doublings
 
 
 class Flow:
-    """A tenant's place in the queue. `key` orders it; `debt` is cost in seconds that the next charges take along."""
+    """A tenant's place in the queue. `key` orders it; `debt` is cost in seconds that the next charges take along.
 
-    __slots__ = ("block", "debt", "key", "mask", "tenant", "weight")
+    One that is not open stands in no order, whatever it has waiting: nobody steps over it.
+    """
+
+    __slots__ = ("block", "debt", "is_open", "key", "mask", "tenant", "weight")
 
     def __init__(self, tenant: str) -> None:
         self.tenant = tenant
         self.weight = 1.0
         self.mask = 0
         self.debt = 0.0
+        self.is_open = True
         self.key = (0.0, 0)
         self.block: _Block | None = None
 
@@ -139,6 +143,16 @@ class FairQueue:
         if not flow.mask:
             self._order.remove(flow)
 
+    def shut(self, flow: Flow) -> None:
+        """The tenant may not be served until `reopen`."""
+        flow.is_open = False
+        self._order.remove(flow)
+
+    def reopen(self, flow: Flow) -> None:
+        """It may be served again: like one that had nothing waiting, neither behind nor paid for the time it was out."""
+        flow.is_open = True
+        self._place(flow, max(flow.key[0], self._virtual_time))
+
     def charge(self, flow: Flow, cost_s: float, now: float) -> None:
         """Count a service that starts now; the tenant's start tag rises by cost / weight, as of now."""
         owed = max(cost_s, LEAST_COST_S) + flow.debt
@@ -162,7 +176,7 @@ class FairQueue:
     def _place(self, flow: Flow, start: float) -> None:
         self._serial += 1
         flow.key = (start, self._serial)
-        if flow.mask:
+        if flow.mask and flow.is_open:
             self._order.add(flow)
 
     def _scale(self, now: float) -> float:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from bisect import insort
 from heapq import heapify, heappop, heappush
-from itertools import count
+from itertools import count, islice
 from typing import NamedTuple
 
 from dispatch.core.fair_queue import FairQueue, Flow
 from dispatch.core.lanes import Lane, Lanes
 from dispatch.core.records import Task
+from dispatch.core.running import Running
 
 AGING_S = 900.0
 """A task gains one level of priority for each 15 minutes it has waited, so that 1 meets a fresh 10 after 2.25 hours."""
@@ -122,10 +123,15 @@ def rank(task: Task) -> float:
 
 
 class ReadyIndex:
-    """`lanes` holds the engines. Tasks with a `not_before` pass through a timer heap and come out by `release`."""
+    """`lanes` holds the engines, `running` what they hold of each tenant. A tenant at its cap is not chosen for.
+
+    Tasks with a `not_before` pass through a timer heap and come out by `release`.
+    """
 
     def __init__(self) -> None:
         self.lanes = Lanes()
+        self.running = Running()
+        self._reopened: set[str] = set()
         self._fair = FairQueue()
         self._shelves: dict[str, Shelf] = {}
         self._entries: dict[str, Entry] = {}
@@ -146,6 +152,25 @@ class ReadyIndex:
     def set_weight(self, tenant: str, weight: float) -> None:
         self._fair.set_weight(tenant, weight)
 
+    def set_cap(self, tenant: str, cap: int | None) -> None:
+        """How many tasks of the tenant may be held at once, from now on; what runs already runs on."""
+        self.running.set_cap(tenant, cap)
+        self._shut_or_reopen(tenant)
+
+    def hold(self, task: Task) -> None:
+        """By a commit, an engine holds it. It counts for its tenant until it is dropped, put in again, or its job is."""
+        self._occupy(task.task_id, task.tenant)
+        self._forget(task.task_id, task.job_id)
+
+    @property
+    def has_reopened(self) -> bool:
+        return bool(self._reopened)
+
+    def reopened(self) -> list[str]:
+        """Tasks that nobody was woken for while their tenant was at its cap, as many in each lane as may run now."""
+        tenants, self._reopened = self._reopened, set()
+        return [task_id for tenant in sorted(tenants) for task_id in self._startable(tenant)]
+
     def put(self, task: Task) -> bool:
         """Take a pending task in, in place of what is known of it; True when it may be chosen at once."""
         self.drop(task.task_id, task.job_id)
@@ -158,7 +183,11 @@ class ReadyIndex:
         return True
 
     def drop(self, task_id: str, job_id: str) -> None:
-        """Forget a task; harmless when it is not known."""
+        """Forget a task, which nobody holds; harmless when it is not known."""
+        self._vacate(task_id)
+        self._forget(task_id, job_id)
+
+    def _forget(self, task_id: str, job_id: str) -> None:
         if not self._discard(task_id):
             return
         known = self._jobs.get(job_id)
@@ -172,6 +201,7 @@ class ReadyIndex:
     def drop_job(self, job_id: str) -> None:
         known = self._jobs.pop(job_id, ())
         for task_id in (known,) if isinstance(known, str) else known:
+            self._vacate(task_id)
             self._discard(task_id)
 
     def choose(self, engine_id: str, room: Room, now: float) -> list[Pick]:
@@ -200,12 +230,13 @@ class ReadyIndex:
             return False
         entry.queue.lane.waiting -= 1
         self._push(entry)
+        self._vacate(task_id)
         return True
 
     def confirm(self, task_id: str, job_id: str) -> None:
         """A chosen task was granted. Its charge stays open until `settle`."""
         if task_id in self._taken:
-            self.drop(task_id, job_id)
+            self._forget(task_id, job_id)
 
     def settle(self, task_id: str, true_s: float) -> None:
         """The attempt has ended after this much work: the tenant's charge is corrected, once."""
@@ -217,7 +248,7 @@ class ReadyIndex:
     def lane_of(self, task_id: str) -> Lane | None:
         """Where a task waits; None when it may not be chosen now."""
         entry = self._entries.get(task_id)
-        return entry.queue.lane if entry is not None else None
+        return entry.queue.lane if entry is not None and entry.queue.flow.is_open else None
 
     def job_of(self, task_id: str) -> str | None:
         entry = self._entries.get(task_id)
@@ -282,8 +313,33 @@ class ReadyIndex:
         self._taken[best.task_id] = best
         self._charged[best.task_id] = (flow, -best.minus_cost)
         self._fair.charge(flow, -best.minus_cost, now)
+        self._occupy(best.task_id, flow.tenant)
         self._surface(queue)
         return best
+
+    def _occupy(self, task_id: str, tenant: str) -> None:
+        self.running.take(task_id, tenant)
+        if self.running.is_full(tenant):
+            self._shut_or_reopen(tenant)
+
+    def _vacate(self, task_id: str) -> None:
+        tenant = self.running.leave(task_id)
+        if tenant is not None:
+            self._shut_or_reopen(tenant)
+
+    def _shut_or_reopen(self, tenant: str) -> None:
+        flow, is_full = self._fair.flow(tenant), self.running.is_full(tenant)
+        if flow.is_open and is_full:
+            self._fair.shut(flow)
+        elif not flow.is_open and not is_full:
+            self._fair.reopen(flow)
+            self._reopened.add(tenant)
+
+    def _startable(self, tenant: str) -> list[str]:
+        shelf, room = self._shelves.get(tenant), self.running.room(tenant)
+        if shelf is None or (room is not None and room <= 0):
+            return []
+        return [e.task_id for queue in shelf.order for e in islice(filter(self._is_live, queue.heap), room)]
 
     def _discard(self, task_id: str) -> bool:
         if (taken := self._taken.pop(task_id, None)) is not None:

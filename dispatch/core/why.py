@@ -34,12 +34,16 @@ _WANTED_REASONS: dict[str, str | None] = {
 
 @dataclass(frozen=True, slots=True)
 class FarmView:
-    """What the scheduler sees now. `rooms` are the open asks; `ahead` is approximate; `held` tells why grants stand still."""
+    """What the scheduler sees now. `rooms` are the open asks; `ahead` is approximate; `held` tells why grants stand still.
+
+    `cap` is how many tasks of the job's tenant are held when no more may be, else None.
+    """
 
     engines: tuple[EngineSight, ...]
     rooms: Mapping[str, Room]
     ahead: int | None = None
     held: str | None = None
+    cap: int | None = None
 
 
 def next_task(tasks: Sequence[Task]) -> Task | None:
@@ -88,6 +92,8 @@ def _reason(task: Task, sight: EngineSight, farm: FarmView) -> str:
         other.engine_id not in task.avoid and _condition(task, other) is None for other in farm.engines
     ):
         return "failed this task before; another engine is preferred"
+    if farm.cap is not None:
+        return "fits; the tenant runs all the tasks it may at once"
     return _room_reason(task, sight, farm)
 
 
@@ -125,5 +131,11 @@ def _summary(task: Task, reasons: Mapping[str, str], farm: FarmView, waits_until
     if not fitting:
         reason, engines = Counter(reasons.values()).most_common(1)[0]
         return f"No engine can take {task.kind} now; {engines} of {len(farm.engines)}: {reason}."
+    if farm.cap is not None:
+        return f"{task.kind} waits for another task of its tenant to end: {_running(farm.cap)}, and no more may."
     queue = f" About {farm.ahead} tasks of its kind go first." if farm.ahead else ""
     return f"{task.kind} waits for its turn on {fitting} of {len(farm.engines)} engines.{queue}"
+
+
+def _running(count: int) -> str:
+    return "1 runs" if count == 1 else f"{count} run"

@@ -22,7 +22,7 @@ from dispatch.services.polls import LeaseAnswer, LeaseAsk, Poll, Polls
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import WhyReply
 from protocol.leases import Grant, Order
-from protocol.states import LIGHT_TASK_KINDS, LIVE_ATTEMPT_STATES, TERMINAL_JOB_STATES, TaskState
+from protocol.states import HELD_TASK_STATES, LIGHT_TASK_KINDS, LIVE_ATTEMPT_STATES, TERMINAL_JOB_STATES, TaskState
 
 log = structlog.get_logger()
 
@@ -65,7 +65,8 @@ class Scheduler:
         """Rebuild what is known from the database. Called once, before commits are listened to or asks are taken."""
 
         def all_rows(tx: Transaction) -> Commit:
-            return Commit((), (), tuple(tx.ready_tasks()), (), tuple(tx.engines()), tuple(tx.tenants()))
+            tasks = (*tx.ready_tasks(), *tx.held_tasks())
+            return Commit((), (), tasks, (), tuple(tx.engines()), tuple(tx.tenants()))
 
         self(await self._store.read(all_rows))
         log.info("index_loaded", tasks=len(self.index), lanes=len(self.index.lanes))
@@ -74,6 +75,7 @@ class Scheduler:
         """Follow one commit."""
         for tenant in commit.tenants:
             self.index.set_weight(tenant.name, tenant.weight)
+            self.index.set_cap(tenant.name, tenant.max_running)
         for engine in commit.engines:
             self._see(engine)
         for engine_id in commit.gone_engines:
@@ -81,16 +83,13 @@ class Scheduler:
         for attempt in commit.attempts:
             self._follow_attempt(attempt)
         for task in commit.tasks:
-            if task.state is not TaskState.PENDING:
-                self.index.drop(task.task_id, task.job_id)
-                continue
-            if self.index.put(task):
-                self._fresh.append(task.task_id)
-            self._wake.set()
+            self._follow_task(task)
         for job in {job.job_id: job for job in commit.jobs}.values():
             if job.state in TERMINAL_JOB_STATES:
                 self.index.drop_job(job.job_id)
                 self._warm.pop(job.job_id, None)
+        if self.index.has_reopened:
+            self._wake.set()
 
     async def ask(self, ask: LeaseAsk) -> LeaseAnswer:
         """Wait until there are grants or orders for the engine, or `wait_s` is over."""
@@ -123,6 +122,7 @@ class Scheduler:
             engines=tuple(sorted(self.index.lanes.sights, key=lambda sight: sight.engine_id)),
             rooms={poll.ask.engine_id: poll.room for poll in self._polls.all()},
             ahead=self.index.ahead(task.task_id) if task is not None else None,
+            cap=self.index.running.count(job.tenant) if self.index.running.is_full(job.tenant) else None,
             held=self._held or ("the database or the storage cannot be written" if self._pause is not None else None),
         )
         return why(job, tasks, farm, now=self._clock.now())
@@ -184,7 +184,7 @@ class Scheduler:
             if self._may_serve(poll):
                 left -= self._serve(poll, poll.room, plan, now)
             poll.is_tried = True
-        fresh, self._fresh = self._fresh, []
+        fresh, self._fresh = [*self._fresh, *self.index.reopened()], []
         self._fresh.extend(self._wake_waiting(fresh, plan, now, left))
         for poll in arrived:
             if poll.is_tried and poll.is_late and poll not in plan and not poll.answer.done():
@@ -288,6 +288,16 @@ class Scheduler:
             if poll is not None and not poll.is_granting:
                 poll.is_stalled = False
                 self._reconsider(poll)
+
+    def _follow_task(self, task: Task) -> None:
+        if task.state in HELD_TASK_STATES:
+            self.index.hold(task)
+        elif task.state is not TaskState.PENDING:
+            self.index.drop(task.task_id, task.job_id)
+        else:
+            if self.index.put(task):
+                self._fresh.append(task.task_id)
+            self._wake.set()
 
     def _follow_attempt(self, attempt: Attempt) -> None:
         if attempt.state in LIVE_ATTEMPT_STATES:

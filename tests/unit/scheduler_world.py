@@ -14,7 +14,7 @@ from dispatch.services.polls import LeaseAsk
 from protocol.capabilities import Capabilities, Slots
 from protocol.leases import Grant
 from protocol.recipes import NoopRecipe
-from protocol.states import AttemptState, EngineState, JobState, TaskKind, TaskState
+from protocol.states import HELD_TASK_STATES, AttemptState, EngineState, JobState, TaskKind, TaskState
 
 T = TypeVar("T")
 NOW = 1_800_000_000.0
@@ -119,6 +119,9 @@ class Rows:
 
     def ready_tasks(self) -> list[Task]:
         return [task for task in self.tasks.values() if task.state is TaskState.PENDING]
+
+    def held_tasks(self) -> list[Task]:
+        return [task for task in self.tasks.values() if task.state in HELD_TASK_STATES]
 
     def engines(self) -> list[Engine]:
         return list(self.engine_rows.values())
