@@ -5,6 +5,7 @@ from __future__ import annotations
 from protocol import admin, leases
 from protocol.admin import Scope as S
 from protocol.capabilities import RegisterReply, RegisterRequest
+from protocol.errors import ErrorCode
 from protocol.operations.rows import API, BIG, PAGED, Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -54,6 +55,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Where to stage each file",
         leases.UploadsRequest,
         leases.UploadsReply,
+        errors=(ErrorCode.STALE_LEASE,),
     ),
     Operation(
         "engine_offline",
@@ -76,6 +78,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Change tags, pause",
         admin.EnginePatch,
         admin.EngineView,
+        is_tagged=True,
     ),
     Operation(
         "approve_engine",
@@ -85,6 +88,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Let an engine that awaits approval take work",
         None,
         admin.EngineView,
+        is_tagged=True,
     ),
     Operation(
         "drain_engine",
@@ -94,6 +98,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Take no new work, finish what runs",
         None,
         admin.EngineView,
+        is_tagged=True,
     ),
     Operation(
         "undrain_engine",
@@ -103,6 +108,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Take work again",
         None,
         admin.EngineView,
+        is_tagged=True,
     ),
     Operation(
         "delete_engine",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from protocol.admin import Scope as S
+from protocol.errors import ErrorCode
 from protocol.operations.rows import Form, Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -28,5 +29,6 @@ OPERATIONS: tuple[Operation, ...] = (
         201,
         takes=Form.BYTES,
         gives=Form.NONE,
+        errors=(ErrorCode.FILE_EXISTS, ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL),
     ),
 )

@@ -9,6 +9,24 @@ from protocol.operations.rows import API, BIG, Form, Operation
 
 LIST_QUERY = ("status", "state", "tenant", "created_after", "created_before", "sort", "order", "limit", "offset", "cursor")
 
+MAKING = (
+    ErrorCode.PROFILE_NOT_FOUND,
+    ErrorCode.QUOTA_EXCEEDED,
+    ErrorCode.WEBHOOK_URL_REFUSED,
+    ErrorCode.STORAGE_UNAVAILABLE,
+    ErrorCode.STORAGE_FULL,
+)
+"""What can stand in the way of any new job."""
+
+READING = (
+    ErrorCode.INPUT_NOT_FOUND,
+    ErrorCode.INPUT_FORMAT,
+    ErrorCode.INPUT_TOO_LARGE,
+    ErrorCode.INPUT_KIND_UNSUPPORTED,
+    ErrorCode.PATH_NOT_ALLOWED,
+)
+NAMING = (ErrorCode.INPUT_URL_REFUSED, ErrorCode.UPLOAD_NOT_FOUND, ErrorCode.UPLOAD_GONE, ErrorCode.UPLOAD_UNFINISHED)
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "submit_job",
@@ -20,6 +38,7 @@ OPERATIONS: tuple[Operation, ...] = (
         jobs.JobView,
         202,
         is_idempotent_by_key=True,
+        errors=(*MAKING, *READING, *NAMING),
     ),
     Operation(
         "submit_batch",
@@ -32,6 +51,7 @@ OPERATIONS: tuple[Operation, ...] = (
         202,
         is_idempotent_by_key=True,
         max_body=BIG,
+        errors=(ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL),
     ),
     Operation(
         "upload_job",
@@ -44,6 +64,7 @@ OPERATIONS: tuple[Operation, ...] = (
         202,
         takes=Form.MULTIPART,
         is_idempotent_by_key=True,
+        errors=(*MAKING, ErrorCode.INPUT_FORMAT, ErrorCode.INPUT_TOO_LARGE, ErrorCode.UPLOAD_TOO_LARGE),
     ),
     Operation(
         "submit_filesystem",
@@ -55,6 +76,7 @@ OPERATIONS: tuple[Operation, ...] = (
         jobs.JobView,
         202,
         is_idempotent_by_key=True,
+        errors=(*MAKING, *READING),
     ),
     Operation("list_jobs", "GET", f"{API}/jobs", S.JOBS_READ, "List jobs, newest first", None, jobs.JobPage, query=LIST_QUERY),
     Operation("get_job", "GET", f"{API}/jobs/{{job_id}}", S.JOBS_READ, "One job", None, jobs.JobView, is_tagged=True),
@@ -118,6 +140,7 @@ OPERATIONS: tuple[Operation, ...] = (
         101,
         gives=Form.WEBSOCKET,
         query=("job_id", "last_event_id"),
+        errors=(ErrorCode.JOB_NOT_FOUND,),
     ),
     Operation(
         "why_job", "GET", f"{API}/jobs/{{job_id}}/why", S.JOBS_READ, "Why the job waits, engine by engine", None, jobs.WhyReply

@@ -65,7 +65,7 @@ def check(method: str, path: str, status: int, headers: Mapping[str, str], body:
     contract = current()
     operation = contract.operation(method, path.partition("?")[0])
     if operation is None or _is_of_routing(status, told):
-        found = [] if method == "OPTIONS" and status == ALLOWS else list(_unrouted(status, told))
+        found = [] if _has_no_words(method, status) else list(_unrouted(status, told))
     else:
         found = list(_differences(contract, operation, status, headers, body, told))
     if found:
@@ -80,6 +80,11 @@ def current() -> Contract:
 def _unrouted(status: int, told: object) -> Iterator[str]:
     if not _is_of_routing(status, told):
         yield f"no operation of the document, and {status} is not the answer of the router"
+
+
+def _has_no_words(method: str, status: int) -> bool:
+    """The router's answers without a body to tell them by."""
+    return (method == "OPTIONS" and status == ALLOWS) or (method == "HEAD" and status in ROUTING)
 
 
 def _is_of_routing(status: int, told: object) -> bool:

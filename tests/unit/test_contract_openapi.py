@@ -34,6 +34,7 @@ BEFORE_ANY_CALL = {
     ErrorCode.MALFORMED_REQUEST,
     ErrorCode.HEADERS_TOO_LARGE,
     ErrorCode.REQUEST_TOO_SLOW,
+    ErrorCode.URL_TOO_LONG,
 }
 """Answers of the router and of the connection, which no operation gives."""
 

@@ -37,7 +37,7 @@ def document(version: str) -> Json:
         entry = paths.setdefault(PARAMETER.sub(r"{\1}", operation.path), {})
         entry[operation.method.lower()] = writer.operation(operation)
         if operation.method == "GET" and operation.gives not in STREAMS:
-            entry["head"] = _head(entry["get"])
+            entry["head"] = writer.head(entry["get"])
     return {
         "openapi": "3.1.0",
         "info": {"title": "Reelyard", "version": version, **INFO},
@@ -79,6 +79,14 @@ class _Writer:
         if body := self._body(operation):
             written["requestBody"] = body
         return written
+
+    def head(self, get: Json) -> Json:
+        """As GET, without the bodies."""
+        bare = {}
+        for status, answer in get["responses"].items():
+            told = self.shared_refusals[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
+            bare[status] = {"description": "As for GET", "headers": told["headers"]}
+        return {**get, "operationId": f"head_{get['operationId']}", "responses": bare}
 
     def _responses(self, operation: Operation) -> Json:
         found = {str(operation.status): self._success(operation), **_besides(operation)}
@@ -158,7 +166,8 @@ def _refusal(refused: Refused) -> Json:
 def _besides(operation: Operation) -> Json:
     """Answers that are neither the usual one nor an error."""
     found: Json = {}
-    kept = {name: _header(name) for name in ("X-Request-Id", "ETag", "Last-Modified", "Cache-Control")}
+    always = (*replies.headers_of(operation), "X-Request-Id")
+    kept = {name: _header(name) for name in always if name not in ("Content-Disposition", "Content-Length", "Accept-Ranges")}
     names = parameters.header_names(operation)
     if "If-None-Match" in names:
         found["304"] = {"description": "The client holds this version", "headers": kept}
@@ -168,16 +177,8 @@ def _besides(operation: Operation) -> Json:
         found["206"] = {"description": "The range asked for", "headers": headers, "content": {"*/*": {"schema": {}}}}
     if operation.gives is Form.SSE and "{" in operation.path:
         said = "The job has ended and the reader has seen its last event"
-        found["204"] = {"description": said, "headers": {"X-Request-Id": _header("X-Request-Id")}}
+        found["204"] = {"description": said, "headers": kept}
     return found
-
-
-def _head(get: Json) -> Json:
-    """As GET, without the bodies."""
-    bare = {}
-    for status, answer in get["responses"].items():
-        bare[status] = {"description": "As for GET", "headers": answer.get("headers", {"X-Request-Id": _header("X-Request-Id")})}
-    return {**get, "operationId": f"head_{get['operationId']}", "responses": bare}
 
 
 def _form_schema() -> Json:

@@ -165,7 +165,9 @@ def described(operation: Operation) -> list[Json]:
         raise UndescribedParameter(f"{operation.name}: no row in QUERY_SCHEMAS for {', '.join(unknown)}")
     rows += [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in schemas.items()]
     for name in header_names(operation):
-        rows.append({"name": name, "in": "header", "required": name == "If-Match" and operation.needs_match, **HEADER_PARAMETERS[name]})
+        rows.append(
+            {"name": name, "in": "header", "required": name == "If-Match" and operation.needs_match, **HEADER_PARAMETERS[name]}
+        )
     tus = resumable.spoken(operation)
     for name in tus.takes:
         rows.append({"name": name, "in": "header", "required": name in tus.needs, **resumable.REQUEST_HEADERS[name]})

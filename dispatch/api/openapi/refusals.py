@@ -35,6 +35,8 @@ RULES: tuple[Rule, ...] = (
     (lambda o: o.request is not None, (_C.MALFORMED_JSON,)),
     (lambda o: o.request is not None or o.takes is Form.MULTIPART or bool(o.query), (_C.VALIDATION_FAILED,)),
     (lambda o: o.gives is Form.SSE, (_C.VALIDATION_FAILED,)),
+    (lambda o: o.gives is Form.WEBSOCKET, (_C.UPGRADE_REQUIRED,)),
+    (lambda o: o.needs_match, (_C.PRECONDITION_REQUIRED, _C.PRECONDITION_FAILED)),
     (
         lambda o: o.is_idempotent_by_key,
         (_C.IDEMPOTENCY_KEY_REQUIRED, _C.IDEMPOTENCY_KEY_INVALID, _C.IDEMPOTENCY_MISMATCH, _C.IDEMPOTENCY_IN_PROGRESS),

@@ -52,6 +52,7 @@ TAGS: dict[str, str] = {
     "api-keys": "Who may call, and what",
     "registration-token": "What lets engines register",
     "audit": "Who changed what",
+    "dead-letter": "Jobs that failed for good, with their evidence",
     "retention": "What goes by age",
     "tenants": "Who jobs belong to",
     "profiles": "The recipes that jobs may name",
