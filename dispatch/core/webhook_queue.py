@@ -146,7 +146,7 @@ class DeliveryQueue:
         """What may start now; each is in flight until `ended`. Receivers take turns."""
         self._ring(now)
         taken: list[Waiting] = []
-        while self._asking and len(self._flying) < self._bounds.in_all:
+        while self._asking and self.in_flight < self._bounds.in_all:
             receiver = next(iter(self._asking))
             del self._asking[receiver]
             lane = self._lanes.get(receiver)
@@ -196,9 +196,13 @@ class DeliveryQueue:
 
     def next_moment(self) -> float:
         """When `take` may give something, if nothing else happens before; `inf` when there is nothing to wait for."""
-        if self._asking and len(self._flying) < self._bounds.in_all:
+        if self._asking and self.in_flight < self._bounds.in_all:
             return 0.0
         return self._timers[0][0] if self._timers else inf
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._flying)
 
     @property
     def receivers(self) -> int:

@@ -1,0 +1,360 @@
+"""From the event to the receiver: tries, order, room, breaker, secrets, and what is left when something is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import orjson
+import pytest
+from aiohttp import web
+from standardwebhooks.webhooks import Webhook
+
+from dispatch.clock import SystemClock
+from dispatch.core.webhooks import DELAYS_S
+from dispatch.ports import Transaction
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.states import JobState
+from protocol.webhooks import DeliveryState, EndpointPatch, WebhookEvent
+from tests.contract.services_world import CLIENT, OTHER, Moments
+from tests.contract.store_adapters import job
+from tests.contract.webhook_receiver import Received, receiver
+from tests.contract.webhooks_world import TO_COMPLETED, webhooks_world
+
+
+def ids_of(received: list[Received]) -> list[str]:
+    return [one.id for one in received]
+
+
+def told_of(received: list[Received]) -> list[tuple[str, str]]:
+    return [(one.told["data"]["job_id"], one.event) for one in received]
+
+
+async def test_an_endpoint_is_told_in_the_form_its_library_verifies(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port], clock=Moments(SystemClock().now())) as world:
+        _, secret = await world.endpoint(to.url("/in"))
+        job_id = await world.finish("a", user_metadata_json='{"title":"Opening night"}')
+        (got,) = await to.until(1)
+        (row,) = await world.over()
+
+    body = Webhook(secret).verify(got.body, got.headers)
+    assert (body["type"], body["data"]["job_id"], body["data"]["state"]) == ("job.completed", job_id, "completed")
+    assert body["data"]["user_metadata"] == {"title": "Opening night"}
+    assert (row.state, row.delivery_id, row.payload.encode()) == (DeliveryState.DELIVERED, got.id, got.body)
+
+
+async def test_a_jobs_own_url_is_signed_with_the_tenants_secret(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        await world.finish("a", webhook_url=to.url("/own"))
+        (got,) = await to.until(1)
+        secret = (await world.parts.service.tenant_secret(CLIENT)).secret
+        others = (await world.parts.service.tenant_secret(OTHER)).secret
+
+    assert got.is_signed_with(secret)
+    assert not got.is_signed_with(others)
+
+
+async def test_both_secrets_sign_for_a_day_after_a_rotation(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        endpoint_id, old = await world.endpoint(to.url("/in"))
+        rotated = await world.parts.service.rotate_endpoint_secret(CLIENT, endpoint_id)
+        await world.finish("a")
+        await to.until(1)
+        await world.advance(86_400.0)
+        await world.finish("b")
+        within, after = await to.until(2)
+
+    assert rotated.secret != old
+    assert rotated.previous_until is not None
+    assert (within.is_signed_with(old), within.is_signed_with(rotated.secret)) == (True, True)
+    assert (after.is_signed_with(old), after.is_signed_with(rotated.secret)) == (False, True)
+
+
+async def test_secrets_are_sealed_in_the_database(tmp_path: Path) -> None:
+    async with webhooks_world(tmp_path, [80]) as world:
+        _, secret = await world.endpoint("http://127.0.0.1/in")
+        own = (await world.parts.service.tenant_secret(CLIENT)).secret
+        endpoints, kept = await world.store.read(lambda tx: (tx.endpoints_of(None), tx.webhook_secrets("default")))
+
+    stored = " ".join((*endpoints[0].secrets, *(kept or ())))
+    assert len(endpoints[0].secrets) == 1
+    assert secret.removeprefix("whsec_") not in stored
+    assert own.removeprefix("whsec_") not in stored
+
+
+async def test_ten_tries_of_the_same_message_at_their_moments(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        to.always["/in"] = 500
+        await world.endpoint(to.url("/in"))
+        await world.finish("a")
+        for number, delay in enumerate(DELAYS_S[1:], start=1):
+            await world.tried(number)
+            await world.advance(delay - 1.0)
+            assert len(to.got) == number
+            await world.advance(1.0)
+            await to.until(number + 1)
+        (row,) = await world.over()
+
+    assert (row.state, row.attempts) == (DeliveryState.DEAD, 10)
+    assert len({(one.id, one.body) for one in to.got}) == 1
+    assert len({one.headers["webhook-timestamp"] for one in to.got}) == 10
+    assert [entry["status"] for entry in orjson.loads(row.log_json)] == [500] * 10
+
+
+async def test_a_receiver_may_ask_for_more_time(tmp_path: Path) -> None:
+    async def later(_: Received) -> web.StreamResponse:
+        return web.Response(status=503, headers={"Retry-After": "90"})
+
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        to.answers["/in"] = [later]
+        await world.endpoint(to.url("/in"))
+        await world.finish("a")
+        first = await world.tried(1)
+        await world.advance(89.0)
+        assert len(to.got) == 1
+        await world.advance(1.0)
+        (row,) = await world.over()
+
+    assert first.next_at - first.created_at == 90.0
+    assert (row.state, row.attempts) == (DeliveryState.DELIVERED, 2)
+
+
+async def test_a_jobs_events_arrive_in_order_though_the_first_fails(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        to.answers["/in"] = [500, 500]
+        await world.endpoint(to.url("/in"), WebhookEvent.JOB_CREATED, WebhookEvent.JOB_ASSIGNED, WebhookEvent.JOB_COMPLETED)
+        await world.finish("a")
+        for delay in (5.0, 300.0):
+            await world.until(lambda rows: any(row.next_at > world.clock.now() for row in rows))
+            await world.advance(delay)
+        await world.over()
+
+    assert told_of(to.got) == [("job_a", "job.created")] * 3 + [("job_a", "job.assigned"), ("job_a", "job.completed")]
+    assert [one.event for one in to.taken] == ["job.created", "job.assigned", "job.completed"]
+
+
+async def test_a_dead_delivery_lets_the_next_of_its_job_go(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        to.answers["/own"] = [410]
+        job_id = await world.new_job("a", webhook_url=to.url("/own"))
+        failure = '{"failure_class":"input","code":"INPUT_CORRUPT","message":"damaged"}'
+        await world.move(job_id, JobState.FAILED, error_json=failure)
+        await world.until(lambda rows: [row.state for row in rows] == [DeliveryState.DEAD])
+        await world.move(job_id, JobState.RETRYING, error_json=None)
+        await world.move(job_id, *TO_COMPLETED)
+        rows = await world.over()
+
+    assert {row.event: row.state for row in rows} == {
+        "job.failed": DeliveryState.DEAD,
+        "job.completed": DeliveryState.DELIVERED,
+    }
+    assert [one.event for one in to.got] == ["job.failed", "job.completed"]
+
+
+async def test_one_jobs_trouble_holds_up_no_other_job(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        to.answers["/in"] = [500]
+        await world.endpoint(to.url("/in"))
+        await world.finish("a")
+        await world.tried(1)
+        await world.finish("b")
+        await to.until(2)
+
+    assert told_of(to.got) == [("job_a", "job.completed"), ("job_b", "job.completed")]
+
+
+async def test_a_receiver_is_sent_two_at_once_and_a_slow_one_delays_no_other(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def slow(_: Received) -> web.StreamResponse:
+        await gate.wait()
+        return web.Response()
+
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        to.always["/slow"] = slow
+        await world.endpoint(to.url("/slow"))
+        await world.endpoint(to.url("/fast"))
+        for number in range(12):
+            await world.finish(f"j{number}")
+        await to.until(14)
+        reached = len(to.at("/fast")), len(to.at("/slow"))
+        gate.set()
+        await world.over()
+
+    assert reached == (12, 2)
+    assert to.most_flying["/slow"] == 2
+    assert len(to.at("/slow")) == 12
+
+
+async def test_an_open_breaker_burns_no_tries(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port], in_flight_per_endpoint=1) as world:
+        to.always["/in"] = 500
+        await world.endpoint(to.url("/in"))
+        for number in range(30):
+            await world.new_job(f"j{number}")
+            await world.move(f"job_j{number}", JobState.CANCELLED)
+        await world.until(lambda rows: sum(row.attempts for row in rows) == 5)
+        await world.advance(29.0)
+        assert len(to.got) == 5
+        to.always["/in"] = 200
+        await world.advance(1.0)
+        rows = await world.over()
+
+    assert sorted(row.attempts for row in rows) == [1] * 25 + [2] * 5
+
+
+async def test_a_receiver_that_is_gone_disables_its_endpoint_until_it_is_enabled(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        to.answers["/in"] = [410]
+        endpoint_id, _ = await world.endpoint(to.url("/in"))
+        await world.finish("a")
+        await world.tried(1)
+        view = await world.parts.service.get(CLIENT, endpoint_id)
+        await world.finish("b")
+        await world.advance(3600.0)
+        assert len(to.got) == 1
+        enabled = await world.parts.service.patch(CLIENT, endpoint_id, EndpointPatch(enabled=True))
+        (row,) = await world.over()
+
+    assert (view.enabled, view.disabled_reason) == (False, "the receiver answered 410: it is gone")
+    assert (enabled.enabled, enabled.disabled_reason) == (True, None)
+    assert (row.job_id, row.state, row.attempts) == ("job_a", DeliveryState.DELIVERED, 2)
+
+
+async def test_what_waits_goes_to_the_new_url(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        to.always["/typo"] = 404
+        endpoint_id, _ = await world.endpoint(to.url("/typo"))
+        await world.finish("a")
+        await world.tried(1)
+        await world.parts.service.patch(CLIENT, endpoint_id, EndpointPatch(url=to.url("/in")))
+        await world.advance(5.0)
+        (row,) = await world.over()
+
+    assert (row.url, [one.path for one in to.got]) == (to.url("/in"), ["/typo", "/in"])
+
+
+async def test_what_waits_for_a_deleted_endpoint_is_discarded(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        to.always["/in"] = 500
+        endpoint_id, _ = await world.endpoint(to.url("/in"))
+        await world.finish("a")
+        await world.tried(1)
+        await world.parts.service.delete(CLIENT, endpoint_id)
+        row = await world.one()
+        await world.advance(600.0)
+        with pytest.raises(ReelyardError) as refused:
+            await world.parts.service.redeliver(CLIENT, row.delivery_id)
+
+    assert (row.state, len(to.got)) == (DeliveryState.DISCARDED, 1)
+    assert refused.value.code is ErrorCode.ENDPOINT_DISABLED
+
+
+async def test_a_delivery_is_sent_again_when_it_is_asked_for(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        await world.endpoint(to.url("/in"))
+        await world.finish("a")
+        (row,) = await world.over()
+        again = await world.parts.service.redeliver(CLIENT, row.delivery_id)
+        await to.until(2)
+        (after,) = await world.over()
+
+    assert (again.state, again.attempts) == (DeliveryState.PENDING, 0)
+    assert (to.got[0].id, to.got[0].body) == (to.got[1].id, to.got[1].body)
+    assert (after.state, len(orjson.loads(after.log_json))) == (DeliveryState.DELIVERED, 2)
+
+
+async def test_an_address_that_is_refused_is_a_failed_try_with_its_reason(tmp_path: Path) -> None:
+    async with webhooks_world(tmp_path, [443], allow_private_addresses=False) as world:
+        await world.finish("a", webhook_url="https://127.0.0.1/in")
+        row = await world.tried(1)
+
+    (entry,) = orjson.loads(row.log_json)
+    assert (entry["status"], entry["error"]) == (None, "the URL is refused: 127.0.0.1 is not a public address")
+    assert row.state == DeliveryState.PENDING
+
+
+async def test_a_wall_clock_that_jumps_neither_hurries_nor_delays(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        to.answers["/in"] = [500, 500]
+        await world.endpoint(to.url("/in"))
+        await world.finish("a")
+        await world.tried(1)
+        world.clock.jump(+7200.0)
+        await world.advance(4.0)
+        assert len(to.got) == 1
+        await world.advance(1.0)
+        await world.tried(2)
+        world.clock.jump(-86_400.0)
+        await world.advance(300.0)
+        await world.over()
+
+    assert len(to.got) == 3
+
+
+async def test_what_nobody_reached_for_a_week_is_given_up(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        endpoint_id, _ = await world.endpoint(to.url("/in"))
+        await world.parts.service.patch(CLIENT, endpoint_id, EndpointPatch(enabled=False))
+        await world.parts.service.patch(CLIENT, endpoint_id, EndpointPatch(enabled=True))
+        to.answers["/in"] = [410]
+        await world.finish("a")
+        await world.tried(1)
+        await world.advance(6 * 86_400.0)
+        await world.parts.deliverer.give_up()
+        waits = await world.one()
+        await world.advance(2 * 86_400.0)
+        await world.parts.deliverer.give_up()
+        row = await world.one()
+
+    assert (waits.state, row.state) == (DeliveryState.PENDING, DeliveryState.DEAD)
+    assert len(world.parts.deliverer.queue) == 0
+
+
+async def test_what_ended_long_ago_is_forgotten(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        await world.endpoint(to.url("/in"))
+        await world.finish("a")
+        await world.over()
+        to.always["/in"] = 500
+        await world.advance(100.0)
+        await world.finish("b")
+        await world.tried(1, state="pending")
+        gone = await world.store.transact(lambda tx: tx.delete_deliveries_before(world.clock.now() - 50.0, 100))
+        left = await world.rows()
+
+    assert (gone, [row.job_id for row in left]) == (1, ["job_b"])
+
+
+async def test_nothing_is_made_for_a_transaction_that_is_undone(tmp_path: Path) -> None:
+    async with webhooks_world(tmp_path, [80], runs=False) as world:
+        await world.endpoint("http://127.0.0.1/in", WebhookEvent.JOB_CREATED)
+        with pytest.raises(ReelyardError):
+            await world.store.transact(_inserts_and_fails)
+        rows = await world.rows()
+
+    assert rows == []
+
+
+def _inserts_and_fails(tx: Transaction) -> None:
+    tx.insert([job("a")])
+    raise ReelyardError(ErrorCode.JOB_NOT_FOUND)
+
+
+async def test_a_commit_tells_what_was_made(tmp_path: Path) -> None:
+    async with webhooks_world(tmp_path, [80], runs=False) as world:
+        endpoint_id, _ = await world.endpoint("http://127.0.0.1/in", WebhookEvent.JOB_CREATED)
+        await world.new_job("a")
+        (made,) = world.commits[-1].deliveries
+
+    assert (made.endpoint_id, made.event, made.seq) == (endpoint_id, "job.created", world.commits[-1].events[-1].seq)
+
+
+async def test_one_tenants_endpoint_hears_nothing_of_another(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        await world.endpoint(to.url("/theirs"), who=OTHER)
+        await world.endpoint(to.url("/ours"))
+        await world.finish("a")
+        await world.over()
+
+    assert [one.path for one in to.got] == ["/ours"]
