@@ -78,6 +78,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Change tags, pause",
         admin.EnginePatch,
         admin.EngineView,
+        errors=(ErrorCode.ENGINE_NOT_APPROVED,),
         is_tagged=True,
     ),
     Operation(
@@ -98,6 +99,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Take no new work, finish what runs",
         None,
         admin.EngineView,
+        errors=(ErrorCode.ENGINE_NOT_APPROVED,),
         is_tagged=True,
     ),
     Operation(
