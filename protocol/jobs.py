@@ -85,6 +85,12 @@ class JobInput(Message):
         return self
 
 
+class Thumbnail(Message):
+    """The client's own picture: a finished upload, JPEG, PNG or WebP of at most 5 MB."""
+
+    upload_id: Identifier
+
+
 class JobSubmission(Message):
     """`input` is None only for profile `noop`. `requires` is an alias of `required_capabilities`.
 
@@ -100,6 +106,7 @@ class JobSubmission(Message):
     ttl_s: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     expires_at: Annotated[str, Field(max_length=40)] | None = None
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    thumbnail: Thumbnail | None = None
     webhook_url: WebhookUrl | None = None
     metadata: Annotated[Metadata, AfterValidator(check_metadata)] = {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 
 import orjson
@@ -15,7 +15,7 @@ from dispatch.core.paging import refuse
 from protocol.jobs import JobSubmission
 
 LONGEST_FIELD = 1 << 18
-FILE = "file"
+FILE, THUMBNAIL = "file", "thumbnail"
 
 
 class Kind(Enum):
@@ -47,9 +47,9 @@ def submission_of(fields: Mapping[str, str]) -> JobSubmission:
         raise problems.of_validation(error) from None
 
 
-def canonical(fields: Mapping[str, str], *, filename: str, sha256: str) -> bytes:
-    """What an Idempotency-Key of an upload stands for: the fields and the file, whatever their order and boundary."""
-    return hashlib.sha256(orjson.dumps([dict(fields), filename, sha256], option=orjson.OPT_SORT_KEYS)).digest()
+def canonical(fields: Mapping[str, str], *, filename: str, digests: Sequence[str]) -> bytes:
+    """What an Idempotency-Key of an upload stands for: the fields and the files, whatever their order and boundary."""
+    return hashlib.sha256(orjson.dumps([dict(fields), filename, *digests], option=orjson.OPT_SORT_KEYS)).digest()
 
 
 def _value(name: str, text: str) -> object:

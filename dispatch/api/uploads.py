@@ -13,13 +13,14 @@ from dispatch.api import form
 from dispatch.api.call import BLOCK, BROKEN_OFF, Call, Handler, check_type, gathered, idempotency_key, received_blocks
 from dispatch.api.keyed import answered
 from dispatch.api.wiring import LIMITS
+from dispatch.core import thumbnails
 from dispatch.core.paging import refuse
-from dispatch.services.submissions import UploadPlace
+from dispatch.services.submissions import Sent, UploadPlace
 from protocol.errors import ErrorCode, ReelyardError
+from protocol.jobs import JobSubmission
 from protocol.operations import Form
-from protocol.storage import StorageError, Written
+from protocol.storage import Written
 
-log = structlog.get_logger()
 PLAIN = frozenset({"", "binary", "8bit", "7bit"})
 MOST_PARTS = 32
 ROOM_FOR_FIELDS = 1 << 21
@@ -27,11 +28,17 @@ ROOM_FOR_FIELDS = 1 << 21
 
 @dataclass(slots=True)
 class Received:
-    """What has come of the form so far."""
+    """What has come of the form so far; `paths` are files that may lie in the storage because of it."""
 
+    place: UploadPlace
     fields: dict[str, str] = field(default_factory=dict)
-    place: UploadPlace | None = None
     written: Written | None = None
+    thumbnail: tuple[str, Written] | None = None
+    paths: list[str] = field(default_factory=list)
+
+    @property
+    def holder(self) -> str:
+        return self.place.job_id
 
 
 async def upload_job(call: Call) -> web.StreamResponse:
@@ -40,27 +47,31 @@ async def upload_job(call: Call) -> web.StreamResponse:
     check_type(request.headers, Form.MULTIPART)
     key = idempotency_key(request.headers)
     _refuse_too_large(call, (request.content_length or 0) - ROOM_FOR_FIELDS)
-    received = Received()
+    received = Received(call.services.submissions.begin_upload(call.who, "upload"))
+    reserved = call.services.reservations
+    try:
+        await reserved.take(received.holder, call.who.tenant, request.content_length or 0)
+        sent, submission = await _received(call, received)
+        content = form.canonical(received.fields, filename=received.place.filename, digests=_digests(sent))
+        under = call.under(key, content) if key else None
+        return answered(await call.services.submissions.submit_upload(call.who, received.place, sent, submission, under))
+    finally:
+        reserved.release(received.holder)
+
+
+def _digests(sent: Sent) -> list[str]:
+    return [sent.file.sha256] if sent.thumbnail is None else [sent.file.sha256, sent.thumbnail[1].sha256]
+
+
+async def _received(call: Call, received: Received) -> tuple[Sent, JobSubmission]:
     try:
         await _receive(call, received)
-        if received.place is None or received.written is None:
+        if received.written is None:
             raise refuse(form.FILE, "is missing: send the media as one part of this name")
-        submission = form.submission_of(received.fields)
+        return Sent(received.written, received.thumbnail), form.submission_of(received.fields)
     except BaseException:
-        if received.place is not None:
-            await _abandon(call, received.place)
+        await call.services.submissions.abandon_upload(received.paths)
         raise
-    place, written = received.place, received.written
-    content = form.canonical(received.fields, filename=place.filename, sha256=written.sha256)
-    under = call.under(key, content) if key else None
-    return answered(await call.services.submissions.submit_upload(call.who, place, written, submission, under))
-
-
-async def _abandon(call: Call, place: UploadPlace) -> None:
-    try:
-        await call.services.submissions.abandon_upload(place)
-    except StorageError as error:  # what is wrong with the upload itself is what the client is told
-        log.warning("upload_left_behind", job=place.job_id, reason=error.reason)
 
 
 async def _receive(call: Call, received: Received) -> None:
@@ -74,6 +85,8 @@ async def _receive(call: Call, received: Received) -> None:
         _refuse_encoded(part)
         if part.name == form.FILE:
             await _take_file(call, part, received)
+        elif part.name == form.THUMBNAIL:
+            await _take_thumbnail(call, part, received)
         else:
             await _take_field(call, part, part.name, received)
     raise refuse("body", f"the form has more than {MOST_PARTS} parts")
@@ -104,7 +117,7 @@ def _refuse_encoded(part: BodyPartReader) -> None:
 
 async def _take_field(call: Call, part: BodyPartReader, name: str, received: Received) -> None:
     if name not in form.FIELDS:
-        raise refuse(name[:100], "is no field of this form; it takes file, " + ", ".join(form.FIELDS))
+        raise refuse(name[:100], "is no field of this form; it takes file, thumbnail, " + ", ".join(form.FIELDS))
     if name in received.fields:
         raise refuse(name[:100], "is given more than once")
     text = bytearray()
@@ -119,12 +132,41 @@ async def _take_field(call: Call, part: BodyPartReader, name: str, received: Rec
 
 
 async def _take_file(call: Call, part: BodyPartReader, received: Received) -> None:
-    if received.place is not None:
+    if received.written is not None:
         raise refuse(form.FILE, "is given more than once; one job takes one file")
     form.submission_of(received.fields)  # what is wrong by now is told before the bytes come
-    received.place = call.services.submissions.begin_upload(call.who, part.filename or "upload")
-    blocks = gathered(_limited(call, _blocks(call, part)))
+    received.place = received.place.named(part.filename or "upload")
+    received.paths.append(received.place.path)
+    blocks = gathered(_limited(call, _booked(call, part, received)))
     received.written = await call.services.storage.write(received.place.path, blocks)
+
+
+async def _take_thumbnail(call: Call, part: BodyPartReader, received: Received) -> None:
+    """Its own first bytes tell what it is called; the rest is looked at once it is stored."""
+    if received.thumbnail is not None:
+        raise refuse(form.THUMBNAIL, "is given more than once")
+    blocks = gathered(_of_picture(_booked(call, part, received)))
+    first = await anext(blocks, b"")
+    if (type_ := thumbnails.type_of(first)) is None:
+        raise thumbnails.refused("is no JPEG, PNG or WebP picture")
+    path = received.place.thumbnail(type_)
+    received.paths.append(path)
+    received.thumbnail = path, await call.services.storage.write(path, _chained(first, blocks))
+
+
+async def _chained(first: bytes, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for block in blocks:
+        yield block
+
+
+async def _of_picture(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    size = 0
+    async for block in blocks:
+        size += len(block)
+        if size > thumbnails.MOST_BYTES:
+            raise thumbnails.refused(f"is larger than {thumbnails.MOST_BYTES} bytes")
+        yield block
 
 
 async def _limited(call: Call, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -133,6 +175,10 @@ async def _limited(call: Call, blocks: AsyncIterator[bytes]) -> AsyncIterator[by
         size += len(block)
         _refuse_too_large(call, size)
         yield block
+
+
+def _booked(call: Call, part: BodyPartReader, received: Received) -> AsyncIterator[bytes]:
+    return call.services.reservations.along(received.holder, call.who.tenant, _blocks(call, part))
 
 
 def _refuse_too_large(call: Call, size: int) -> None:

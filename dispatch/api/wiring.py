@@ -18,6 +18,7 @@ from dispatch.services.idempotency import Idempotency
 from dispatch.services.jobs import JobService
 from dispatch.services.keys import KeyService
 from dispatch.services.profiles import ProfileBook
+from dispatch.services.reservations import Reservations
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.tenants import TenantService
 from dispatch.services.uploads import UploadService
@@ -37,6 +38,7 @@ class Services:
     files: FileService
     health: HealthService
     uploads: UploadService
+    reservations: Reservations
     care: Care
     store: Store
     storage: StorageProvider

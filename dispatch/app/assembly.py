@@ -15,8 +15,8 @@ from dispatch.app.uploads import assemble_uploads
 from dispatch.app.webhooks import assemble_webhooks, webhook_policy
 from dispatch.core.lease_table import LeaseTable, LeaseTimes
 from dispatch.events.hub import EventHub
-from dispatch.services.deliverer import Deliverer
 from dispatch.services.brought import BroughtFiles
+from dispatch.services.deliverer import Deliverer
 from dispatch.services.duties import Duty
 from dispatch.services.engine_calls import EngineCalls
 from dispatch.services.engines import EngineService, Pace

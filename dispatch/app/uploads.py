@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from config.dispatch import DispatchSettings
 from dispatch.app.outside import Outside
 from dispatch.core.uploads import Spans
-from dispatch.ports.uploads import ByteQuota
 from dispatch.services.duties import Duty
 from dispatch.services.gate import StorageGate
-from dispatch.services.reservations import Reservations
+from dispatch.services.reservations import MonthlyBytes, Reservations
 from dispatch.services.upload_sweep import UploadSweep
 from dispatch.services.uploads import UploadService
 
@@ -24,10 +23,10 @@ class UploadParts:
     duty: Duty
 
 
-def assemble_uploads(outside: Outside, settings: DispatchSettings, gate: StorageGate, quota: ByteQuota) -> UploadParts:
+def assemble_uploads(outside: Outside, settings: DispatchSettings, gate: StorageGate) -> UploadParts:
     store, storage, clock = outside.store, outside.storage, outside.clock
     spans = Spans(settings.uploads.open_s, settings.uploads.kept_s, settings.inputs.limits.max_bytes)
-    reservations = Reservations(gate, quota)
+    reservations = Reservations(gate, MonthlyBytes(store, clock))
     service = UploadService(store, storage, reservations, outside.ids, clock, spans)
     sweep = UploadSweep(store, storage, reservations, clock, spans)
     return UploadParts(service, reservations, Duty("uploads", sweep.run_once, SWEEP_EVERY_S))

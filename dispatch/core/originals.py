@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from dispatch.core.records import Job
+from dispatch.core.thumbnails import of_job
 from protocol.states import TERMINAL_JOB_STATES
 
-_NAME = re.compile(r"(job_[0-9a-z]+)_original(?:-[0-9]+)?\.[A-Za-z0-9]+")
+_NAME = re.compile(r"(job_[0-9a-z]+)_(?:original(?:-[0-9]+)?|thumbnail)\.[A-Za-z0-9]+")
 
 
 def extension_of(filename: str) -> str:
@@ -32,5 +33,7 @@ def job_of_original(path: str) -> str | None:
 
 
 def is_left_behind(path: str, job: Job) -> bool:
-    """Whether the job, which is over, refers to another file or to none."""
-    return job.state in TERMINAL_JOB_STATES and (job.source.kind != "storage" or job.source.path != path)
+    """Whether the job, which is over, refers to other files or to none."""
+    picture = of_job(job)
+    is_source, is_picture = job.source.kind == "storage" and job.source.path == path, picture is not None and picture.path == path
+    return job.state in TERMINAL_JOB_STATES and not is_source and not is_picture

@@ -9,8 +9,10 @@ from typing import Any
 
 import orjson
 
+from dispatch.core import thumbnails
 from dispatch.core.planning import STEPS, load_profile
 from dispatch.core.records import Attempt, Graph, Job, StagedRow
+from dispatch.core.thumbnails import Picture
 from dispatch.core.times import rfc3339
 from dispatch.core.views import MB, video_info
 from protocol import steps as step_names
@@ -51,7 +53,7 @@ def publication(graph: Graph, staged: Sequence[StagedRow], attempts: Sequence[At
         "outputs": _metadata_outputs(outputs, took, graph),
         "compression_ratio": ratios,
         "quality_metrics": {},
-        "recipe": _recipe(outputs, attempts),
+        "recipe": _recipe(job, outputs, attempts),
     }
     written = orjson.dumps(metadata, option=orjson.OPT_INDENT_2)
     api = {
@@ -145,20 +147,29 @@ def _metadata_outputs(outputs: Sequence[Output], took: dict[str, float | None], 
             "duration_seconds": output.facts.duration,
             "processing_time_seconds": took.get(step_names.EXTRACT_AUDIO_MP3),
         }
-    shots = _of(outputs, FileRole.THUMBNAIL)
-    if shots:
-        made["thumbnails"] = {"auto_generated": [_shot(shot, graph) for shot in shots]}
-    return made
+    pictures: Fields = {}
+    if (picture := thumbnails.of_job(graph.job)) is not None:
+        pictures["custom"] = _custom(picture)
+    if shots := _of(outputs, FileRole.THUMBNAIL):
+        pictures["auto_generated"] = [_shot(shot, graph) for shot in shots]
+    return made | ({"thumbnails": pictures} if pictures else {})
+
+
+def _custom(picture: Picture) -> Fields:
+    """The client's own picture, published as it was sent; where there is one, it is the primary."""
+    path = thumbnails.published_name(picture)
+    return {"path": path, "size_bytes": picture.size, "source": "upload", "is_primary": True}
 
 
 def _shot(shot: Output, graph: Graph) -> Fields:
-    thumbnails = load_profile(graph.job.profile_json).thumbnails
+    wanted = load_profile(graph.job.profile_json).thumbnails
+    has_own = graph.job.thumbnail_json is not None
     return {
         "position_percent": shot.facts.percent,
         "timestamp": shot.facts.at,
         "path": shot.row.path,
         "size_bytes": shot.row.size,
-        "is_primary": thumbnails is not None and shot.facts.percent == thumbnails.primary_percent,
+        "is_primary": not has_own and wanted is not None and shot.facts.percent == wanted.primary_percent,
     }
 
 
@@ -167,13 +178,16 @@ def _url(job: Job, path: str) -> str:
 
 
 def _place(job: Job, output: Output) -> Fields:
-    path = output.row.path
+    return _place_of(job, output.row.path, output.row.size)
+
+
+def _place_of(job: Job, path: str, size: int) -> Fields:
     return {
         "url": _url(job, path),
         "path": path,
         "minio_path": f"{published_prefix(job)}/{path}",
-        "size_bytes": output.row.size,
-        "size_mb": round(output.row.size / MB, 3),
+        "size_bytes": size,
+        "size_mb": round(size / MB, 3),
     }
 
 
@@ -204,16 +218,20 @@ def _api_outputs(job: Job, outputs: Sequence[Output], took: dict[str, float | No
     for output in _of(outputs, FileRole.AUDIO):
         facts = {"codec": output.facts.codec, "bitrate": output.facts.bitrate, "duration_seconds": output.facts.duration}
         made["audio"] = {**_place(job, output), **facts}
-    shots = _of(outputs, FileRole.THUMBNAIL)
-    if shots:
-        made["thumbnails"] = {"auto_generated": [{**_place(job, shot), **_shot(shot, graph)} for shot in shots]}
-    return made
+    pictures: Fields = {}
+    if (picture := thumbnails.of_job(job)) is not None:
+        own = _custom(picture)
+        pictures["custom"] = {**_place_of(job, own["path"], picture.size), **own, "sha256": picture.sha256}
+    if shots := _of(outputs, FileRole.THUMBNAIL):
+        pictures["auto_generated"] = [{**_place(job, shot), **_shot(shot, graph)} for shot in shots]
+    return made | ({"thumbnails": pictures} if pictures else {})
 
 
-def _recipe(outputs: Sequence[Output], attempts: Sequence[Attempt]) -> Fields:
+def _recipe(job: Job, outputs: Sequence[Output], attempts: Sequence[Attempt]) -> Fields:
     done = [attempt for attempt in attempts if attempt.state == "done"]
+    own = {} if (picture := thumbnails.of_job(job)) is None else {thumbnails.published_name(picture): picture.sha256}
     return {
         "tools": [tool for attempt in done for tool in orjson.loads(attempt.tools_json)],
         "engines": sorted({attempt.engine_id for attempt in done}),
-        "sha256": {output.row.path: output.row.sha256 for output in outputs},
+        "sha256": {output.row.path: output.row.sha256 for output in outputs} | own,
     }

@@ -29,7 +29,8 @@ class Housekeeping:
             await self._storage.sweep_temporary(older_than_s=ORPHAN_AGE_S, now=self._clock.now())
             staged = {file.path.split("/")[1]: file for file in await self._storage.list("staging") if file.path.count("/") > 1}
             await self._publisher.sweep(staged)
-            await self._collect(await self._staging_of_nobody(staged) + await self._originals_of_nobody())
+            orphans = [await self._staging_of_nobody(staged), await self._originals_of_nobody(), await self._uploads_of_nobody()]
+            await self._collect([path for found in orphans for path in found])
         except StorageError as error:
             log.warning("housekeeping_waits", reason=error.reason)
 
@@ -45,6 +46,16 @@ class Housekeeping:
         roots = {tenant.prefix or tenant.name for tenant in tenants}
         found = [file for root in sorted(roots) for file in await self._storage.list(f"{root}/raw")]
         return await self._unreferenced([file.path for file in found if self._is_old(file)])
+
+    async def _uploads_of_nobody(self) -> list[str]:
+        """Uploads without a row: put together by a server that died before it told of them."""
+        old = [file.path for file in await self._storage.list("uploads") if self._is_old(file)]
+        return await self._unknown_uploads(old)
+
+    async def _unknown_uploads(self, paths: list[str]) -> list[str]:
+        by_id = {path.rpartition("/")[2]: path for path in paths}
+        known = await self._store.read(lambda tx: set(tx.uploads_of(by_id)))
+        return [path for upload_id, path in by_id.items() if upload_id not in known]
 
     async def _unreferenced(self, paths: Iterable[str]) -> list[str]:
         """A job that still works on it may take a file over at any moment: then it stays, whatever the row says."""
@@ -65,4 +76,6 @@ class Housekeeping:
 
     async def _is_still_nobodys(self, path: str) -> bool:
         """Asked anew before each delete: those before it took their time."""
+        if path.startswith("uploads/"):
+            return await self._unknown_uploads([path]) == [path]
         return path.startswith("staging/") or await self._unreferenced([path]) == [path]

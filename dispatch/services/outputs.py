@@ -17,7 +17,7 @@ from dispatch.services.jobs import visible
 from protocol import signing
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import OutputLink, OutputsReply
-from protocol.results import OutputFacts
+from protocol.results import FileRole, OutputFacts
 from protocol.states import JobState
 
 T = TypeVar("T")
@@ -54,13 +54,13 @@ class OutputService:
         expiry = int(self._clock.now()) + expires_in
         prefix = published_prefix(job)
         base = f"{self._base}/files/s/{signing.sign(self._secret, method='GET', prefix=prefix, expiry=expiry)}/{prefix}"
-        files = (*(_link(row, base) for row in rows), *_metadata_link(job, base))
+        files = (*(_link(row, base) for row in rows), *_picture_link(job, base), *_metadata_link(job, base))
         return OutputsReply(job_id=job_id, expires_at=rfc3339(expiry), files=files)
 
     async def path(self, who: Caller, job_id: str, path: str) -> str:
         """Where a published file lies in the storage. Raises as `links` does, and FILE_NOT_FOUND."""
         job, known = await self._load(who, job_id, lambda tx: tx.staged_paths([job_id]))
-        if path != METADATA and (job_id, path) not in known:
+        if path != METADATA and (job_id, path) not in known and path not in {place["path"] for place in _picture_place(job)}:
             raise ReelyardError(ErrorCode.FILE_NOT_FOUND)
         return f"{published_prefix(job)}/{path}"
 
@@ -70,7 +70,8 @@ class OutputService:
         prefix, place = published_prefix(job), _metadata_place(job)
         metadata = () if place is None else (PublishedFile(METADATA, f"{prefix}/{METADATA}", int(place["size_bytes"])),)
         files = tuple(PublishedFile(row.path, f"{prefix}/{row.path}", row.size) for row in rows)
-        return Published(job_id, job.completed_at or job.updated_at, (*metadata, *files))
+        own = (PublishedFile(str(p["path"]), f"{prefix}/{p['path']}", int(p["size_bytes"])) for p in _picture_place(job))
+        return Published(job_id, job.completed_at or job.updated_at, (*metadata, *files, *own))
 
     async def _load(self, who: Caller, job_id: str, more: Callable[[Transaction], T]) -> tuple[Job, T]:
         def load(tx: Transaction) -> tuple[Job, T]:
@@ -94,6 +95,27 @@ def _metadata_place(job: Job) -> dict[str, str | int] | None:
         return None
     place: dict[str, str | int] = orjson.loads(job.outputs_json)["outputs"]["metadata_json"]
     return place
+
+
+def _picture_place(job: Job) -> tuple[dict[str, str | int], ...]:
+    """The client's own thumbnail, if it sent one; its original may be purged already."""
+    outputs = {} if job.outputs_json is None else orjson.loads(job.outputs_json)["outputs"]
+    place = outputs.get("thumbnails", {}).get("custom")
+    return () if place is None else (place,)
+
+
+def _picture_link(job: Job, base: str) -> tuple[OutputLink, ...]:
+    return tuple(
+        OutputLink(
+            path=str(place["path"]),
+            role=str(FileRole.THUMBNAIL),
+            rendition=None,
+            size_bytes=int(place["size_bytes"]),
+            sha256=str(place["sha256"]),
+            url=f"{base}/{place['path']}",
+        )
+        for place in _picture_place(job)
+    )
 
 
 def _metadata_link(job: Job, base: str) -> tuple[OutputLink, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from dispatch.core import endings
+from dispatch.core import endings, thumbnails
 from dispatch.core.publication import METADATA, Publication, publication
 from dispatch.core.records import Attempt, Graph, StagedRow
 from dispatch.ports import Clock, Commit, Store, Transaction
@@ -27,6 +27,10 @@ from protocol.storage import (
 
 log = structlog.get_logger("publishing")
 RETRY_S = 5.0
+REFUSALS: dict[ErrorCode, str] = {
+    ErrorCode.PUBLISH_CONFLICT: "other files stand where the outputs belong; nothing was overwritten",
+    ErrorCode.STAGED_FILE_LOST: "the thumbnail that was sent with the job is missing or damaged in the storage",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,9 @@ class Publisher:
         try:
             await self._publish(ready, made)
         except StagedFileLost as lost:
-            await self._redo(ready, lost)
+            await self._give_up_or_redo(ready, lost)
         except TargetDiffers as differs:
-            await self._refuse(ready, differs)
+            await self._refuse(ready, differs, ErrorCode.PUBLISH_CONFLICT)
         except (StorageUnavailable, StorageFull) as away:
             log.warning("promotion_waits", job=job_id, reason=away.reason)
             self._due[job_id] = self._clock.monotonic() + RETRY_S
@@ -90,6 +94,8 @@ class Publisher:
     async def _publish(self, ready: _Ready, made: Publication) -> None:
         job = ready.graph.job
         files = [Promoted(_staged_path(row), row.path, row.size, row.sha256) for row in ready.staged]
+        if (picture := thumbnails.of_job(job)) is not None:
+            files.append(Promoted(picture.path, thumbnails.published_name(picture), picture.size, picture.sha256))
         work = f"staging/{job.job_id}/publish-{job.version}"
         await self._storage.promote(made.target, work, files, {METADATA: made.metadata})
 
@@ -108,6 +114,14 @@ class Publisher:
             log.info("job_published", job=ready.graph.job.job_id, files=len(ready.staged))
         return is_mine
 
+    async def _give_up_or_redo(self, ready: _Ready, lost: StagedFileLost) -> None:
+        """No task can make the client's own picture again."""
+        picture = thumbnails.of_job(ready.graph.job)
+        if picture is not None and lost.path == picture.path:
+            await self._refuse(ready, lost, ErrorCode.STAGED_FILE_LOST)
+        else:
+            await self._redo(ready, lost)
+
     async def _redo(self, ready: _Ready, lost: StagedFileLost) -> None:
         """The task whose file is lost is done again; every file that is missing makes its own task go again in time."""
         job_id, now = ready.graph.job.job_id, self._clock.now()
@@ -121,11 +135,10 @@ class Publisher:
 
         await self._store.transact(redo)
 
-    async def _refuse(self, ready: _Ready, differs: StorageError) -> None:
+    async def _refuse(self, ready: _Ready, why: StorageError, code: ErrorCode) -> None:
         job_id, now = ready.graph.job.job_id, self._clock.now()
-        log.critical("publish_conflict", job=job_id, path=differs.path, reason=differs.reason)
-        message = "other files stand where the outputs belong; nothing was overwritten"
-        failure = Failure(failure_class=FailureClass.INTERNAL, code=ErrorCode.PUBLISH_CONFLICT, message=message)
+        log.critical("publish_refused", job=job_id, code=code, path=why.path, reason=why.reason)
+        failure = Failure(failure_class=FailureClass.INTERNAL, code=code, message=REFUSALS[code])
 
         def refuse(tx: Transaction) -> None:
             before = tx.graphs([job_id])[job_id]

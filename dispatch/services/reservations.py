@@ -1,10 +1,12 @@
-"""Room that is promised before a byte is read: on the disk, and of what a tenant may take in."""
+"""Room that is promised before a byte is read: on the disk, and of what a tenant may take in this month."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
+from dispatch.core import quotas
+from dispatch.ports import Clock, Store, Transaction
 from dispatch.ports.uploads import ByteQuota
 from dispatch.services.gate import StorageGate
 
@@ -12,20 +14,33 @@ STEP = 64 << 20
 """Bytes reserved at a time for a body that does not tell its length."""
 
 
-class NoQuota:
-    """Satisfies ByteQuota where nobody limits anything."""
+class MonthlyBytes:
+    """Satisfies ByteQuota by the tenant's row and what the store has counted."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
 
     async def check_bytes(self, tenant: str, size: int) -> None:
-        return None
+        now = self._clock.now()
+
+        def check(tx: Transaction) -> None:
+            row = tx.tenant(tenant)
+            if row is None or not quotas.is_limited(row):
+                return
+            no = quotas.refusal(row, tx.standing(row, now), jobs=0, size=size, now=now)
+            if no is not None:
+                raise no
+
+        await self._store.read(check)
 
 
 @dataclass(slots=True)
 class _Held:
-    """`ahead` are bytes that are still to come, `whole` all that were reserved."""
+    """`ahead` are bytes that are not on the disk yet, `uncounted` those that stand in no row that a quota counts."""
 
     tenant: str
     ahead: int
-    whole: int
+    uncounted: int
 
 
 class Reservations:
@@ -35,9 +50,9 @@ class Reservations:
         self._gate, self._quota = gate, quota
         self._held: dict[str, _Held] = {}
 
-    def load(self, uploads: Iterable[tuple[str, str, int, int]]) -> None:
-        """Of each open upload: holder, tenant, bytes to come, bytes in all."""
-        self._held = {holder: _Held(tenant, ahead, whole) for holder, tenant, ahead, whole in uploads}
+    def load(self, uploads: Iterable[tuple[str, str, int]]) -> None:
+        """Of each open upload: holder, tenant, bytes to come."""
+        self._held = {holder: _Held(tenant, ahead, 0) for holder, tenant, ahead in uploads}
 
     @property
     def ahead(self) -> int:
@@ -51,9 +66,9 @@ class Reservations:
         """
         held = self._held.setdefault(holder, _Held(tenant, 0, 0))
         held.ahead += size
-        held.whole += size
+        held.uncounted += size
         try:
-            await self._quota.check_bytes(tenant, sum(h.whole for h in self._held.values() if h.tenant == tenant))
+            await self._quota.check_bytes(tenant, sum(h.uncounted for h in self._held.values() if h.tenant == tenant))
             await self._gate.check_room(self.ahead)
         except BaseException:
             self._give_back(holder, size)
@@ -64,20 +79,29 @@ class Reservations:
         if (held := self._held.get(holder)) is not None:
             held.ahead = max(0, held.ahead - size)
 
+    def counted(self, holder: str, size: int) -> None:
+        """A row tells of so many of its bytes now."""
+        if (held := self._held.get(holder)) is not None:
+            held.uncounted = max(0, held.uncounted - size)
+
     def left(self, holder: str) -> int:
         held = self._held.get(holder)
         return 0 if held is None else held.ahead
 
-    def keep(self, holder: str) -> None:
-        """What was reserved for a body that is over and did not come is free again."""
-        self._give_back(holder, self.left(holder))
-
     def release(self, holder: str) -> None:
         self._held.pop(holder, None)
+
+    async def along(self, holder: str, tenant: str, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The same blocks, each with its room: what was not reserved before is reserved now, step by step."""
+        async for block in blocks:
+            if self.left(holder) < len(block):
+                await self.take(holder, tenant, STEP)
+            self.came(holder, len(block))
+            yield block
 
     def _give_back(self, holder: str, size: int) -> None:
         if (held := self._held.get(holder)) is None:
             return
-        held.ahead, held.whole = max(0, held.ahead - size), held.whole - size
-        if held.whole <= 0:
+        held.ahead, held.uncounted = max(0, held.ahead - size), max(0, held.uncounted - size)
+        if not held.ahead and not held.uncounted:
             del self._held[holder]

@@ -34,13 +34,15 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A submission that may become a job."""
+    """A submission that may become a job. `brought` are the paths of files that are removed again if it does not."""
 
     submission: JobSubmission
     profile: Profile
     profile_json: str
     source: Source
     job_id: str | None = None
+    thumbnail_json: str | None = None
+    brought: tuple[str, ...] = ()
 
 
 class Sources:
@@ -61,7 +63,7 @@ class Sources:
         profile, profile_json = self._profile(who, submission)
         if profile.is_noop:
             raise refuse("profile", "noop takes no input")
-        self._check_bytes(source.size, head)
+        self.check_bytes(source.size, head)
         return Checked(submission, profile, profile_json, source)
 
     def _profile(self, who: Caller, submission: JobSubmission) -> tuple[Profile, str]:
@@ -80,13 +82,13 @@ class Sources:
         if wanted is None:
             raise refuse("input", "is required: give one of path, upload_id, url, s3")
         if wanted.upload_id is not None:
-            raise ReelyardError(ErrorCode.UPLOAD_NOT_FOUND)
+            return NO_SOURCE  # `BroughtFiles` finds it and gives it a name
         if wanted.url is not None:
             return self._remote(wanted.url)
         if wanted.path is None:
             raise ReelyardError(ErrorCode.INPUT_KIND_UNSUPPORTED)
         inspected = await self._files.inspect(wanted.path)
-        self._check_bytes(inspected.size, inspected.head)
+        self.check_bytes(inspected.size, inspected.head)
         return Source("server", inspected.path, inspected.path.rsplit("/", 1)[-1], inspected.size)
 
     def _remote(self, url: str) -> Source:
@@ -97,7 +99,7 @@ class Sources:
             raise ReelyardError(ErrorCode.INPUT_URL_REFUSED, str(refused)) from None
         return Source("url", url, target.filename, 0)
 
-    def _check_bytes(self, size: int, head: bytes) -> None:
+    def check_bytes(self, size: int, head: bytes) -> None:
         if size > self.rules.limits.max_bytes:
             raise ReelyardError(ErrorCode.INPUT_TOO_LARGE, f"the input is {size} bytes; at most {self.rules.limits.max_bytes}")
         reason = sniffing.refusal(head)

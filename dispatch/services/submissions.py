@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
 from pydantic import JsonValue, ValidationError
 from pydantic_core import to_json
 
-from dispatch.core import endings, planning, quotas, sniffing, tenancy
+from dispatch.core import endings, planning, quotas, tenancy, thumbnails
 from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.originals import extension_of
 from dispatch.core.planning import Demands, Frame
@@ -18,6 +18,7 @@ from dispatch.core.purging import expiry_of
 from dispatch.core.records import Graph, Job, Source, Tenant
 from dispatch.core.views import job_view
 from dispatch.ports import Clock, Ids, Transaction
+from dispatch.services.brought import BroughtFiles
 from dispatch.services.gate import StorageGate
 from dispatch.services.idempotency import Answered, Idempotency, answer_of
 from dispatch.services.sources import Checked, Sources
@@ -25,23 +26,43 @@ from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import BatchItem, BatchReply, BatchSubmission, ErrorBody, JobSubmission
 from protocol.operations import API
 from protocol.states import JobState
-from protocol.storage import NotFound, StorageProvider, Written
+from protocol.storage import Written
 
 ACCEPTED = 202
 
 
 @dataclass(frozen=True, slots=True)
 class UploadPlace:
+    """Where the files of a form go: the original at `path`, the client's own thumbnail beside it."""
+
     job_id: str
-    path: str
+    root: str
     filename: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.root}/raw/{self.job_id}_original.{extension_of(self.filename)}"
+
+    def thumbnail(self, type_: str) -> str:
+        return thumbnails.path_of(self.root, self.job_id, type_)
+
+    def named(self, filename: str) -> UploadPlace:
+        return replace(self, filename=filename)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The file of a form as it was stored, and the thumbnail with its path."""
+
+    file: Written
+    thumbnail: tuple[str, Written] | None = None
 
 
 class SubmissionService:
     def __init__(
-        self, once: Idempotency, storage: StorageProvider, gate: StorageGate, sources: Sources, ids: Ids, clock: Clock
+        self, once: Idempotency, brought: BroughtFiles, gate: StorageGate, sources: Sources, ids: Ids, clock: Clock
     ) -> None:
-        self._once, self._storage, self._gate = once, storage, gate
+        self._once, self._brought, self._gate = once, brought, gate
         self._sources, self._ids, self._clock = sources, ids, clock
 
     async def submit(self, who: Caller, submission: JobSubmission, key: IdempotencyKey | None) -> Answered:
@@ -49,7 +70,8 @@ class SubmissionService:
         if replay is not None:
             return replay
         self._gate.check_submission()
-        return await self._save_one(who, await self._sources.check(who, submission), key)
+        checked = await self._brought.take(who, await self._sources.check(who, submission))
+        return await self._saved(self._save_one(who, checked, key), checked.brought)
 
     async def submit_batch(self, who: Caller, batch: BatchSubmission, key: IdempotencyKey | None) -> Answered:
         """Each submission is answered for itself; those that are right are saved together."""
@@ -58,6 +80,7 @@ class SubmissionService:
             return replay
         self._gate.check_submission()
         outcomes = [await self._check_item(who, item) for item in batch.jobs]
+        brought = [path for outcome in outcomes if isinstance(outcome, Checked) for path in outcome.brought]
         graphs = [outcome if isinstance(outcome, BatchItem) else self._graph(who, outcome) for outcome in outcomes]
         wanted, tenant = [g for g in graphs if isinstance(g, Graph)], self._sources.tenant_of(who)
 
@@ -67,13 +90,13 @@ class SubmissionService:
             items = tuple(g if isinstance(g, BatchItem) else _item(g, refused) for g in graphs)
             return answer_of(BatchReply(jobs=items), ACCEPTED)
 
-        return await self._once.transact(who, key, save)
+        return await self._saved(self._once.transact(who, key, save), brought)
 
     async def _check_item(self, who: Caller, item: dict[str, JsonValue]) -> Checked | BatchItem:
         try:
             submission = JobSubmission.model_validate_json(to_json(item))
             expiry_of(submission.expires_at, now=self._clock.now())
-            return await self._sources.check(who, submission)
+            return await self._brought.take(who, await self._sources.check(who, submission))
         except ValidationError as invalid:
             return _refused(ReelyardError(ErrorCode.VALIDATION_FAILED, details={"problems": problems_of(invalid)}))
         except ReelyardError as error:
@@ -85,33 +108,44 @@ class SubmissionService:
         """Where the bytes go. Raises STORAGE_FULL or STORAGE_UNAVAILABLE before a byte is read."""
         self._gate.check_submission()
         job_id, root = self._ids.new("job", self._clock.now()), tenancy.root_of(self._sources.tenant_of(who))
-        return UploadPlace(job_id, f"{root}/raw/{job_id}_original.{extension_of(filename)}", filename)
+        return UploadPlace(job_id, root, filename)
 
     async def submit_upload(
-        self, who: Caller, place: UploadPlace, written: Written, submission: JobSubmission, key: IdempotencyKey | None
+        self, who: Caller, place: UploadPlace, sent: Sent, submission: JobSubmission, key: IdempotencyKey | None
     ) -> Answered:
-        """The stored file becomes a job; on any refusal, or a replay, the file is removed again.
+        """The stored file becomes a job; on any refusal, or a replay, the file is removed again."""
+        paths = [place.path] if sent.thumbnail is None else [place.path, sent.thumbnail[0]]
+        return await self._saved(self._submit_stored(who, place, sent, submission, key), paths)
 
-        When the call is cancelled its commit may still come: the file stays, and housekeeping collects it if no job does.
-        """
-        try:
-            answer = await self._once.replay(who, key)
-            if answer is None:
-                head = await _head(await self._storage.read(place.path, 0, sniffing.SNIFF_BYTES))
-                source = Source("storage", place.path, place.filename, written.size)
-                checked = self._sources.check_upload(who, submission, source, head)
-                answer = await self._save_one(who, replace(checked, job_id=place.job_id), key)
-        except Exception:  # not a cancel: its commit may have happened; where it has not, housekeeping removes the file
-            await self.abandon_upload(place)
-            raise
-        if answer.replayed:
-            await self.abandon_upload(place)
-        return answer
+    async def _submit_stored(
+        self, who: Caller, place: UploadPlace, sent: Sent, submission: JobSubmission, key: IdempotencyKey | None
+    ) -> Answered:
+        answer = await self._once.replay(who, key)
+        if answer is not None:
+            return answer
+        source = Source("storage", place.path, place.filename, sent.file.size)
+        checked = self._sources.check_upload(who, submission, source, await self._brought.head(place.path))
+        own = None if sent.thumbnail is None else thumbnails.stored(await self._brought.picture(*sent.thumbnail))
+        return await self._save_one(who, replace(checked, job_id=place.job_id, thumbnail_json=own), key)
 
-    async def abandon_upload(self, place: UploadPlace) -> None:
-        await self._storage.delete(place.path)
+    async def abandon_upload(self, paths: Iterable[str]) -> None:
+        await self._brought.drop(paths)
 
     # --- saving
+
+    async def _saved(self, saving: Awaitable[Answered], paths: Iterable[str]) -> Answered:
+        """Without a job of this very call, what was brought for it is removed again.
+
+        When the call is cancelled its commit may still come: the files stay, and housekeeping collects them if no job does.
+        """
+        try:
+            answer = await saving
+        except Exception:  # not a cancel: its commit may have happened; where it has not, housekeeping removes the files
+            await self._brought.drop(paths)
+            raise
+        if answer.replayed:
+            await self._brought.drop(paths)
+        return answer
 
     async def _save_one(self, who: Caller, checked: Checked, key: IdempotencyKey | None) -> Answered:
         graph, tenant = self._graph(who, checked), self._sources.tenant_of(who)
@@ -160,15 +194,9 @@ class SubmissionService:
             prefix=tenancy.root_of(self._sources.tenant_of(who)),
             expires_at=expiry_of(submission.expires_at, now=now),
             webhook_url=submission.webhook_url,
+            thumbnail_json=checked.thumbnail_json,
         )
         return endings.created(job, tasks)
-
-
-async def _head(blocks: AsyncIterator[bytes]) -> bytes:
-    try:
-        return b"".join([block async for block in blocks])
-    except NotFound:
-        raise ReelyardError(ErrorCode.INPUT_NOT_FOUND) from None
 
 
 def _item(graph: Graph, refused: Mapping[str, ReelyardError]) -> BatchItem:

@@ -44,7 +44,7 @@ class UploadService:
     async def load(self) -> None:
         """After a restart: what open uploads may still bring is reserved again."""
         found = await self._store.read(lambda tx: tx.uploads_in(uploads.OPEN, limit=ALL))
-        self._reserved.load((u.upload_id, u.tenant, u.size - u.received, u.size) for u in found if u.size is not None)
+        self._reserved.load((u.upload_id, u.tenant, u.size - u.received) for u in found if u.size is not None)
 
     async def create(self, who: Caller, wanted: Creation) -> Upload:
         """Reserved and saved. Raises UPLOAD_TOO_LARGE, STORAGE_FULL, QUOTA_EXCEEDED, and for parts what is wrong with them."""
@@ -59,6 +59,7 @@ class UploadService:
         except BaseException:
             self._reserved.release(new.upload_id)
             raise
+        self._reserved.counted(new.upload_id, new.size or 0)
         log.info("upload_begun", upload=new.upload_id, tenant=new.tenant, size=new.size)
         if new.size == 0:
             return await self._take_in(new, Piece(0, 0), Intake(_nothing(), room=0, checksum=None))
@@ -80,7 +81,7 @@ class UploadService:
                 return await self._take_in(upload, piece, intake)
             finally:
                 if upload.size is None:
-                    self._reserved.keep(upload_id)
+                    self._reserved.release(upload_id)
 
     async def end(self, who: Caller, upload_id: str) -> None:
         """Row first, bytes later; a request that is sending to it is broken off."""
@@ -153,6 +154,7 @@ class UploadService:
 
         after = await self._store.transact(advance)
         self._reserved.came(upload.upload_id, received - upload.received)
+        self._reserved.counted(upload.upload_id, after.size or received - upload.received)
         if after.state == uploads.FINISHED:
             self._reserved.release(after.upload_id)
             log.info("upload_finished", upload=after.upload_id, size=after.size)
@@ -177,5 +179,6 @@ class UploadService:
 
 
 async def _nothing() -> AsyncIterator[bytes]:
-    for block in ():
+    none: tuple[bytes, ...] = ()
+    for block in none:
         yield block

@@ -14,10 +14,9 @@ import pytest
 from dispatch.core.callers import IdempotencyKey
 from dispatch.core.job_list import JobFilter
 from dispatch.core.originals import extension_of
-from dispatch.services.submissions import UploadPlace
+from dispatch.services.submissions import Sent, UploadPlace
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import BatchSubmission, JobInput, JobSubmission
-from protocol.storage import Written
 from tests.contract.services_world import CLIENT, OTHER, World, blocks_of, job_of, world
 
 FILM = b"\0\0\0\x20ftypisom" + bytes(100)
@@ -212,9 +211,9 @@ async def test_a_batch_that_comes_again_makes_no_second_jobs(farm: World) -> Non
 # --- uploads
 
 
-async def uploaded(farm: World, content: bytes, name: str = "my film.MP4") -> tuple[UploadPlace, Written]:
+async def uploaded(farm: World, content: bytes, name: str = "my film.MP4") -> tuple[UploadPlace, Sent]:
     place = farm.core.services.submissions.begin_upload(CLIENT, name)
-    return place, await farm.core.outside.storage.write(place.path, blocks_of(content))
+    return place, Sent(await farm.core.outside.storage.write(place.path, blocks_of(content)))
 
 
 async def test_an_upload_becomes_the_original_of_its_job(farm: World) -> None:

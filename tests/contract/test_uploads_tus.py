@@ -166,10 +166,11 @@ async def test_an_ended_upload_is_gone_with_its_bytes(tmp_path: Path) -> None:
         ended = await server.call("DELETE", url, headers=TUS)
         after = [await server.call(method, url, headers=TUS) for method in ("GET", "DELETE")]
         after.append(await send(server, url, 3, b"345"))
-        head = await server.call("HEAD", url, headers=TUS)
+        async with server.http.head(server.url + url, headers={**TUS, "X-API-Key": server.key}) as head:
+            assert (head.status, "Upload-Offset" in head.headers) == (410, False)
 
     assert (ended.status, [head_of(answer) for answer in after]) == (204, [(410, "UPLOAD_GONE")] * 3)
-    assert (head.status, "Upload-Offset" in head.headers, list((tmp_path / "storage" / "uploads").iterdir())) == (410, False, [])
+    assert list((tmp_path / "storage" / "uploads").iterdir()) == []
 
 
 async def test_what_breaks_the_protocol_is_refused_by_code(tmp_path: Path) -> None:
@@ -291,7 +292,8 @@ async def test_what_came_of_a_broken_body_is_kept(tmp_path: Path) -> None:
         at = await offset(server, url)
         rest = await send(server, url, at, FILM[at:])
 
-    assert (at, rest.status, stored(tmp_path, url)) == (700_001, 204, FILM)
+    assert 1 << 18 <= at <= 700_001  # what had not left the connection's own buffer is lost with it
+    assert (rest.status, stored(tmp_path, url)) == (204, FILM)
 
 
 async def test_of_a_broken_body_with_a_checksum_nothing_counts(tmp_path: Path) -> None:

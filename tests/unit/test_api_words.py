@@ -137,11 +137,12 @@ def test_wrong_form_field_is_named(fields: dict[str, str], field: str) -> None:
 
 
 def test_order_of_form_fields_does_not_change_what_a_key_stands_for() -> None:
-    one = form.canonical({"profile": "web", "priority": "5"}, filename="a.mp4", sha256="0" * 64)
-    other = form.canonical({"priority": "5", "profile": "web"}, filename="a.mp4", sha256="0" * 64)
-    another_file = form.canonical({"priority": "5", "profile": "web"}, filename="a.mp4", sha256="1" * 64)
+    one = form.canonical({"profile": "web", "priority": "5"}, filename="a.mp4", digests=["0" * 64])
+    other = form.canonical({"priority": "5", "profile": "web"}, filename="a.mp4", digests=["0" * 64])
+    another_file = form.canonical({"priority": "5", "profile": "web"}, filename="a.mp4", digests=["1" * 64])
+    with_picture = form.canonical({"priority": "5", "profile": "web"}, filename="a.mp4", digests=["0" * 64, "1" * 64])
 
-    assert (one == other, one == another_file) == (True, False)
+    assert (one == other, one == another_file, one == with_picture) == (True, False, False)
 
 
 @pytest.mark.parametrize("key", ["", "with space", "ümlaut", "x" * 256, "tab\t"])
