@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-import structlog
 from aiohttp import BodyPartReader, MultipartReader, web
 
 from dispatch.api import form
