@@ -78,11 +78,16 @@ class Call:
         """The query parameters; an unknown or repeated one is refused, because it would be passed over in silence."""
         query = self.request.query
         for name in query:
-            if name not in self.operation.query:
+            if name not in self.operation.query and not _is_of_many(name, self.operation.query):
                 raise refuse(name[:100], "is no query parameter of this call")
             if len(query.getall(name)) > 1:
                 raise refuse(name[:100], "is given more than once")
         return query
+
+
+def _is_of_many(name: str, known: tuple[str, ...]) -> bool:
+    """A row of the table ends in `*` where clients name the rest: `metadata.*`."""
+    return any(row.endswith("*") and len(name) > len(row) - 1 and name.startswith(row[:-1]) for row in known)
 
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import orjson
 
 from dispatch.core import times
 from dispatch.core.callers import Caller
 from dispatch.core.paging import FIRST, Listing, Wanted, refuse, wanted_of
 from protocol.states import JobState, JobStatus
 
+METADATA = "metadata."
+LONGEST_TEXT, MOST_MATCHES, DEEPEST = 200, 10, 2
+_SCALAR = re.compile(r"true|false|null|-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 SORTS = ("created_at", "completed_at", "priority")
 STATES_OF_STATUS: dict[JobStatus, tuple[JobState, ...]] = {
     JobStatus.PENDING: (JobState.PENDING, JobState.RETRYING),
@@ -22,11 +28,20 @@ STATES_OF_STATUS: dict[JobStatus, tuple[JobState, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class MetadataMatch:
+    """An entry of the metadata, or one within an entry, by the JSON texts it may have: `3` as well as `"3"`."""
+
+    path: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JobFilter:
     """What a list may ask for; None means any.
 
     `is_validating` splits the state assigned: True is while the input is not yet analyzed, False what comes after.
-    A job that has not completed sorts as completed at 0.
+    A job that has not completed sorts as completed at 0. `text` is found in the id, the file's name and the metadata,
+    whatever its case (of ASCII letters); each entry of `metadata` must be there.
     """
 
     tenant: str | None = None
@@ -34,6 +49,8 @@ class JobFilter:
     is_validating: bool | None = None
     created_after: float | None = None
     created_before: float | None = None
+    text: str | None = None
+    metadata: tuple[MetadataMatch, ...] = ()
     sort: str = "created_at"
     descending: bool = True
     page: Wanted = FIRST
@@ -59,6 +76,8 @@ def parse(query: Mapping[str, str], caller: Caller) -> JobFilter:
         is_validating=is_validating,
         created_after=_moment(query, "created_after"),
         created_before=_moment(query, "created_before"),
+        text=_text(query),
+        metadata=_matches(query),
         sort=sort,
         descending=descending,
         page=wanted_of(query, listing_of(sort, descending=descending)),
@@ -93,3 +112,30 @@ def _moment(query: Mapping[str, str], name: str) -> float | None:
         return times.parse(query[name])
     except ValueError:
         raise refuse(name, "must be an RFC 3339 time with an offset, such as 2026-01-31T12:00:00Z") from None
+
+
+def _text(query: Mapping[str, str]) -> str | None:
+    text = query.get("q")
+    if text is not None and not 1 <= len(text) <= LONGEST_TEXT:
+        raise refuse("q", f"must be 1 to {LONGEST_TEXT} characters")
+    return text
+
+
+def _matches(query: Mapping[str, str]) -> tuple[MetadataMatch, ...]:
+    found = tuple(_match(name, value) for name, value in query.items() if name.startswith(METADATA))
+    if len(found) > MOST_MATCHES:
+        raise refuse("metadata", f"at most {MOST_MATCHES} entries can be searched at once")
+    return found
+
+
+def _match(name: str, value: str) -> MetadataMatch:
+    """`metadata.a=x`, or `metadata.a.b=x` for an entry within an entry. A value that reads as JSON is meant so too."""
+    path = tuple(name.removeprefix(METADATA).split("."))
+    if len(path) > DEEPEST or not all(path):
+        raise refuse(name[:100], "names an entry of the metadata, or one within it, as in metadata.a or metadata.a.b")
+    if any('"' in key or "\\" in key for key in path):
+        raise refuse(name[:100], "names a key with a quote or a backslash, which cannot be searched")
+    texts = [orjson.dumps(value).decode()]
+    if _SCALAR.fullmatch(value):
+        texts.append(value)
+    return MetadataMatch(path, tuple(texts))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, not_, or_, select
+import orjson
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, not_, or_, select
 
-from dispatch.core.job_list import JobFilter
+from dispatch.core.job_list import JobFilter, MetadataMatch
 from dispatch.core.paging import Slice
-from dispatch.core.records import Graph
+from dispatch.core.records import NO_TENANT, Graph
 from dispatch.store import rows, schema
 from dispatch.store.keyset import Order, load_slice
 from protocol.states import JobState, TaskState
@@ -84,7 +85,9 @@ class ListingQueries:
 def _filtered(wanted: JobFilter) -> Select[Any]:  # a row of all columns
     table = schema.jobs
     statement = select(table)
-    if wanted.tenant is not None:
+    if wanted.tenant is None:
+        statement = statement.where(table.c.tenant != NO_TENANT)
+    else:
         statement = statement.where(table.c.tenant == wanted.tenant)
     if wanted.states:
         statement = statement.where(table.c.state.in_(wanted.states))
@@ -95,4 +98,23 @@ def _filtered(wanted: JobFilter) -> Select[Any]:  # a row of all columns
         statement = statement.where(table.c.created_at > wanted.created_after)
     if wanted.created_before is not None:
         statement = statement.where(table.c.created_at < wanted.created_before)
-    return statement
+    if wanted.text is not None:
+        statement = statement.where(or_(*(column.icontains(text, autoescape=True) for column, text in _searched(wanted.text))))
+    return statement.where(*(_entry(match) for match in wanted.metadata))
+
+
+def _searched(text: str) -> tuple[tuple[ColumnElement[str], str], ...]:
+    """Where a text is looked for. Within JSON it stands as JSON writes it."""
+    table = schema.jobs
+    return (
+        (table.c.job_id, text),
+        (table.c.source_filename, text),
+        (table.c.user_metadata_json, orjson.dumps(text).decode()[1:-1]),
+    )
+
+
+def _entry(match: MetadataMatch) -> ColumnElement[bool]:
+    """The entry's value as JSON text: SQLite's `->` tells numbers from strings, which json_extract would mix with 0 and 1."""
+    names = {match.path, (".".join(match.path),)}  # a key may hold a dot of its own
+    paths = ["$" + "".join(f'."{key}"' for key in path) for path in sorted(names)]
+    return or_(*(schema.jobs.c.user_metadata_json.op("->")(path).in_(match.texts) for path in paths))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from protocol import jobs
 from protocol.admin import Scope as S
 from protocol.errors import ErrorCode
-from protocol.operations.rows import API, BIG, Form, Operation
+from protocol.operations.rows import API, BIG, Form, PAGED, Operation
 
-LIST_QUERY = ("status", "state", "tenant", "created_after", "created_before", "sort", "order", "limit", "offset", "cursor")
+LIST_QUERY = (
+    *("status", "state", "tenant", "created_after", "created_before", "q", "metadata.*", "sort", "order"),
+    *PAGED,
+)
 
 MAKING = (
     ErrorCode.PROFILE_NOT_FOUND,

@@ -83,6 +83,17 @@ QUERY_SCHEMAS: dict[str, Json] = {
     "tenant": {"type": "string", "description": "For admins: those of this tenant alone"},
     "created_after": _TIME,
     "created_before": _TIME,
+    "q": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 200,
+        "description": "A text in the job's id, its file's name or its metadata, whatever its case",
+    },
+    "metadata.*": {
+        "type": "string",
+        "description": "An entry of the metadata, named behind the dot: `metadata.show=news`, or `metadata.show.id=7` "
+        "for one within another. `7` is found as a number and as a text. Several must all be there.",
+    },
     "sort": {"type": "string", "enum": ["created_at", "completed_at", "priority"], "default": "created_at"},
     "order": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
     "limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},

@@ -1,0 +1,59 @@
+"""What a search of jobs is read as, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from dispatch.core.callers import Caller
+from dispatch.core.job_list import MetadataMatch, parse
+from protocol.admin import Scope
+from protocol.errors import ErrorCode, ReelyardError
+
+ADMIN = Caller("key_9", "default", frozenset({Scope.ADMIN}))
+
+
+@pytest.mark.parametrize(
+    ("value", "texts"),
+    [
+        ("3", ('"3"', "3")),
+        ("-0.5e3", ('"-0.5e3"', "-0.5e3")),
+        ("03", ('"03"',)),
+        ("true", ('"true"', "true")),
+        ("null", ('"null"', "null")),
+        ("True", ('"True"',)),
+        ("", ('""',)),
+        ('"', ('"\\""',)),
+        ("[1]", ('"[1]"',)),
+        ("٣", ('"٣"',)),
+    ],
+)
+def test_a_value_is_meant_as_text_and_as_json_where_it_reads_so(value: str, texts: tuple[str, ...]) -> None:
+    assert parse({"metadata.n": value}, ADMIN).metadata == (MetadataMatch(("n",), texts),)
+
+
+def test_several_entries_and_a_nested_one() -> None:
+    wanted = parse({"metadata.a": "x", "metadata.b.c": "y", "q": "film"}, ADMIN)
+
+    assert wanted.metadata == (MetadataMatch(("a",), ('"x"',)), MetadataMatch(("b", "c"), ('"y"',)))
+    assert wanted.text == "film"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"metadata.a.b.c": "x"},
+        {"metadata.": "x"},
+        {"metadata.a.": "x"},
+        {"metadata..a": "x"},
+        {'metadata.a"b': "x"},
+        {"metadata.a\\b": "x"},
+        {"q": ""},
+        {"q": "x" * 201},
+        {f"metadata.k{n}": "x" for n in range(11)},
+    ],
+)
+def test_what_cannot_be_searched_is_refused(query: dict[str, str]) -> None:
+    with pytest.raises(ReelyardError) as refused:
+        parse(query, ADMIN)
+
+    assert refused.value.code is ErrorCode.VALIDATION_FAILED
