@@ -15,8 +15,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 LATER = frozenset({408, 425, 429})
 MISSING = frozenset({404, 410})
 OK, PARTIAL, NOT_SATISFIABLE = 200, 206, 416
-MOST_CHANGES = 3
-"""So often a file may become another one while it is fetched."""
+LONGEST_VALIDATOR = 512
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:([0-9]{1,18})|\*)")
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -40,12 +39,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is known after the tries so far: bytes kept, the validator of the file they are from, its changes."""
+    """What is known after the tries so far: bytes kept, and the validator and the length of the file they are from."""
 
     kept: int = 0
     validator: str | None = None
     total: int | None = None
-    changes: int = 0
 
 
 class Step(Enum):
@@ -103,11 +101,11 @@ def read_answer(status: int, headers: Mapping[str, str], host: str, state: State
     if encoding not in ("", "identity"):
         raise InputFailed(ErrorCode.INPUT_FORMAT, f"{host} sends the file compressed, which it was asked not to")
     if status == OK and span is None:
-        return _whole(headers, state)
+        return _whole(headers)
     if status == PARTIAL and ("Range" in request_headers(state, span)):
         return _part(headers, host, state, span)
     if status == NOT_SATISFIABLE and state.kept:
-        return _changed(state, "the file is shorter now")
+        return Reading(Step.RETRY, State(), "the file is shorter now")
     raise InputFailed(ErrorCode.INPUT_NOT_FOUND, _why_not(status, host, span))
 
 
@@ -119,13 +117,10 @@ def _why_not(status: int, host: str, span: Span | None) -> str:
     return f"{host} does not give the file (answered {status})"
 
 
-def _whole(headers: Mapping[str, str], state: State) -> Reading:
+def _whole(headers: Mapping[str, str]) -> Reading:
     length = headers.get("Content-Length", "")
     total = int(length) if _LENGTH.fullmatch(length) else None
-    fresh = State(0, _validator(headers), total, state.changes)
-    if state.kept and fresh.validator != state.validator:
-        return Reading(Step.START_OVER, _counted(fresh))
-    return Reading(Step.START_OVER, fresh)
+    return Reading(Step.START_OVER, State(0, _validator(headers), total))
 
 
 def _part(headers: Mapping[str, str], host: str, state: State, span: Span | None) -> Reading:
@@ -133,40 +128,26 @@ def _part(headers: Mapping[str, str], host: str, state: State, span: Span | None
     wanted = (span.start if span else 0) + state.kept
     if found is None or int(found[1]) != wanted or int(found[2]) < wanted:
         if state.kept:
-            return _changed(state, "the answer holds another part than was asked for")
+            return Reading(Step.RETRY, State(), "the answer holds another part than was asked for")
         raise InputFailed(ErrorCode.INPUT_NOT_FOUND, f"{host} answers with another part of the file than was asked for")
     total = int(found[3]) if found[3] is not None else None
     validator = _validator(headers)
-    is_same = validator == state.validator and (span is not None or total is None or state.total in (None, total))
+    is_same = validator in (None, state.validator) and (total is None or state.total in (None, total))
     if state.kept and not is_same:
-        return _changed(state, "the file has changed")
-    return Reading(Step.APPEND, State(state.kept, validator, total, state.changes))
-
-
-def _changed(state: State, reason: str) -> Reading:
-    return Reading(Step.RETRY, _counted(State(changes=state.changes)), reason)
-
-
-def _counted(state: State) -> State:
-    changes = state.changes + 1
-    if changes > MOST_CHANGES:
-        raise InputFailed(ErrorCode.INPUT_CORRUPT, "the file changes again and again while it is fetched")
-    return State(state.kept, state.validator, state.total, changes)
+        return Reading(Step.RETRY, State(), "the file has changed")
+    return Reading(Step.APPEND, State(state.kept, validator or state.validator, total if total is not None else state.total))
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:
     """What `If-Range` may carry: a strong entity tag, else the date of the last change (RFC 9110, 13.1.5)."""
-    tag = headers.get("ETag", "").strip()
-    if tag.startswith('"') and len(tag) <= 512:
-        return tag
-    return None if tag else headers.get("Last-Modified")
+    tag, changed = headers.get("ETag", "").strip(), headers.get("Last-Modified", "").strip()
+    told = tag if tag.startswith('"') else "" if tag else changed
+    return told if 0 < len(told) <= LONGEST_VALIDATOR and told.isascii() and told.isprintable() else None
 
 
 def after_cut(state: State, kept: int) -> State:
     """The body broke off: what came stays only if the next answer can be told to be of the same file."""
-    if state.validator is None:
-        return State(changes=state.changes)
-    return State(kept, state.validator, state.total, state.changes)
+    return State() if state.validator is None else State(kept, state.validator, state.total)
 
 
 def wanted_length(state: State, span: Span | None) -> int | None:

@@ -57,8 +57,11 @@ class _CheckingResolver(AbstractResolver):
             addresses = list(dict.fromkeys(await self._resolve(host)))
         except socket.gaierror as fault:
             if fault.errno in NO_SUCH_NAME:
-                raise InputFailed(ErrorCode.INPUT_NOT_FOUND, f"there is no host {host}") from None
-            raise
+                addresses = []
+            else:
+                raise
+        if not addresses:
+            raise InputFailed(ErrorCode.INPUT_NOT_FOUND, f"there is no host {host}")
         for address in addresses:
             _refuse_unless_allowed(host, address, self._policy)
         return [_resolved(host, port, address) for address in addresses]

@@ -96,7 +96,16 @@ async def test_a_date_is_a_validator_where_there_is_no_tag(tmp_path: Path, clock
     assert [asked.headers.get("if-range") for asked in server.asked] == [None, date]
 
 
-@pytest.mark.parametrize("headers", [{}, {"etag": 'W/"weak"', "last_modified": "Fri, 20 Nov 2026 08:00:00 GMT"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"etag": 'W/"weak"', "last_modified": "Fri, 20 Nov 2026 08:00:00 GMT"},
+        {"etag": '"ü"'},
+        {"etag": f'"{"a" * 2000}"'},
+        {"etag": "bare"},
+    ],
+)
 async def test_without_a_strong_validator_it_starts_over(tmp_path: Path, clock: Moments, headers: dict[str, str]) -> None:
     def answer(asked: Asked) -> bytes:
         whole = ranged(CONTENT, asked, **headers)
@@ -130,10 +139,32 @@ async def test_a_file_that_never_stops_changing_is_given_up(tmp_path: Path, cloc
     def answer(asked: Asked) -> bytes:
         return cut(http("200 OK", CONTENT, etag=f'"{asked.number}"'), 70_000)
 
-    assert await failed(answer, tmp_path, clock) == (
-        ErrorCode.INPUT_CORRUPT,
-        "the file changes again and again while it is fetched",
-    )
+    async with outside(answer) as server:
+        with pytest.raises(TransferFailed):
+            await fetched(server, tmp_path, clock)
+    assert 60 < clock.elapsed < 120
+
+
+async def test_a_length_that_is_told_only_with_the_second_part_is_fine(tmp_path: Path, clock: Moments) -> None:
+    def answer(asked: Asked) -> bytes:
+        if asked.number:
+            return ranged(CONTENT, asked, etag='"v1"')
+        return b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nTransfer-Encoding: chunked\r\n\r\n3E8\r\n' + CONTENT[:1000] + b"\r\n"
+
+    async with outside(answer) as server:
+        assert await fetched(server, tmp_path, clock) == CONTENT
+    assert server.ranges == [None, "bytes=1000-"]
+
+
+async def test_a_part_that_names_no_validator_is_of_the_file_that_was_asked_for(tmp_path: Path, clock: Moments) -> None:
+    """The condition was met, or the answer would not be 206."""
+
+    def answer(asked: Asked) -> bytes:
+        return ranged(CONTENT, asked) if asked.number else cut(ranged(CONTENT, asked, etag='"v1"'), 1000)
+
+    async with outside(answer) as server:
+        assert await fetched(server, tmp_path, clock) == CONTENT
+    assert server.ranges == [None, "bytes=1000-"]
 
 
 @pytest.mark.parametrize(

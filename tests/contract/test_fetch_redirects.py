@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from engine.core.fetching import InputFailed
 from engine.shell.fetch_guard import guarded_session
+from protocol.addresses import Address
 from protocol.errors import ErrorCode
 from tests.contract.fetch_outside import (
     Asked,
@@ -139,8 +148,9 @@ async def test_a_literal_that_no_resolver_sees_is_stopped_at_the_socket(tmp_path
     assert server.connections == 0
 
 
-async def test_a_name_that_does_not_exist_is_the_inputs_fault(tmp_path: Path, clock: Moments) -> None:
-    async with fetcher(clock).within(policy(80)) as fetching:
+@pytest.mark.parametrize("names", [Names({}), Names({"nowhere.example": [[]]})])
+async def test_a_name_that_does_not_exist_is_the_inputs_fault(tmp_path: Path, clock: Moments, names: Names) -> None:
+    async with fetcher(clock, names).within(policy(80)) as fetching:
         with pytest.raises(InputFailed, match=r"^there is no host nowhere\.example$") as missing:
             await fetching.get("http://nowhere.example/a", tmp_path / "input")
 
@@ -154,3 +164,45 @@ async def test_proxies_of_the_environment_are_not_asked(tmp_path: Path, clock: M
         assert await fetched(server, tmp_path, clock) == CONTENT
 
     assert proxy.connections == 0
+
+
+async def test_a_resolver_in_trouble_is_asked_again(tmp_path: Path, clock: Moments) -> None:
+    class Troubled(Names):
+        async def __call__(self, host: str) -> Sequence[Address]:
+            if not self.questions:
+                self.questions.append("in vain")
+                raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+            return await super().__call__(host)
+
+    async with (
+        outside(lambda asked: ranged(CONTENT, asked)) as server,
+        fetcher(clock, Troubled({"films.example": [["127.0.0.1"]]})).within(policy(server.port)) as fetching,
+    ):
+        await fetching.get(f"http://films.example:{server.port}/a", tmp_path / "input")
+    assert (tmp_path / "input").read_bytes() == CONTENT
+
+
+async def test_an_untrusted_certificate_is_refused(tmp_path: Path, clock: Moments) -> None:
+    """Self-signed, and for another name."""
+    made = self_signed(tmp_path)
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=made)
+    port = server.sockets[0].getsockname()[1]
+    async with server, fetcher(clock).within(policy(port)) as fetching:
+        with pytest.raises(InputFailed, match=r"^the certificate of 127\.0\.0\.1 is not trusted$") as refused:
+            await fetching.get(f"https://127.0.0.1:{port}/a", tmp_path / "input")
+
+    assert refused.value.code == ErrorCode.INPUT_URL_REFUSED
+
+
+def self_signed(directory: Path) -> ssl.SSLContext:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "evil.example")])
+    begin = datetime(2020, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, begin, begin + timedelta(days=36_500))
+    pem = serialization.Encoding.PEM
+    (directory / "chain").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(pem))
+    plain = serialization.NoEncryption()
+    (directory / "key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(directory / "chain", directory / "key")
+    return made
