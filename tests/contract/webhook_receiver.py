@@ -46,7 +46,10 @@ Answering = Callable[[Received], Awaitable[web.StreamResponse]]
 
 @dataclass(slots=True)
 class Receiver:
-    """`answers` are what a path gives next, in order; then, and elsewhere, `always`. A number is a status."""
+    """`answers` are what a path gives next, in order; then, and elsewhere, `always`. A number is a status.
+
+    `released` is for answers that are held back.
+    """
 
     port: int = 0
     got: list[Received] = field(default_factory=list)
@@ -55,6 +58,7 @@ class Receiver:
     always: dict[str, int | Answering] = field(default_factory=dict)
     flying: Counter[str] = field(default_factory=Counter)
     most_flying: Counter[str] = field(default_factory=Counter)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
