@@ -16,7 +16,7 @@ from dispatch.api.tags import wanted_versions
 from dispatch.api.wiring import LIMITS
 from dispatch.core import dead_letters, retention
 from dispatch.core.paging import flag, number
-from protocol.jobs import RetryRequest
+from protocol.jobs import JobSubmission, RetryRequest
 from protocol.operations import Form
 
 DEFAULT_LINK_S, SHORTEST_LINK_S, LONGEST_LINK_S = 3600, 60, 7 * 86_400
@@ -75,6 +75,11 @@ async def _write(call: Call, response: web.StreamResponse, blocks: AsyncIterator
             raise ConnectionAbortedError("the reader stands still") from None
 
 
+async def validate_job(call: Call) -> web.StreamResponse:
+    submission = await call.message(JobSubmission)
+    return answers.message(await call.services.care.validations.validate(call.who, submission))
+
+
 async def list_retention(call: Call) -> web.StreamResponse:
     return paging.answer(call, await call.services.care.retention.list(paging.asked(call, retention.LISTING)))
 
@@ -100,6 +105,7 @@ HANDLERS: dict[str, Handler] = {
     "job_outputs": job_outputs,
     "job_archive": job_archive,
     "job_file": job_file,
+    "validate_job": validate_job,
     "list_retention": list_retention,
     "list_dead_letters": list_dead_letters,
     "retry_dead_letter": retry_dead_letter,

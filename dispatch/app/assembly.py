@@ -37,6 +37,7 @@ from dispatch.services.server_files import ServerFiles
 from dispatch.services.sources import Rules, Sources
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.sweeps import JobTimers, LeaseSweep
+from dispatch.services.validation import Inputs
 from protocol.addresses import FetchPolicy
 
 TENANTS = ("default",)
@@ -98,7 +99,8 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     tokens, token_duties = assemble_tokens(outside, settings, owners.book)
     sources = _sources(owners, settings)
     brought = BroughtFiles(taking_in.service, outside.storage, sources, ids, clock)
-    parts = assemble_care(outside, settings)
+    inputs = Inputs(sources, taking_in.service, owners.profiles, outside.storage)
+    parts = assemble_care(outside, settings, inputs, registry)
     telling = assemble_webhooks(outside, settings, access.sealer, access.once)
     services = Services(
         care=parts.care,

@@ -14,9 +14,11 @@ from dispatch.services.dead_letters import DeadLetterService
 from dispatch.services.duties import Duty
 from dispatch.services.outputs import OutputService
 from dispatch.services.purging import PurgeService, Remover
+from dispatch.services.registry import EngineRegistry
 from dispatch.services.retention import RetentionService
+from dispatch.services.validation import Inputs, ValidationService
 
-REMOVALS_EVERY_S, RETENTION_EVERY_S = 30.0, 600.0
+REMOVALS_EVERY_S, RETENTION_EVERY_S, VALIDATIONS_EVERY_S = 30.0, 600.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,11 @@ class CareParts:
     listeners: tuple[CommitListener, ...]
 
 
-def assemble_care(outside: Outside, settings: DispatchSettings) -> CareParts:
+def assemble_care(outside: Outside, settings: DispatchSettings, inputs: Inputs, registry: EngineRegistry) -> CareParts:
     """Only names and order stand here, no decisions."""
     store, storage, clock = outside.store, outside.storage, outside.clock
     outputs = OutputService(store, clock, outside.secrets.signing, settings.api.public_url or "")
+    validations = ValidationService(store, inputs, registry, outside.ids, clock)
     retention = RetentionService(store, clock, _spans(settings))
     care = Care(
         outputs=outputs,
@@ -37,11 +40,17 @@ def assemble_care(outside: Outside, settings: DispatchSettings) -> CareParts:
         purges=PurgeService(store, clock),
         retention=retention,
         dead_letters=DeadLetterService(store, clock),
+        validations=validations,
     )
     remover = Remover(store, storage)
     removals = Duty("removals", remover.run_once, REMOVALS_EVERY_S)
     remover.wake = removals.wake
-    return CareParts(care, (removals, Duty("retention", retention.run_once, RETENTION_EVERY_S)), (remover,))
+    duties = (
+        removals,
+        Duty("retention", retention.run_once, RETENTION_EVERY_S),
+        Duty("validations", validations.run_once, VALIDATIONS_EVERY_S),
+    )
+    return CareParts(care, duties, (remover, validations))
 
 
 def _spans(settings: DispatchSettings) -> Spans:

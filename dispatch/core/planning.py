@@ -139,7 +139,7 @@ class Planned:
 
 def plan_transcode(profile: Profile, facts: MediaFacts) -> Planned | Failure:
     """The ladder that the source allows, or why the profile cannot be made of it."""
-    renditions = tuple(r for r in profile.renditions if facts.video is not None and _allows(r, facts.video))
+    renditions = tuple(r for r in profile.renditions if facts.video is not None and allows(r, facts.video))
     if profile.renditions and not renditions:
         return _too_small(profile, facts.video)
     planned = tuple(_planned_rendition(r, facts.video, profile) for r in renditions if facts.video is not None)
@@ -155,7 +155,7 @@ def plan_transcode(profile: Profile, facts: MediaFacts) -> Planned | Failure:
     return Planned(recipe, _needs(recipe), _cost(recipe), tuple(_steps(profile, recipe)))
 
 
-def _allows(rendition: Rendition, video: VideoStream) -> bool:
+def allows(rendition: Rendition, video: VideoStream) -> bool:
     """Never upscaled; the source's size is asked for by its long and its short side, so portrait films count too."""
     long, short = max(video.width, video.height), min(video.width, video.height)
     needed_long = max(rendition.min_source_width, rendition.min_source_height)

@@ -24,6 +24,9 @@ class Source:
 PURGED = "purged"
 """The kind of a source whose bytes are gone for good."""
 
+NO_TENANT = "-"
+"""The tenant of jobs that only look at an input: no name a tenant may have, in no list, no sum and no quota."""
+
 NO_SOURCE = Source("none", "", "", 0)
 
 

@@ -162,8 +162,8 @@ def _above(path: str) -> list[str]:
 
 
 def publishes_nothing(graph: Graph) -> bool:
-    """No task of it makes files, so there is nothing to promote: the job completes in the same transaction."""
-    return all(task.kind is TaskKind.NOOP for task in graph.tasks)
+    """No task of it makes files (it only looks, or does nothing): the job completes in the same transaction."""
+    return all(task.kind in (TaskKind.NOOP, TaskKind.ANALYZE) for task in graph.tasks)
 
 
 def _final_steps(task: Task, report: Complete) -> str:

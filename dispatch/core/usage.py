@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import orjson
 
-from dispatch.core.records import Job, UsageRow
+from dispatch.core.records import NO_TENANT, Job, UsageRow
 from protocol.states import TERMINAL_JOB_STATES, JobState
 
 DAY_S = 86_400
@@ -54,12 +54,14 @@ class Tally:
         self._sums: dict[Account, list[Amount]] = {}
 
     def take_in(self, job: Job) -> None:
-        """A new job."""
+        """A new job. One that only looks at an input counts nowhere."""
+        if job.tenant == NO_TENANT:
+            return
         self._of(job, job.created_at)[CREATED] += 1
 
     def follow(self, old: Job, new: Job) -> None:
         """A job changed: an end counts, and one that is tried again is taken back."""
-        if old.state is new.state:
+        if old.state is new.state or new.tenant == NO_TENANT:
             return
         if old.state in TERMINAL_JOB_STATES:
             self._count(old, -1)

@@ -51,3 +51,7 @@ class CareRows(Protocol):
     def dead_letters(self, wanted: Wanted) -> Slice[Job]:
         """Failed jobs whose failure is not their client's, newest first."""
         ...
+
+    def jobs_of(self, tenant: str) -> list[str]:
+        """Ids of all jobs of a tenant."""
+        ...

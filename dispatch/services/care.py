@@ -9,6 +9,7 @@ from dispatch.services.dead_letters import DeadLetterService
 from dispatch.services.outputs import OutputService
 from dispatch.services.purging import PurgeService
 from dispatch.services.retention import RetentionService
+from dispatch.services.validation import ValidationService
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,4 @@ class Care:
     purges: PurgeService
     retention: RetentionService
     dead_letters: DeadLetterService
+    validations: ValidationService

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import structlog
 
 from dispatch.core.originals import is_left_behind, job_of_original
+from dispatch.core.records import NO_TENANT
 from dispatch.ports import Clock, Store
 from dispatch.services.publishing import Publisher
 from dispatch.services.sweeps import JobTimers
@@ -43,7 +44,7 @@ class Housekeeping:
     async def _originals_of_nobody(self) -> list[str]:
         """Files below `raw/` that no job refers to: of uploads that became no job, of reports that came too late."""
         tenants = await self._store.read(lambda tx: tx.tenants())
-        roots = {tenant.prefix or tenant.name for tenant in tenants}
+        roots = {NO_TENANT, *(tenant.prefix or tenant.name for tenant in tenants)}
         found = [file for root in sorted(roots) for file in await self._storage.list(f"{root}/raw")]
         return await self._unreferenced([file.path for file in found if self._is_old(file)])
 

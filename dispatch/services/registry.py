@@ -10,6 +10,7 @@ from dispatch.ports import Clock, Commit
 from protocol.capabilities import Capabilities
 from protocol.states import EngineState
 
+TAKING = frozenset({EngineState.ONLINE, EngineState.BUSY})
 PRESENT = frozenset({EngineState.ONLINE, EngineState.BUSY, EngineState.DRAINING, EngineState.PAUSED})
 
 
@@ -64,6 +65,15 @@ class EngineRegistry:
         return sum(
             seen.engine.state in PRESENT and needs <= seen.provided and tags <= set(seen.engine.tags)
             for seen in self._seen.values()
+        )
+
+    def can_serve(self, task: Task) -> bool:
+        """Whether one that takes work, now or once it is less busy, could run the task."""
+        needs, tags = set(task.needs), set(task.tags)
+        return any(
+            seen.engine.state in TAKING and seen.engine.wanted == "none"
+            for seen in self._seen.values()
+            if needs <= seen.provided and tags <= set(seen.engine.tags)
         )
 
     def silent(self, *, longer_than_s: float) -> list[str]:

@@ -81,3 +81,7 @@ class CareQueries(RetentionQueries):
 
     def dead_letters(self, wanted: Wanted) -> Slice[Job]:
         return load_slice(self._connection, SELECT_DEAD, NEWEST_FAILURE, wanted, rows.load_job)
+
+    def jobs_of(self, tenant: str) -> list[str]:
+        found = self._connection.execute(select(schema.jobs.c.job_id).where(schema.jobs.c.tenant == tenant))
+        return [row[0] for row in found]

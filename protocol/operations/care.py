@@ -8,9 +8,32 @@ from protocol.errors import ErrorCode as E
 from protocol.operations.rows import API, PAGED, Form, Operation
 
 READING = (E.OUTPUTS_NOT_READY, E.OUTPUTS_PURGED)
+LOOKING = (
+    E.PROFILE_NOT_FOUND,
+    E.WEBHOOK_URL_REFUSED,
+    E.PATH_NOT_ALLOWED,
+    E.INPUT_KIND_UNSUPPORTED,
+    E.UPLOAD_NOT_FOUND,
+    E.UPLOAD_GONE,
+    E.UPLOAD_UNFINISHED,
+)
 SHOWN_AS = ("download", "disposition")
 
 OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "validate_job",
+        "POST",
+        f"{API}/jobs/validate",
+        S.JOBS_WRITE,
+        "Look at an input before it is submitted",
+        jobs.JobSubmission,
+        care.ValidationReply,
+        description=(
+            "An engine probes the input as the job would; nothing is made of it and nothing of it stays. What is wrong with"
+            " the input is told in `problems`; everything else is refused as a submission would be. Waits up to 10 s."
+        ),
+        errors=(*LOOKING, E.NO_ENGINE),
+    ),
     Operation(
         "delete_job",
         "DELETE",

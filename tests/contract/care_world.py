@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dispatch.services.submissions import Sent
 from protocol.errors import ErrorCode, FailureClass
 from protocol.jobs import JobSubmission
 from protocol.leases import Complete, Fail, Start
@@ -19,7 +20,7 @@ async def uploaded(farm: World, **fields: object) -> str:
     place = submissions.begin_upload(CLIENT, "film.mp4")
     written = await farm.core.services.storage.write(place.path, blocks_of(FILM))
     submission = JobSubmission.model_validate({"profile": "web", **fields})
-    return job_of(await submissions.submit_upload(CLIENT, place, written, submission, None))
+    return job_of(await submissions.submit_upload(CLIENT, place, Sent(written), submission, None))
 
 
 async def completed(farm: World, files: Mapping[str, bytes] = MADE, **fields: object) -> str:

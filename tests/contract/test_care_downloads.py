@@ -172,10 +172,12 @@ async def test_a_reader_of_the_archive_that_goes_away_or_stands_still_holds_noth
     async with served(tmp_path, Limits(write_idle_s=0.2)) as server:
         job_id = await published(server, {"360p/video_360p.mp4": bytes(MORE_THAN_SOCKETS_HOLD)})
         url = URL(f"{server.url}{JOBS}/{job_id}/outputs.zip")
-        quiet = len(server.web.server.connections)
+        serving = server.web.server
+        assert serving is not None
+        quiet = len(serving.connections)
 
         async def is_given_up() -> bool:
-            return len(server.web.server.connections) <= quiet
+            return len(serving.connections) <= quiet
 
         async with aiohttp.ClientSession(headers={"X-API-Key": server.key}) as reader:
             response = await reader.get(url)

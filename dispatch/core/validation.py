@@ -1,0 +1,115 @@
+"""Looking at an input without making anything of it: a job of nobody with one task, and what its end tells. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+import orjson
+
+from dispatch.core import endings, planning
+from dispatch.core.copying import replace
+from dispatch.core.planning import Demands, Frame, Planned
+from dispatch.core.records import NO_TENANT, Graph, Job, Source
+from dispatch.core.views import video_info
+from protocol.care import Estimate, Problem, ValidationReply
+from protocol.errors import ErrorCode, FailureClass
+from protocol.media import MediaFacts
+from protocol.profiles import Profile
+from protocol.recipes import AnalyzeRecipe, InputLimits, TranscodeRecipe
+from protocol.states import JobState
+
+HIGHEST_PRIORITY = 10
+BITS_PER_PIXEL = 0.09
+"""x264 `medium` at CRF 22 to 23 on film, measured at 360p and 720p; a rendition is never taken to need more than its source."""
+
+
+def graph_of(frame: Frame, source: Source, profile_json: str, limits: InputLimits, demands: Demands) -> Graph:
+    """A job that is over with its analysis: once, at the highest priority, in no tenant's name."""
+    profile = planning.load_profile(profile_json)
+    task = planning.first_tasks(frame, profile_json, limits, demands)[0]
+    recipe = AnalyzeRecipe(limits=_any_size(planning.limits_of(profile, limits)))
+    job = Job(
+        job_id=frame.job_id,
+        tenant=NO_TENANT,
+        state=JobState.PENDING,
+        priority=HIGHEST_PRIORITY,
+        profile_json=profile_json,
+        source=source,
+        input_json=None,
+        user_metadata_json="{}",
+        max_attempts=1,
+        ttl_s=3600.0,
+        ttl_from=frame.created_at,
+        created_at=frame.created_at,
+        updated_at=frame.created_at,
+    )
+    return endings.created(job, (replace(task, recipe_json=recipe.model_dump_json()),))
+
+
+def _any_size(limits: InputLimits) -> InputLimits:
+    """A picture too small for the profile is measured all the same; planning then tells what is wrong with it."""
+    return limits.model_copy(update={"min_width": 1, "min_height": 1})
+
+
+def reply_of(job: Job, profiles: Iterable[Profile]) -> ValidationReply | None:
+    """What the end of the job tells of its input; None when it tells nothing, because an engine or the farm failed."""
+    problems = _problems(job)
+    if problems is None:
+        return None
+    profile = planning.load_profile(job.profile_json)
+    facts = None if job.media_json is None else MediaFacts.model_validate_json(job.media_json)
+    return ValidationReply(
+        valid=not problems,
+        video_info=video_info(job),
+        transcoding_options=options(facts, (profile, *profiles)),
+        problems=problems,
+        estimate=None if facts is None or problems else _estimate(profile, facts),
+    )
+
+
+def refused(code: ErrorCode, message: str, profiles: Iterable[Profile]) -> ValidationReply:
+    """An input that is refused before an engine sees it."""
+    problem = Problem(code=code, message=message)
+    nothing = options(None, profiles)
+    return ValidationReply(valid=False, video_info=None, transcoding_options=nothing, problems=(problem,), estimate=None)
+
+
+def _problems(job: Job) -> tuple[Problem, ...] | None:
+    if job.state is JobState.COMPLETED:
+        return ()
+    error = orjson.loads(job.error_json or "{}")
+    if job.state is not JobState.FAILED or error.get("failure_class") != FailureClass.INPUT:
+        return None
+    return (Problem(code=ErrorCode(error["code"]), message=error["message"]),)
+
+
+def options(facts: MediaFacts | None, profiles: Iterable[Profile]) -> dict[str, bool]:
+    """Whether each rendition any profile knows can be made, the first profile's word before the others'."""
+    video = None if facts is None else facts.video
+    can: dict[str, bool] = {}
+    for rendition in (rendition for profile in profiles for rendition in profile.renditions):
+        can.setdefault(f"can_{rendition.name}", video is not None and planning.allows(rendition, video))
+    return {**can, "can_extract_audio": facts is not None and bool(facts.audio)}
+
+
+def _estimate(profile: Profile, facts: MediaFacts) -> Estimate | None:
+    planned = planning.plan_transcode(profile, facts)
+    if not isinstance(planned, Planned):
+        return None
+    return Estimate(seconds=round(planned.cost_s, 1), bytes=_bytes_of(planned.recipe))
+
+
+def _bytes_of(recipe: TranscodeRecipe) -> int:
+    """Each rendition as a file and once more as its segments, and the sound; pictures and playlists weigh nothing."""
+    video, duration = recipe.source.video, float(Fraction(recipe.source.duration))
+    rate = float(Fraction(video.frame_rate)) if video is not None else 0.0
+    most = recipe.source.bitrate or float("inf")
+    bits = 0.0
+    for rendition in recipe.renditions:
+        sound = rendition.rendition.audio.bitrate if recipe.source.audio else 0
+        copies = 1 if rendition.playlist is None else 2
+        bits += copies * (min(BITS_PER_PIXEL * rendition.width * rendition.height * rate, most) + sound)
+    if recipe.audio is not None:
+        bits += recipe.audio.audio.bitrate
+    return round(bits * duration / 8)

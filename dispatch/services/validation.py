@@ -1,0 +1,168 @@
+"""Dry runs: an engine looks at an input, nothing is made of it, and nothing of it stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from dispatch.core import endings, planning, purging, validation
+from dispatch.core.callers import Caller
+from dispatch.core.paging import MOST, Wanted
+from dispatch.core.planning import Demands, Frame
+from dispatch.core.purging import Reason
+from dispatch.core.records import NO_TENANT, Graph, Job, Source, Task, Upload
+from dispatch.core.sniffing import SNIFF_BYTES
+from dispatch.ports import Clock, Commit, Ids, Store, Transaction
+from dispatch.services.profiles import ProfileBook
+from dispatch.services.purging import save_purge
+from dispatch.services.sources import Checked, Sources
+from protocol.care import ValidationReply
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.jobs import JobSubmission
+from protocol.profiles import Profile
+from protocol.states import TERMINAL_JOB_STATES
+from protocol.storage import NotFound, StorageProvider
+
+log = structlog.get_logger("validation")
+WAIT_S, RETRY_AFTER_S = 10.0, 5.0
+
+
+class Farm(Protocol):
+    def can_serve(self, task: Task) -> bool:
+        """Whether some engine is there, takes work, and fits the task."""
+        ...
+
+
+class Uploads(Protocol):
+    async def usable(self, who: Caller, upload_id: str) -> Upload: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What inputs are held against before an engine sees them."""
+
+    sources: Sources
+    uploads: Uploads
+    profiles: ProfileBook
+    storage: StorageProvider
+
+
+class ValidationService:
+    """A CommitListener: whoever waits hears of the end of its job with the commit. A duty sweeps what nobody waits for."""
+
+    def __init__(self, store: Store, inputs: Inputs, farm: Farm, ids: Ids, clock: Clock, *, wait_s: float = WAIT_S) -> None:
+        self._store, self._inputs, self._farm = store, inputs, farm
+        self._ids, self._clock, self._wait_s = ids, clock, wait_s
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+
+    def __call__(self, commit: Commit) -> None:
+        if not self._waiting:
+            return
+        for job in commit.jobs:
+            if job.state in TERMINAL_JOB_STATES:
+                self._end(job.job_id)
+
+    def close(self) -> None:
+        """The server stops: nobody waits any longer."""
+        for job_id in list(self._waiting):
+            self._end(job_id)
+
+    def _end(self, job_id: str) -> None:
+        waiting = self._waiting.get(job_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    async def validate(self, who: Caller, submission: JobSubmission) -> ValidationReply:
+        """Raises NO_ENGINE when none fits, or none has told within the wait; and what a submission would be refused with
+        that is not about its input."""
+        profiles = await self._profiles()
+        try:
+            checked = await self._checked(who, submission)
+        except ReelyardError as refused:
+            if not _is_about_input(refused.code):
+                raise
+            return validation.refused(refused.code, refused.message, profiles)
+        if checked.profile.is_noop:
+            return ValidationReply(valid=True, video_info=None, transcoding_options={}, problems=(), estimate=None)
+        reply = validation.reply_of(await self._look(self._graph(checked)), profiles)
+        if reply is None:
+            raise ReelyardError(ErrorCode.NO_ENGINE, retry_after=RETRY_AFTER_S)
+        return reply
+
+    async def run_once(self) -> None:
+        """Remove what an earlier run of this server left, and what outlived its call."""
+        for job_id in await self._store.read(lambda tx: tx.jobs_of(NO_TENANT)):
+            if job_id not in self._waiting:
+                await self._store.transact(_concluding(job_id, now=self._clock.now()))
+                log.info("validation_swept", job=job_id)
+
+    async def _profiles(self) -> Sequence[Profile]:
+        return (await self._inputs.profiles.list(Wanted(limit=MOST))).profiles
+
+    async def _checked(self, who: Caller, submission: JobSubmission) -> Checked:
+        """An upload is read where it lies: it can still be submitted afterwards."""
+        checked = await self._inputs.sources.check(who, submission)
+        upload_id = None if submission.input is None else submission.input.upload_id
+        if upload_id is None:
+            return checked
+        upload = await self._inputs.uploads.usable(who, upload_id)
+        try:
+            head = b"".join([block async for block in await self._inputs.storage.read(upload.path, 0, SNIFF_BYTES)])
+        except NotFound:
+            raise ReelyardError(ErrorCode.UPLOAD_GONE, details={"upload_id": upload_id}) from None
+        self._inputs.sources.check_bytes(upload.received, head)
+        return replace(checked, source=Source("storage", upload.path, upload.filename, upload.received))
+
+    def _graph(self, checked: Checked) -> Graph:
+        now, submission = self._clock.now(), checked.submission
+        task_ids = tuple(self._ids.new("tsk", now) for _ in planning.task_kinds(checked.profile))
+        frame = Frame(self._ids.new("job", now), NO_TENANT, validation.HIGHEST_PRIORITY, now, task_ids)
+        needs = tuple(sorted(submission.required_capabilities | submission.requires))
+        demands = Demands(needs, tuple(sorted(submission.tags)))
+        limits = self._inputs.sources.rules.limits
+        return validation.graph_of(frame, checked.source, checked.profile_json, limits, demands)
+
+    async def _look(self, graph: Graph) -> Job:
+        """The job at its end; by then it is gone from the database."""
+        if not self._farm.can_serve(graph.tasks[0]):
+            raise ReelyardError(ErrorCode.NO_ENGINE, "no engine that takes work fits this input", retry_after=RETRY_AFTER_S)
+        job_id = graph.job.job_id
+        ended = self._waiting[job_id] = asyncio.get_running_loop().create_future()
+        try:
+            await self._store.transact(lambda tx: tx.insert([graph]))
+            await self._wait(ended)
+        finally:
+            job = await self._store.transact(_concluding(job_id, now=self._clock.now()))
+            del self._waiting[job_id]
+        return job or graph.job
+
+    async def _wait(self, ended: asyncio.Future[None]) -> None:
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await ended
+        except TimeoutError:
+            return
+
+
+def _concluding(job_id: str, *, now: float) -> Callable[[Transaction], Job | None]:
+    """Take the job away, cancelled first when it still runs: its engine is told, and its late report is stale."""
+
+    def conclude(tx: Transaction) -> Job | None:
+        graph = tx.graphs([job_id]).get(job_id)
+        if graph is None:
+            return None
+        if graph.job.state not in TERMINAL_JOB_STATES:
+            tx.save([graph], [endings.cancel(graph, now=now)])
+            graph = tx.graphs([job_id])[job_id]
+        save_purge(tx, purging.everything(graph, Reason.VALIDATED, now=now), now=now)
+        return graph.job
+
+    return conclude
+
+
+def _is_about_input(code: ErrorCode) -> bool:
+    return code.startswith("INPUT_") and code is not ErrorCode.INPUT_KIND_UNSUPPORTED
