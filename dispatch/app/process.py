@@ -121,7 +121,8 @@ def _spare_the_collector() -> None:
 
 async def _listen(core: Core, settings: DispatchSettings, stop: asyncio.Event, end_polls: Callable[[], None]) -> None:
     host, _, port = settings.listen.rpartition(":")
-    running = runner(application(core.services, limits_of(settings), at_shutdown=[end_polls, core.services.care.validations.close]))
+    at_shutdown = [end_polls, core.services.care.validations.close]
+    running = runner(application(core.services, limits_of(settings), at_shutdown=at_shutdown))
     await running.setup()
     site = web.TCPSite(running, host.strip("[]") or "127.0.0.1", int(port), reuse_address=True)
     await site.start()

@@ -58,6 +58,7 @@ class ValidationService:
         self._store, self._inputs, self._farm = store, inputs, farm
         self._ids, self._clock, self._wait_s = ids, clock, wait_s
         self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._is_closed = False
 
     def __call__(self, commit: Commit) -> None:
         if not self._waiting:
@@ -67,7 +68,8 @@ class ValidationService:
                 self._end(job.job_id)
 
     def close(self) -> None:
-        """The server stops: nobody waits any longer."""
+        """The server stops: nobody waits any longer, now and later."""
+        self._is_closed = True
         for job_id in list(self._waiting):
             self._end(job_id)
 
@@ -88,10 +90,16 @@ class ValidationService:
             return validation.refused(refused.code, refused.message, profiles)
         if checked.profile.is_noop:
             return ValidationReply(valid=True, video_info=None, transcoding_options={}, problems=(), estimate=None)
+        self._check_open()
         reply = validation.reply_of(await self._look(self._graph(checked)), profiles)
         if reply is None:
+            self._check_open()
             raise ReelyardError(ErrorCode.NO_ENGINE, retry_after=RETRY_AFTER_S)
         return reply
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ReelyardError(ErrorCode.SHUTTING_DOWN, retry_after=RETRY_AFTER_S)
 
     async def run_once(self) -> None:
         """Remove what an earlier run of this server left, and what outlived its call."""

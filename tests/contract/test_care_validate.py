@@ -166,14 +166,14 @@ async def test_an_engine_that_fails_says_nothing_about_the_input(farm: World) ->
     assert (asked.result(), await rows(farm)) == (ErrorCode.NO_ENGINE, (0, 0, 0))
 
 
-async def test_when_nobody_waits_any_longer_the_engine_is_told_to_stop(farm: World) -> None:
+async def test_a_server_that_stops_waits_no_longer_and_tells_the_engine(farm: World) -> None:
     engine = await farm.register()
     async with asyncio.TaskGroup() as tasks:
         asked = tasks.create_task(outcome(farm))
         grant = await begun(farm, engine.engine_id)
         farm.core.services.care.validations.close()
 
-    assert (asked.result(), await rows(farm)) == (ErrorCode.NO_ENGINE, (0, 0, 0))
+    assert (asked.result(), await rows(farm)) == (ErrorCode.SHUTTING_DOWN, (0, 0, 0))
     orders = (await farm.poll(engine.engine_id)).orders
     assert [(order.order, order.token) for order in orders] == [("cancel", grant.token)]
     late = Complete(task_id=grant.task_id, token=grant.token, result=AttemptResult())
