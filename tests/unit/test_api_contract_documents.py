@@ -35,7 +35,10 @@ def is_plain(name: str) -> bool:
 
 
 def test_every_query_parameter_has_a_schema() -> None:
-    assert {name for operation in OPERATIONS for name in operation.query} == QUERY_SCHEMAS.keys()
+    """A row may be for one operation alone: `list_deliveries.state`."""
+    named = {name.rpartition(".")[2] for name in QUERY_SCHEMAS}
+
+    assert {name for operation in OPERATIONS for name in operation.query} == named
 
 
 def test_generated_pages_are_up_to_date() -> None:
