@@ -181,7 +181,7 @@ def test_every_webhook_event_is_told_with_its_signed_headers() -> None:
 @pytest.mark.parametrize("name", [WebhookEvent.JOB_FAILED, WebhookEvent.JOB_PURGED])
 @pytest.mark.parametrize("has_job", [True, False])
 def test_what_receivers_get_is_what_the_document_tells(name: WebhookEvent, *, has_job: bool) -> None:
-    error = {"code": "TOOL_FAILED", "message": "m", "failure_class": "engine", "step": None, "evidence": {}}
+    error: Json = {"code": "TOOL_FAILED", "message": "m", "failure_class": "engine", "step": None, "evidence": {}}
     job = make_job(error_json=json.dumps(error)) if has_job else None
     event = NewEvent(EventType.JOB_FAILED, 1.0, "default", job_id="job_1", to_state="failed", data_json='{"files": 3}')
     body = json.loads(webhooks.payload(Event(7, event), name, job, "https://farm.example"))
