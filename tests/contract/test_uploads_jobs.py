@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -71,7 +72,8 @@ async def test_what_cannot_be_an_input_is_refused_and_leaves_nothing(server: Ser
     unfinished = (await begun(server, 10)).rpartition("/")[2]
     partial = await uploaded(server, FILM, Upload_Concat="partial")
     whole = await uploaded(server, FILM)
-    cases: list[tuple[dict[str, object], tuple[int, str]]] = [
+    cases: list[tuple[dict[str, Any], tuple[int, str]]]  # any field of a submission
+    cases = [
         ({"input": {"upload_id": "upl_none"}}, (404, "UPLOAD_NOT_FOUND")),
         ({"input": {"upload_id": await uploaded(server, FILM, theirs)}}, (404, "UPLOAD_NOT_FOUND")),
         ({"input": {"upload_id": unfinished}}, (409, "UPLOAD_UNFINISHED")),
@@ -117,7 +119,10 @@ async def form(server: Server, *parts: tuple[str, bytes, str | None], headers: d
     writer = aiohttp.MultipartWriter("form-data")
     for name, content, filename in parts:
         part = writer.append(io.BytesIO(content) if filename else content.decode())
-        part.set_content_disposition("form-data", name=name, **({"filename": filename} if filename else {}))
+        if filename:
+            part.set_content_disposition("form-data", name=name, filename=filename)
+        else:
+            part.set_content_disposition("form-data", name=name)
     return await server.call("POST", FORM, data=writer, headers=headers or {})
 
 
