@@ -143,6 +143,33 @@ class SimStorage:
             self._disk.put(target, content)
         await self._moment()
 
+    async def append(self, path: str, offset: int, blocks: AsyncIterator[bytes]) -> int:
+        """Bytes behind the offset go first; those of a body that breaks off lie behind it too."""
+        self._may("write", path)
+        before = self._disk.files.get(path, (b"", 0.0))[0] if offset == 0 else self._found(path)
+        if len(before) < offset:
+            raise NotFound(path, "it is shorter than that")
+        grown = before[:offset]
+        async for block in blocks:
+            grown += block
+            self._disk.put(path, grown)
+            await self._moment()
+        self._may("write", path)
+        self._disk.put(path, grown)
+        await self._moment()
+        return len(grown)
+
+    async def concatenate(self, sources: Sequence[str], target: str) -> int:
+        self._may("write", target)
+        content = b"".join(self._found(source) for source in sources)
+        if target in self._disk.files:
+            raise AlreadyExists(target, "it exists")
+        await self._moment()
+        self._may("write", target)
+        self._disk.put(target, content)
+        await self._moment()
+        return len(content)
+
     # --- faults
 
     def _found(self, path: str) -> bytes:
