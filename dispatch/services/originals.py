@@ -79,7 +79,7 @@ def _live(tx: Transaction, engine_id: str, reports: Sequence[Complete]) -> list[
         attempt, staged = attempts.get(report.token), report.result.original
         if attempt is None or staged is None or (attempt.task_id, attempt.engine_id) != (report.task_id, engine_id):
             continue
-        graph = graphs[attempt.job_id]
-        if graph.job.source.kind == "url" and lifecycle.is_live(graph, attempt):
+        graph = graphs.get(attempt.job_id)
+        if graph is not None and graph.job.source.kind == "url" and lifecycle.is_live(graph, attempt):
             found.append(_Brought(graph.job, report.task_id, report.token, staged))
     return found
