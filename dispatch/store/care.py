@@ -53,8 +53,10 @@ NEWEST_FAILURE = Order(schema.jobs.c.ended_at, schema.jobs.c.job_id, is_descendi
 class CareQueries(RetentionQueries):
     """Mixed into SqlTransaction."""
 
+    _jobs: list[Job]
+
     def forget_jobs(self, graphs: Iterable[Graph]) -> None:
-        """Children first: each row refers to the one above it."""
+        """Children first: each row refers to the one above it. The listeners, and who is told, see the job as it was."""
         jobs = [graph.job for graph in graphs]
         ids = [(job.job_id,) for job in jobs]
         for statement in (FORGET_STAGED, FORGET_ATTEMPTS, FORGET_TASKS):
@@ -62,6 +64,7 @@ class CareQueries(RetentionQueries):
         met = FORGET_JOB.run_many(self._connection, [(job.job_id, str(job.state), job.version) for job in jobs])
         if met != len(jobs):
             raise StaleRow(f"{len(jobs) - met} of {len(jobs)} jobs had moved on")
+        self._jobs.extend(jobs)
 
     def forget_staged(self, job_id: str) -> None:
         FORGET_STAGED.run_many(self._connection, [(job_id,)])

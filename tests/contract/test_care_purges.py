@@ -110,6 +110,7 @@ async def test_a_purge_is_an_event_and_an_audit_entry_of_its_own_transaction(far
         "completed",
         '{"scope":"job","reason":"asked"}',
     )
+    assert [job.job_id for job in farm.commits[-1].jobs] == [job_id]
     entry = (await farm.core.services.audit.list(AuditFilter())).audit[0]
     assert (entry.action, entry.target, entry.actor) == ("delete_job", job_id, CLIENT.key_id)
 
