@@ -15,9 +15,11 @@ from dispatch.core.job_list import JobFilter
 from dispatch.core.paging import page_fields
 from dispatch.core.records import Attempt, Graph, Job, Task
 from dispatch.core.views import job_view
+from dispatch.core.webhooks import check_webhook_url
 from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.audit import audited
 from dispatch.services.idempotency import Answered, Idempotency, answer_of
+from protocol.addresses import AddressPolicy
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import AttemptLog, JobLog, JobPage, JobPatch, JobView, RetryRequest, WhyReply
 from protocol.operations import API
@@ -48,7 +50,10 @@ class _Act:
 
 
 class JobService:
-    def __init__(self, store: Store, once: Idempotency, explainer: Explainer, clock: Clock) -> None:
+    """`webhooks` is what URLs to be told are held against."""
+
+    def __init__(self, store: Store, once: Idempotency, explainer: Explainer, clock: Clock, webhooks: AddressPolicy) -> None:
+        self._webhooks = webhooks
         self._store, self._once, self._explainer, self._clock = store, once, explainer, clock
 
     async def get(self, who: Caller, job_id: str) -> JobView:
@@ -85,6 +90,8 @@ class JobService:
 
     async def patch(self, who: Caller, job_id: str, patch: JobPatch, versions: Versions) -> JobView:
         """Raises PRECONDITION_FAILED for another version than these, INVALID_TRANSITION once the job no longer waits."""
+        if patch.webhook_url is not None:
+            check_webhook_url(patch.webhook_url, self._webhooks)
         fields = _fields(patch)
         act = _Act(
             "patch_job", lambda graph, now: amending.amend(graph, fields, now=now), {"fields": sorted(patch.model_fields_set)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from protocol import jobs
 from protocol.admin import Scope as S
 from protocol.errors import ErrorCode
-from protocol.operations.rows import API, BIG, Form, PAGED, Operation
+from protocol.operations.rows import API, BIG, PAGED, Form, Operation
 
 LIST_QUERY = (
     *("status", "state", "tenant", "created_after", "created_before", "q", "metadata.*", "sort", "order"),
@@ -91,7 +91,12 @@ OPERATIONS: tuple[Operation, ...] = (
         "Change a job that still waits",
         jobs.JobPatch,
         jobs.JobView,
-        errors=(ErrorCode.INVALID_TRANSITION, ErrorCode.PRECONDITION_FAILED, ErrorCode.PRECONDITION_REQUIRED),
+        errors=(
+            ErrorCode.INVALID_TRANSITION,
+            ErrorCode.PRECONDITION_FAILED,
+            ErrorCode.PRECONDITION_REQUIRED,
+            ErrorCode.WEBHOOK_URL_REFUSED,
+        ),
         is_tagged=True,
         needs_match=True,
     ),
