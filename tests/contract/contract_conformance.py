@@ -88,7 +88,8 @@ def _has_no_words(method: str, status: int) -> bool:
 
 
 def _is_of_routing(status: int, told: object) -> bool:
-    return isinstance(told, dict) and (told.get("error") or {}).get("code") == ROUTING.get(status, "")
+    error = told.get("error") if isinstance(told, dict) else None
+    return isinstance(error, dict) and error.get("code") == ROUTING.get(status, "")
 
 
 def _differences(
