@@ -7,16 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from dispatch.app.secrets import Unusable, load_secrets
+from dispatch.app.secrets import Secrets, Unusable, load_secrets
 from tests.contract.services_world import Counting
+
+
+def kept(secrets: Secrets) -> tuple[bytes, str, str]:
+    return secrets.signing, secrets.admin, secrets.registration
 
 
 def test_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
     ids = Counting()
     first = load_secrets(tmp_path, ids)
 
-    assert load_secrets(tmp_path, ids) == first
+    again = load_secrets(tmp_path, ids)
+
+    assert (kept(again), first.is_admin_fresh, again.is_admin_fresh) == (kept(first), True, False)
     assert len({first.signing, first.admin.encode(), first.registration.encode()}) == 3
+
+
+def test_a_renewed_registration_token_is_what_the_next_start_finds(tmp_path: Path) -> None:
+    ids = Counting()
+    first = load_secrets(tmp_path, ids)
+
+    fresh = first.renew_registration()
+
+    assert (fresh != first.registration, kept(load_secrets(tmp_path, ids))) == (True, (first.signing, first.admin, fresh))
+    assert sorted(path.name for path in (tmp_path / "secrets").iterdir()) == ["admin.key", "registration.token", "signing.key"]
 
 
 def test_only_the_owner_reads_them(tmp_path: Path) -> None:
