@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import structlog
 
 from dispatch.app.assembly import Core
+from dispatch.core.callers import Caller
+from protocol.admin import Scope
 from protocol.states import JobState
 from tests.sim import verdict
 from tests.sim.box import Box
@@ -26,6 +28,8 @@ from tests.sim.tenant import Client
 from tests.sim.tool import Bench
 from tests.sim.watch import OVER, Watch
 from tests.virtual_loop import VirtualLoop
+
+OPERATOR = Caller("key_operator", "default", frozenset({Scope.ENGINES_ADMIN}))
 
 PATIENCE_S = 1500.0
 LOOK_S = 2.0
@@ -191,7 +195,7 @@ class World:
 
         async def handler(core: Core) -> bool:
             engines = core.services.engines
-            await (engines.drain if what == "drain" else engines.undrain)(identity.engine_id)
+            await (engines.drain if what == "drain" else engines.undrain)(OPERATOR, identity.engine_id)
             return True
 
         return await self.server.handle(handler) is True
