@@ -14,7 +14,7 @@ from protocol.jobs import JobInput, JobSubmission, JobView
 from protocol.states import JobState
 from tests.farm import farm
 from tests.media import make_clip, run_ffmpeg
-from tests.published import assert_published
+from tests.published import assert_plays, assert_published
 
 pytestmark = pytest.mark.integration
 
@@ -46,12 +46,15 @@ async def over(client: ReelyardClient, url: str) -> JobView:
 
 
 async def test_jobs_by_url_are_fetched_once_kept_and_transcoded(tmp_path: Path) -> None:
-    """A plain file behind a signed link, and an HLS playlist of which the original is one file."""
+    """A plain file behind a signed link, a playlist whose original is one file, and one whose sound comes apart."""
     outside = tmp_path / "outside"
     outside.mkdir()
     clip = make_clip(outside / "clip.mp4", seconds=2)
     hls = ("-c", "copy", "-f", "hls", "-hls_time", "1", "-hls_playlist_type", "vod")
     run_ffmpeg("-i", str(clip), *hls, "-hls_segment_filename", str(outside / "part%d.ts"), str(outside / "list.txt"))
+    apart = ("-map", "0:v", "-map", "0:a", *hls, "-hls_segment_type", "fmp4", "-master_pl_name", "master.m3u8")
+    groups = ("-var_stream_map", "v:0,agroup:a a:0,agroup:a,default:yes", "-hls_segment_filename", str(outside / "v%v-%d.m4s"))
+    run_ffmpeg("-i", str(clip), *apart, *groups, "-hls_fmp4_init_filename", "init-%v.mp4", str(outside / "v%v.m3u8"))
     async with serving(outside) as (port, asked):
         settings = {
             "REELYARD_DISPATCH_INPUTS__ALLOW_PRIVATE_ADDRESSES": "true",
@@ -63,20 +66,25 @@ async def test_jobs_by_url_are_fetched_once_kept_and_transcoded(tmp_path: Path) 
             async with made.client() as client:
                 plain = await over(client, f"http://127.0.0.1:{port}/clip.mp4?signature=s3cret")
                 listed = await over(client, f"http://127.0.0.1:{port}/list.txt")
+                joined = await over(client, f"http://127.0.0.1:{port}/master.m3u8")
                 missing = await over(client, f"http://127.0.0.1:{port}/nothing.mp4")
-                outputs = [await client.outputs(view.job_id) for view in (plain, listed)]
+                outputs = [await client.outputs(view.job_id) for view in (plain, listed, joined)]
                 await engine.terminate()
             logs = made.logs()
 
             raw = made.storage / "default" / "raw"
-            assert [plain.state, listed.state] == [JobState.COMPLETED] * 2, (plain.error, listed.error)
+            ended = [(view.state, view.error) for view in (plain, listed, joined)]
+            assert ended == [(JobState.COMPLETED, None)] * 3
+            assert (raw / f"{joined.job_id}_original.mp4").exists()
             assert (raw / f"{plain.job_id}_original.mp4").read_bytes() == clip.read_bytes()
             assert (raw / f"{listed.job_id}_original.ts").stat().st_size == sum(p.stat().st_size for p in outside.glob("*.ts"))
             assert plain.input == {"url": f"http://127.0.0.1:{port}/clip.mp4?signature=s3cret"}
             assert plain.video_info is not None
             assert plain.video_info.filename == "clip.mp4"
             for reply in outputs:
-                assert_published(made.storage / "default" / "processed" / reply.job_id, reply)
+                directory = made.storage / "default" / "processed" / reply.job_id
+                assert_published(directory, reply)
+                assert_plays(directory, seconds=2, size=(640, 360))
             assert asked.count("/clip.mp4?signature=s3cret") == 1
             assert "s3cret" not in logs
             assert missing.error is not None
