@@ -21,11 +21,13 @@ LONGEST_SECRET = 8192
 def secrets_of(headers: Mapping[str, str]) -> list[str]:
     """What the caller shows: `X-API-Key` first, then `Authorization: Bearer`, then a subprotocol of a WebSocket."""
     shown = [headers.get("X-API-Key", "")]
-    scheme, _, secret = headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        shown.append(secret.strip())
-    offered = (word.strip() for word in headers.get("Sec-WebSocket-Protocol", "").split(","))
-    shown += [word.removeprefix(KEY_SUBPROTOCOL) for word in offered if word.startswith(KEY_SUBPROTOCOL)]
+    if (told := headers.get("Authorization")) is not None:
+        scheme, _, secret = told.partition(" ")
+        if scheme.lower() == "bearer":
+            shown.append(secret.strip())
+    if (told := headers.get("Sec-WebSocket-Protocol")) is not None:
+        offered = (word.strip() for word in told.split(","))
+        shown += [word.removeprefix(KEY_SUBPROTOCOL) for word in offered if word.startswith(KEY_SUBPROTOCOL)]
     return [secret for secret in shown if 0 < len(secret) <= LONGEST_SECRET and secret.isascii()]
 
 

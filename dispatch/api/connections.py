@@ -73,7 +73,7 @@ class GuardedConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         heads = self._request_count
-        super().data_received(data)
+        web.RequestHandler.data_received(self, data)  # each piece of every request comes by here
         if self._request_count != heads:
             if self._head_timer is not None:
                 self._disarm()

@@ -56,7 +56,9 @@ def guard(ids: RequestIds, door: Door) -> Middleware:
             return _last(_refusal(request, door.refuse()))
         door.inside += 1
         try:
-            answer = await _answer(request, handler)
+            answer = await handler(request)
+        except Exception as fault:  # noqa: BLE001  # this loop owns the request: whatever broke, the client gets an envelope
+            answer = _failed(request, fault)
         finally:
             door.leave()
         return _last(answer) if door.is_closed else answer
@@ -64,24 +66,23 @@ def guard(ids: RequestIds, door: Door) -> Middleware:
     return guarded
 
 
-async def _answer(request: web.Request, handler: Next) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except ReelyardError as fault:
-        return _refusal(request, fault)
-    except StorageError as fault:
-        log.warning("storage_failed", path=redacted(request.path), request_id=request[REQUEST_ID], reason=str(fault))
-        return _refusal(request, as_client_error(fault))
-    except web.HTTPMethodNotAllowed as fault:
-        return _of_method(request, fault)
-    except web.HTTPException as fault:
-        code = ErrorCode.ROUTE_NOT_FOUND if fault.status == HTTPStatus.NOT_FOUND else ErrorCode.INTERNAL_ERROR
-        return _refusal(request, ReelyardError(code))
-    except ConnectionError:
-        return _broken_off(request)  # nobody is there to be answered
-    except Exception:  # this loop owns the request: whatever broke, the client gets an envelope
-        log.exception("call_crashed", method=request.method, path=redacted(request.path), request_id=request[REQUEST_ID])
-        return _refusal(request, ReelyardError(ErrorCode.INTERNAL_ERROR))
+def _failed(request: web.Request, fault: Exception) -> web.StreamResponse:
+    match fault:
+        case ReelyardError():
+            return _refusal(request, fault)
+        case StorageError():
+            log.warning("storage_failed", path=redacted(request.path), request_id=request[REQUEST_ID], reason=str(fault))
+            return _refusal(request, as_client_error(fault))
+        case web.HTTPMethodNotAllowed():
+            return _of_method(request, fault)
+        case web.HTTPNotFound():
+            return _refusal(request, ReelyardError(ErrorCode.ROUTE_NOT_FOUND))
+        case ConnectionError():
+            return _broken_off(request)  # nobody is there to be answered
+        case _:
+            where = {"method": request.method, "path": redacted(request.path), "request_id": request[REQUEST_ID]}
+            log.error("call_crashed", **where, exc_info=fault)
+            return _refusal(request, ReelyardError(ErrorCode.INTERNAL_ERROR))
 
 
 def _last(answer: web.StreamResponse) -> web.StreamResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 from aiohttp import HttpVersion11, web
@@ -28,13 +29,21 @@ class Serving:
 
     def __init__(self, services: Services, throttle: Throttle, failures: Failures) -> None:
         self._services, self._throttle, self._failures = services, throttle, failures
+        self._resources: dict[str, web.Resource] = {}
 
     def route(self, app: web.Application, operation: Operation, handler: Handler) -> None:
         serve = self._of(operation, handler)
-        resource = app.router.add_resource(operation.path)
+        resource = self._resources.get(operation.path) or app.router.add_resource(operation.path)
+        self._resources[operation.path] = resource
         is_read = operation.method == "GET" and operation.gives not in STREAMS
         for method in ("GET", "HEAD") if is_read else (operation.method,):
             resource.add_route(method, serve, expect_handler=_nothing_yet)
+
+    def close(self) -> None:
+        """A fixed path means itself alone: `PATCH /jobs/batch` changes no job of that name. Called after all routes."""
+        for path, resource in self._resources.items():
+            if "{" not in path:
+                resource.add_route("*", _refuser({route.method for route in resource}), expect_handler=_nothing_yet)
 
     def _of(self, operation: Operation, handler: Handler) -> Serve:
         match operation.scope:
@@ -119,11 +128,23 @@ class Serving:
         async def dress(call: Call) -> web.StreamResponse:
             answer = await handler(call)
             if call.operation.method == "GET" and answer.status == HTTPStatus.OK:
-                answer.headers.setdefault("Last-Modified", formatdate(clock.now(), usegmt=True))
+                answer.headers.setdefault("Last-Modified", _date(int(clock.now())))
                 answer.headers.setdefault("Cache-Control", "private, no-cache")
             return await compression.encode(call.request, answer)
 
         return dress
+
+
+@lru_cache(maxsize=4)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def _refuser(allowed: set[str]) -> Serve:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPMethodNotAllowed(request.method, allowed)
+
+    return refuse
 
 
 def _shows_a_key(request: web.Request) -> bool:

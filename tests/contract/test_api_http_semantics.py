@@ -20,6 +20,8 @@ from tests.contract.raw_http import get, line, post
 JOBS = "/api/v1/jobs"
 DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
 ZIP = {"Accept-Encoding": "gzip"}
+SPEAK_TUS = {"get_upload"}
+"""Its HEAD is the protocol's own question for the offset, refused to whoever names no version."""
 
 
 async def test_head_tells_what_get_would(tmp_path: Path) -> None:
@@ -27,7 +29,7 @@ async def test_head_tells_what_get_would(tmp_path: Path) -> None:
         job = (await server.submit())["job_id"]
         engine = (await server.new_engine())[0]
         known = {"job_id": job, "engine_id": engine}
-        reads = [o for o in OPERATIONS if o.method == "GET" and o.gives not in STREAMS]
+        reads = [o for o in OPERATIONS if o.method == "GET" and o.gives not in STREAMS and o.name not in SPEAK_TUS]
         paths = {o.name: re.sub(r"\{(\w+)[^}]*\}", lambda found: known.get(found[1], "none"), o.path) for o in reads}
         differing = {}
         for name, path in paths.items():
