@@ -21,7 +21,7 @@ from protocol.states import JobState
 
 HIGHEST_PRIORITY = 10
 BITS_PER_PIXEL = 0.09
-"""x264 `medium` at CRF 22 to 23 on film, measured at 360p and 720p; a rendition is never taken to need more than its source."""
+"""Of x264 `medium` on 12 s of Big Buck Bunny: 0.094 at 360p (CRF 23), 0.093 at 720p (CRF 22). Other film may need twice as much."""
 
 
 def graph_of(frame: Frame, source: Source, profile_json: str, limits: InputLimits, demands: Demands) -> Graph:
