@@ -21,7 +21,7 @@ from protocol.states import JobState
 
 HIGHEST_PRIORITY = 10
 BITS_PER_PIXEL = 0.09
-"""Of x264 `medium` on 12 s of Big Buck Bunny: 0.094 at 360p (CRF 23), 0.093 at 720p (CRF 22). Other film may need twice as much."""
+"""x264 `medium` on 12 s of Big Buck Bunny: 0.094 at 360p (CRF 23), 0.093 at 720p (CRF 22). Other film may need twice that."""
 
 
 def graph_of(frame: Frame, source: Source, profile_json: str, limits: InputLimits, demands: Demands) -> Graph:
