@@ -6,9 +6,13 @@ from collections.abc import Iterable
 
 from protocol.results import StepReport
 from protocol.states import StepState
+from protocol.steps import UPLOAD_SOURCE
 
 TOOL_SHARE = 0.9
 """Of a step's progress; the rest is the upload of what the tool made."""
+
+
+LEAST_STEP = 0.01
 
 
 class Progress:
@@ -34,6 +38,13 @@ class Progress:
             state = StepState.RUNNING if report.state is StepState.COMPLETED else report.state
             self._steps[report.name] = report.model_copy(update={"progress": progress, "state": state})
         return self.steps
+
+    def fetched(self, share: float) -> tuple[StepReport, ...] | None:
+        """This share of a remote input is here; None where that is not worth telling anew."""
+        before = self._steps.get(UPLOAD_SOURCE)
+        if before is None or self._share * share < before.progress + LEAST_STEP:
+            return None
+        return self.told((StepReport(name=UPLOAD_SOURCE, state=StepState.RUNNING, progress=share),))
 
     def uploaded(self, fraction: float) -> tuple[StepReport, ...]:
         """This part of all bytes is staged."""

@@ -45,6 +45,25 @@ ALIVE_BYTES = 64 << 10
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=WINDOW_S)
 
 
+OnShare = Callable[[float], None]
+"""Told what share of the input is there, 0 to 1. It may fall when something starts over."""
+
+
+def unheard(_: float) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`most` bytes of one file, where less is right than the whole input may have; and who is told of its share."""
+
+    most: int | None = None
+    on_share: OnShare = unheard
+
+
+NO_LIMIT = Limit()
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """`url` is where the file was found in the end: what it refers to is relative to that."""
@@ -82,15 +101,12 @@ class Fetching:
         self._fetcher, self._session = fetcher, session
         self._bytes = 0
 
-    async def get(self, url: str, target: Path, span: Span | None = None, *, most: int | None = None) -> Fetched:
-        """The file at `url`, or the span of it, in `target`; at most so many bytes.
-
-        Raises InputFailed, TransferFailed or ScratchFull.
-        """
+    async def get(self, url: str, target: Path, span: Span | None = None, limit: Limit = NO_LIMIT) -> Fetched:
+        """The file at `url`, or the span of it, in `target`. Raises InputFailed, TransferFailed or ScratchFull."""
         first = checked(url, self.policy)
         tries = Tries(self._fetcher.clock, self._fetcher.chance, self._fetcher.patience_s)
         with watching_for_space(), target.open("wb") as file:
-            download = _Download(self, _Wanted(first, span, most), file, tries)
+            download = _Download(self, _Wanted(first, span, limit), file, tries)
             while True:
                 try:
                     return await download.once()
@@ -129,7 +145,7 @@ class Fetching:
 class _Wanted:
     target: Target
     span: Span | None
-    most: int | None
+    limit: Limit
 
 
 class _Download:
@@ -169,12 +185,15 @@ class _Download:
             self._fetching.count(len(block))
             await asyncio.to_thread(self._file.write, block)
             self._watch_rate(len(block))
+            if wanted:
+                self._wanted.limit.on_share(self._file.tell() / wanted)
         if wanted is not None and self._file.tell() < wanted:
             raise Again(f"ended after {self._file.tell()} of {wanted} bytes")
 
     def _check_size(self, size: int) -> None:
-        if self._wanted.most is not None and size > self._wanted.most:
-            message = f"{self._wanted.target.host} sends more than the {self._wanted.most} bytes such a file may have"
+        most = self._wanted.limit.most
+        if most is not None and size > most:
+            message = f"{self._wanted.target.host} sends more than the {most} bytes such a file may have"
             raise InputFailed(ErrorCode.INPUT_TOO_LARGE, message)
 
     def _watch_rate(self, size: int) -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from engine.core.fetching import InputFailed
 from engine.core.tracks import Key, Piece, Track, refused
-from engine.shell.fetch import BLOCK, Fetching
+from engine.shell.fetch import BLOCK, Fetching, Limit, OnShare, unheard
 from engine.shell.scratch import watching_for_space
 from protocol.errors import ErrorCode
 
@@ -30,7 +30,7 @@ class Flattening:
         self._fetching, self._directory = fetching, directory
         self._keys: dict[str, bytes] = {}
 
-    async def write(self, track: Track, target: Path) -> None:
+    async def write(self, track: Track, target: Path, on_share: OnShare = unheard) -> None:
         """Raises InputFailed, TransferFailed or ScratchFull."""
         with watching_for_space(), target.open("wb") as file:
             for begin in range(0, len(track.pieces), AT_ONCE):
@@ -38,6 +38,7 @@ class Flattening:
                 for piece, part in zip(batch, await self._fetched(batch), strict=True):
                     if part is not None:
                         await asyncio.to_thread(_append, file, part, self._cipher(piece.key))
+                on_share(min(1.0, (begin + AT_ONCE) / len(track.pieces)))
 
     async def _fetched(self, batch: Sequence[Piece]) -> list[Path | None]:
         for key in (piece.key for piece in batch):
@@ -62,7 +63,7 @@ class Flattening:
 
     async def _key(self, url: str) -> bytes:
         kept = self._directory / "key"
-        await self._fetching.get(url, kept, most=KEY_BYTES)
+        await self._fetching.get(url, kept, limit=Limit(KEY_BYTES))
         key = kept.read_bytes()
         kept.unlink()
         if len(key) != KEY_BYTES:

@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.core import dash_input, hls_input
 from engine.core.fetching import ending_of
 from engine.core.tracks import MAX_PLAYLIST_BYTES, Track, kind_of, refused
-from engine.shell.fetch import Fetched, Fetcher, Fetching
+from engine.shell.fetch import Fetched, Fetcher, Fetching, Limit, OnShare, unheard
 from engine.shell.flatten import Flattening
 from engine.shell.scratch import Place
 from protocol.leases import InputAccess, RemoteInput
@@ -30,26 +30,37 @@ class Brought:
 class RemoteInputs:
     fetcher: Fetcher
 
-    async def fetch(self, access: InputAccess, remote: RemoteInput, place: Place) -> Brought:
+    async def fetch(self, access: InputAccess, remote: RemoteInput, place: Place, on_share: OnShare) -> Brought:
         """Raises InputFailed where trying again does not help, TransferFailed or ScratchFull."""
         async with self.fetcher.within(remote.policy) as fetching:
-            found = await fetching.get(remote.url, place.input)
+            found = await fetching.get(remote.url, place.input, limit=Limit(on_share=_once_large(place.input, on_share)))
             kind = kind_of(_head(place.input))
             if kind is None:
                 return Brought(ending_of(access.filename))
             tracks = await _Playlist(fetching, place.base).tracks(kind, found, place.input)
             flattening = Flattening(fetching, place.base)
             if len(tracks) == 1:
-                await flattening.write(tracks[0], place.input)
+                await flattening.write(tracks[0], place.input, on_share)
                 return Brought(tracks[0].ending)
-            return await _apart(flattening, tracks, place.base)
+            return await _apart(flattening, tracks, place.base, on_share)
 
 
-async def _apart(flattening: Flattening, tracks: tuple[Track, ...], base: Path) -> Brought:
+def _once_large(path: Path, on_share: OnShare) -> OnShare:
+    """What is small may still be a playlist, and the work lies ahead; else it is there in a moment."""
+
+    def told(share: float) -> None:
+        if path.stat().st_size > MAX_PLAYLIST_BYTES:
+            on_share(share)
+
+    return told
+
+
+async def _apart(flattening: Flattening, tracks: tuple[Track, ...], base: Path, on_share: OnShare) -> Brought:
+    """The picture, which is by far the larger, tells how far they are."""
     written = []
     for n, track in enumerate(tracks):
         written.append(base / f"track-{n}")
-        await flattening.write(track, written[-1])
+        await flattening.write(track, written[-1], unheard if n else on_share)
     return Brought("mp4", tuple(written))
 
 
@@ -72,7 +83,7 @@ class _Playlist:
 
     async def _media(self, url: str) -> Track:
         kept = self.base / "playlist"
-        found = await self.fetching.get(url, kept, most=MAX_PLAYLIST_BYTES)
+        found = await self.fetching.get(url, kept, limit=Limit(MAX_PLAYLIST_BYTES))
         content = _content(found, kept)
         os.unlink(kept)
         if kind_of(content[:HEAD_BYTES]) != "hls":

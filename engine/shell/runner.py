@@ -127,7 +127,7 @@ class _Attempt:
 
     async def _bring(self, plugin: TranscoderPlugin, work: Work, access: InputAccess, remote: RemoteInput, place: Place) -> str:
         """Fetch the input from the net, join its tracks where it comes apart; the ending of the file it is now."""
-        brought = await self._runner.remote.fetch(access, remote, place)
+        brought = await self._runner.remote.fetch(access, remote, place, self._fetched)
         if brought.tracks:
             if not isinstance(plugin, InputJoiner):
                 raise ReelyardError(ErrorCode.PLUGIN_FAILED, f"Plugin {plugin.name} cannot join picture and sound.")
@@ -153,6 +153,11 @@ class _Attempt:
             if failure is not None:
                 log_tail = (failure.log_tail or self.log_tail).replace(work.directory, ".")
                 raise _Failed(failure.model_copy(update={"log_tail": log_tail}))
+
+    def _fetched(self, share: float) -> None:
+        told = self._progress.fetched(share)
+        if told is not None:
+            self._tell(told)
 
     def _uploaded(self, fraction: float) -> None:
         self._tell(self._progress.uploaded(fraction))
