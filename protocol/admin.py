@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, WithJsonSchema
 
-from protocol.base import Identifier, Message, Page
+from protocol.base import Identifier, Message, Moment, Page
 from protocol.capabilities import Capabilities, Load, Slots, Tag
 from protocol.leases import RunningTask
 from protocol.profiles import Name, Profile
@@ -25,6 +25,12 @@ class Scope(StrEnum):
     ENGINE = "engine"  # an engine's own credential
     REGISTRATION = "registration"  # the registration token: registers engines, nothing else
     OPEN = "open"  # no key needed
+
+
+Grantable = Annotated[
+    Scope, WithJsonSchema({"type": "string", "enum": [s.value for s in Scope if s not in (Scope.REGISTRATION, Scope.OPEN)]})
+]
+"""What a key can hold; whether it does is for the server to say."""
 
 
 class EngineView(Message):
@@ -60,8 +66,8 @@ class KeyRequest(Message):
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     tenant: Name = "default"
-    scopes: Annotated[frozenset[Scope], Field(min_length=1)]
-    expires_at: str | None = None
+    scopes: Annotated[frozenset[Grantable], Field(min_length=1)]
+    expires_at: Moment | None = None
     allowed_ips: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=64)] = ()
     rate_limit_per_hour: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from protocol.base import Bytes, Identifier, Message, Page, Seconds
+from protocol.base import Bytes, Identifier, Message, Moment, Page, Seconds
 from protocol.capabilities import Capability, Tag
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import VideoInfo
@@ -104,7 +104,7 @@ class JobSubmission(Message):
     requires: Annotated[frozenset[Capability], Field(max_length=32)] = frozenset()
     tags: Annotated[frozenset[Tag], Field(max_length=16)] = frozenset()
     ttl_s: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
-    expires_at: Annotated[str, Field(max_length=40)] | None = None
+    expires_at: Annotated[Moment, Field(max_length=40)] | None = None
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     thumbnail: Thumbnail | None = None
     webhook_url: WebhookUrl | None = None

@@ -68,6 +68,7 @@ def application(services: Services, limits: Limits, *, at_shutdown: Iterable[Cal
     serving = _serving(services, limits)
     for name, handler in _checked(HANDLERS).items():
         serving.route(app, BY_NAME[name], handler)
+    serving.close()
     app.on_response_prepare.append(signer(Origins(limits.cors_origins, limits.playback_origins)))
     app.on_response_prepare.append(tus.sign)
     return app

@@ -19,7 +19,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "docs_asset",
         "GET",
-        "/docs/{asset:[a-z0-9.\\-]+}",
+        "/docs/{asset}",
         S.OPEN,
         "A file of that page",
         gives=Form.STATIC,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from dispatch.api.form import FIELDS, FILE
+from dispatch.api.form import FIELDS, FILE, THUMBNAIL
 from dispatch.api.openapi import examples, notices, parameters, refusals, replies
 from dispatch.api.openapi.parameters import PARAMETER, Json
 from dispatch.api.openapi.refusals import Refused
@@ -20,6 +21,7 @@ from protocol.operations import API, OPERATIONS, Form, Operation
 from protocol.operations.rows import STREAMS
 
 _SCHEMA = "#/components/schemas/{model}"
+_BINARY: Json = {"type": "string", "format": "binary"}
 _ENVELOPE = _SCHEMA.format(model="ErrorEnvelope")
 Mode = JsonSchemaMode
 Wanted = tuple[type[BaseModel], Mode]
@@ -81,12 +83,13 @@ class _Writer:
         return written
 
     def head(self, get: Json) -> Json:
-        """As GET, without the bodies."""
+        """As GET, without the bodies. HEAD is the word of tus, so there its version is needed."""
         bare = {}
         for status, answer in get["responses"].items():
             told = self.shared_refusals[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
             bare[status] = {"description": "As for GET", "headers": told["headers"]}
-        return {**get, "operationId": f"head_{get['operationId']}", "responses": bare}
+        rows = [{**row, "required": row["required"] or row["name"] == "Tus-Resumable"} for row in get["parameters"]]
+        return {**get, "operationId": f"head_{get['operationId']}", "parameters": rows, "responses": bare}
 
     def _responses(self, operation: Operation) -> Json:
         found = {str(operation.status): self._success(operation), **_besides(operation)}
@@ -146,9 +149,20 @@ def _schemas() -> tuple[Json, dict[Wanted, Json]]:
         wanted += [(operation.request, "validation")] if operation.request else []
         wanted += [(operation.reply, "serialization")] if operation.reply else []
     names, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=_SCHEMA)
-    return definitions["$defs"], {
+    return _without_uniqueness(definitions["$defs"]), {
         (model, mode): schema for (model, mode), schema in names.items() if issubclass(model, BaseModel)
     }
+
+
+def _without_uniqueness(node: Any) -> Any:  # Any: JSON of any kind goes in, the same comes out
+    """Sets take a word that is told twice; the schema shall not forbid what the server takes."""
+    match node:
+        case dict():
+            return {key: _without_uniqueness(value) for key, value in node.items() if key != "uniqueItems"}
+        case list():
+            return [_without_uniqueness(item) for item in node]
+        case _:
+            return node
 
 
 def _header(name: str) -> Json:
@@ -182,10 +196,18 @@ def _besides(operation: Operation) -> Json:
 
 
 def _form_schema() -> Json:
-    fields = JobSubmission.model_json_schema(ref_template=_SCHEMA)["properties"]
+    """A form has no null: a field is there or is left out."""
+    rows = JobSubmission.model_json_schema(ref_template=_SCHEMA)["properties"]
+    fields = {name: _of_form(rows.get(name, {"type": "string"})) for name in FIELDS}
     return {
         "type": "object",
-        "properties": {FILE: {"type": "string", "format": "binary"}, **{name: fields[name] for name in FIELDS}},
+        "properties": {FILE: _BINARY, THUMBNAIL: _BINARY, **fields},
         "required": [FILE],
         "additionalProperties": False,
     }
+
+
+def _of_form(row: Json) -> Json:
+    options = [option for option in row.get("anyOf", ()) if option.get("type") != "null"]
+    plain: Json = options[0] if options else row
+    return {name: value for name, value in plain.items() if name not in ("default", "uniqueItems")}

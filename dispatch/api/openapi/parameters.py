@@ -54,6 +54,16 @@ PATH_PARAMETERS: dict[str, InPath] = {
         {"type": "string", "pattern": r"^[a-z0-9][a-z0-9_\-]{0,39}$", "examples": ["newsroom"]},
         (_C.TENANT_NOT_FOUND,),
     ),
+    "part": InPath(
+        "A part of the server",
+        {"type": "string", "enum": ["db", "storage", "queue", "engines", "redis", "minio", "workers"]},
+        (_C.ROUTE_NOT_FOUND,),
+    ),
+    "profile": InPath(
+        "The name of a profile",
+        {"type": "string", "pattern": r"^[a-z0-9][a-z0-9_\-]{0,39}$", "examples": ["web"]},
+        (_C.NO_SUCH_PROFILE,),
+    ),
     "asset": InPath(
         "A file of the page",
         {"type": "string", "pattern": r"^[a-z0-9.\-]+$", "examples": ["swagger-ui.css"]},
@@ -72,6 +82,7 @@ PATH_PARAMETERS: dict[str, InPath] = {
 
 _STATE = "|".join(JobState)
 _STATES = f"^({_STATE})(,({_STATE}))*$"
+_DAY: Json = {"type": "string", "format": "date", "examples": ["2026-11-20"], "description": "A day (UTC), itself included"}
 _TIME: Json = {"type": "string", "format": "date-time", "examples": ["2026-11-20T10:00:00Z"]}
 QUERY_SCHEMAS: dict[str, Json] = {
     "status": {"type": "string", "enum": [status.value for status in JobStatus]},
@@ -94,6 +105,10 @@ QUERY_SCHEMAS: dict[str, Json] = {
         "description": "An entry of the metadata, named behind the dot: `metadata.show=news`, or `metadata.show.id=7` "
         "for one within another. `7` is found as a number and as a text. Several must all be there.",
     },
+    "list_usage.tenant": {"type": "string", "description": "What keys of this tenant used"},
+    "key_id": {"type": "string", "description": "What this key used; `jwt:<subject>` for a token"},
+    "from": _DAY,
+    "to": _DAY,
     "sort": {"type": "string", "enum": ["created_at", "completed_at", "priority"], "default": "created_at"},
     "order": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
     "limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
@@ -115,8 +130,8 @@ QUERY_SCHEMAS: dict[str, Json] = {
     "disposition": {"type": "string", "enum": ["inline", "attachment"], "default": "inline"},
     "last_event_id": {"type": "integer", "minimum": 0, "description": "The number of the last event seen"},
     "list_deliveries.state": {"type": "string", "enum": [state.value for state in DeliveryState]},
-    "list_deliveries.job_id": {"type": "string", "pattern": "^job_[0-9a-z]{1,40}$", "description": "What tells of this job"},
-    "endpoint_id": {"type": "string", "pattern": "^whe_[0-9a-z]{1,40}$", "description": "What this endpoint is told"},
+    "list_deliveries.job_id": {"type": "string", "description": "What tells of this job"},
+    "endpoint_id": {"type": "string", "description": "What this endpoint is told"},
     "event": {"type": "string", "enum": [event.value for event in WebhookEvent]},
 }
 """By name; a row `operation.name` comes before it, where the same word means something else to one call."""
@@ -126,7 +141,7 @@ def query_schema(operation: Operation, name: str) -> Json | None:
     return QUERY_SCHEMAS.get(f"{operation.name}.{name}", QUERY_SCHEMAS.get(name))
 
 
-_TAGS: Json = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$', "examples": ['"7"']}
+_TAGS: Json = {"type": "string", "examples": ['"7"']}
 HEADER_PARAMETERS: dict[str, Json] = {
     "Idempotency-Key": {
         "description": "The same key and body again is answered as the first time, for 24 hours.",
@@ -140,7 +155,7 @@ HEADER_PARAMETERS: dict[str, Json] = {
     },
     "Range": {
         "description": "One range of bytes; several, or a malformed one, are passed over.",
-        "schema": {"type": "string", "pattern": "^bytes=([0-9]{1,15}-[0-9]{0,15}|-[0-9]{1,15})$", "examples": ["bytes=0-1023"]},
+        "schema": {"type": "string", "examples": ["bytes=0-1023"]},
     },
 }
 
