@@ -40,7 +40,7 @@ class FetchPolicy(AddressPolicy):
     max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
     max_bytes: Bytes = 20_000_000_000
     seconds: Seconds = 3600.0
-    least_rate: Bytes = 1024
+    least_rate: Bytes = 10_000
 
 
 @dataclass(frozen=True, slots=True)
