@@ -11,6 +11,7 @@ from dispatch.api import answers, paging
 from dispatch.api.call import Call, Handler
 from dispatch.api.files import ATTACHMENT, send, shown_as
 from dispatch.api.jobs import cancel_job
+from dispatch.api.keyed import answered
 from dispatch.api.media_types import disposition
 from dispatch.api.tags import wanted_versions
 from dispatch.api.wiring import LIMITS
@@ -89,10 +90,8 @@ async def list_dead_letters(call: Call) -> web.StreamResponse:
 
 
 async def retry_dead_letter(call: Call) -> web.StreamResponse:
-    request = await call.message(RetryRequest)
-    answer = answers.job(await call.services.care.dead_letters.retry(call.who, call.path("job_id"), request), 202)
-    answer.headers["Location"] = answers.job_url(call.path("job_id"))
-    return answer
+    request, key = await call.keyed_message(RetryRequest)
+    return answered(await call.services.care.dead_letters.retry(call.who, call.path("job_id"), request, key))
 
 
 async def discard_dead_letter(call: Call) -> web.StreamResponse:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from dispatch.api import answers, paging
 from dispatch.api.call import Call, Handler
-from dispatch.api.keyed import answered
+from dispatch.api.keyed import answered, key_of_nothing
 from dispatch.core.paging import refuse, wanted_of
 from dispatch.ports.webhooks import DeliveryFilter
 from dispatch.services.webhooks import DELIVERIES, ENDPOINTS
@@ -49,8 +49,8 @@ async def endpoint_secret(call: Call) -> web.StreamResponse:
 
 
 async def rotate_endpoint_secret(call: Call) -> web.StreamResponse:
-    rotated = await call.services.webhooks.rotate_endpoint_secret(call.who, call.path("endpoint_id"))
-    return answers.message(rotated, 200, NO_STORE)
+    key = key_of_nothing(call)
+    return answered(await call.services.webhooks.rotate_endpoint_secret(call.who, call.path("endpoint_id"), key))
 
 
 async def secret(call: Call) -> web.StreamResponse:
@@ -58,7 +58,7 @@ async def secret(call: Call) -> web.StreamResponse:
 
 
 async def rotate_secret(call: Call) -> web.StreamResponse:
-    return answers.message(await call.services.webhooks.rotate_tenant_secret(call.who), 200, NO_STORE)
+    return answered(await call.services.webhooks.rotate_tenant_secret(call.who, key_of_nothing(call)))
 
 
 async def list_deliveries(call: Call) -> web.StreamResponse:
@@ -85,8 +85,7 @@ async def get_delivery(call: Call) -> web.StreamResponse:
 
 
 async def redeliver(call: Call) -> web.StreamResponse:
-    asked = await call.services.webhooks.redeliver(call.who, call.path("delivery_id"))
-    return answers.message(asked, call.operation.status)
+    return answered(await call.services.webhooks.redeliver(call.who, call.path("delivery_id"), key_of_nothing(call)))
 
 
 HANDLERS: dict[str, Handler] = {

@@ -12,6 +12,7 @@ from dispatch.services.archives import ArchiveService
 from dispatch.services.care import Care
 from dispatch.services.dead_letters import DeadLetterService
 from dispatch.services.duties import Duty
+from dispatch.services.idempotency import Idempotency
 from dispatch.services.outputs import OutputService
 from dispatch.services.purging import PurgeService, Remover
 from dispatch.services.registry import EngineRegistry
@@ -28,7 +29,9 @@ class CareParts:
     listeners: tuple[CommitListener, ...]
 
 
-def assemble_care(outside: Outside, settings: DispatchSettings, inputs: Inputs, registry: EngineRegistry) -> CareParts:
+def assemble_care(
+    outside: Outside, settings: DispatchSettings, inputs: Inputs, registry: EngineRegistry, once: Idempotency
+) -> CareParts:
     """Only names and order stand here, no decisions."""
     store, storage, clock = outside.store, outside.storage, outside.clock
     outputs = OutputService(store, clock, outside.secrets.signing, settings.api.public_url or "")
@@ -39,7 +42,7 @@ def assemble_care(outside: Outside, settings: DispatchSettings, inputs: Inputs, 
         archives=ArchiveService(outputs, storage),
         purges=PurgeService(store, clock),
         retention=retention,
-        dead_letters=DeadLetterService(store, clock),
+        dead_letters=DeadLetterService(store, once, clock),
         validations=validations,
     )
     remover = Remover(store, storage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dispatch.core import dead_letters, endings, purging
-from dispatch.core.callers import Caller
+from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.dead_letters import LISTING
 from dispatch.core.paging import Wanted, page_fields
 from dispatch.core.purging import Reason
@@ -11,16 +11,18 @@ from dispatch.core.records import Graph
 from dispatch.core.views import job_view
 from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.audit import audited
+from dispatch.services.idempotency import Answered, Idempotency, answer_of
 from dispatch.services.jobs import visible
 from dispatch.services.purging import save_purge
 from protocol.care import DeadLetterPage
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobView, RetryRequest
+from protocol.operations import API
 
 
 class DeadLetterService:
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, once: Idempotency, clock: Clock) -> None:
+        self._store, self._once, self._clock = store, once, clock
 
     async def list(self, wanted: Wanted) -> DeadLetterPage:
         """Newest first, with the evidence and every attempt."""
@@ -32,17 +34,18 @@ class DeadLetterService:
 
         return await self._store.read(load)
 
-    async def retry(self, who: Caller, job_id: str, request: RetryRequest) -> JobView:
-        """Raises JOB_NOT_FOUND for what is no dead letter, INPUT_PURGED when its original is gone."""
+    async def retry(self, who: Caller, job_id: str, request: RetryRequest, key: IdempotencyKey | None = None) -> Answered:
+        """The answer is `JobView`. Raises JOB_NOT_FOUND for what is no dead letter, INPUT_PURGED when its original is gone."""
         now = self._clock.now()
 
-        def again(tx: Transaction) -> JobView:
+        def again(tx: Transaction) -> Answered:
             before = _dead(tx, who, job_id)
             tx.save([before], [endings.retry(before, priority=request.priority, now=now)])
             audited(tx, who, "retry_dead_letter", job_id, {"priority": request.priority}, now=now)
-            return job_view(visible(tx, who, job_id), tx.job_attempts(job_id))
+            view = job_view(visible(tx, who, job_id), tx.job_attempts(job_id))
+            return answer_of(view, 202, {"Location": f"{API}/jobs/{job_id}", "ETag": f'"{view.version}"'})
 
-        return await self._store.transact(again)
+        return await self._once.transact(who, key, again)
 
     async def discard(self, who: Caller, job_id: str) -> JobView:
         """Purge it. Answers with the job as it was. Raises JOB_NOT_FOUND for what is no dead letter."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 from pydantic import BaseModel
@@ -34,6 +34,7 @@ from protocol.errors import ErrorCode, ReelyardError
 SEALED = "sealed:"
 """No body of ours begins so: they are JSON, or empty."""
 
+UNSEEN = {"Cache-Control": "no-store"}
 AGAIN_S = 1.0
 
 
@@ -98,7 +99,10 @@ class Idempotency:
     async def transact(
         self, who: Caller, key: IdempotencyKey | None, effect: Callable[[Transaction], Answered], *, has_secret: bool = False
     ) -> Answered:
-        """Run the effect durably with its answer, or give the earlier answer. `has_secret`: the answer is stored sealed."""
+        """Run the effect durably with its answer, or give the earlier answer.
+
+        `has_secret`: the answer is stored sealed, and caches are told to keep nothing.
+        """
         return await self._store.transact(lambda tx: self.within(tx, who, key, effect, has_secret=has_secret))
 
     def within(
@@ -111,13 +115,14 @@ class Idempotency:
         has_secret: bool = False,
     ) -> Answered:
         """The same inside a transaction of the caller's own."""
-        if key is None:
-            return effect(tx)
-        earlier = self._earlier(tx, who, key)
+        earlier = None if key is None else self._earlier(tx, who, key)
         if earlier is not None:
             return earlier
         answer = effect(tx)
-        tx.put_idempotency(self._row(who, key, answer, has_secret=has_secret))
+        if has_secret:
+            answer = replace(answer, headers={**answer.headers, **UNSEEN})
+        if key is not None:
+            tx.put_idempotency(self._row(who, key, answer, has_secret=has_secret))
         return answer
 
     def _row(self, who: Caller, key: IdempotencyKey, answer: Answered, *, has_secret: bool) -> IdempotencyRow:

@@ -21,7 +21,6 @@ from protocol.operations import API
 KEYS = Listing("api keys")
 USE_NOTED_EVERY_S = 60.0
 WARNING = "This key is shown once. Keep it where only its user can read it."
-UNSEEN = {"Cache-Control": "no-store"}
 
 
 class KeyService:
@@ -95,7 +94,7 @@ class KeyService:
             about = {"name": made.name, "tenant": made.tenant, "scopes": made.scopes, "expires_at": times.maybe(made.expires_at)}
             audited(tx, who, "create_key", made.key_id, about, now=made.created_at)
             place = f"{API}/admin/api-keys/{made.key_id}"
-            return answer_of(_created(made, secret), 201, {**UNSEEN, "Location": place})
+            return answer_of(_created(made, secret), 201, {"Location": place})
 
         return await self._once.transact(who, key, save, has_secret=True)
 
@@ -124,7 +123,7 @@ class KeyService:
             turned = api_keys.rotated(_present(tx, key_id), secret, digest(secret), overlap_s=request.overlap_s, now=now)
             tx.put_key(turned)
             audited(tx, who, "rotate_key", key_id, {"overlap_s": request.overlap_s}, now=now)
-            return answer_of(_created(turned, secret), 200, UNSEEN)
+            return answer_of(_created(turned, secret), 200)
 
         answer = await self._once.transact(who, key, save, has_secret=True)
         self._changed(key_id)

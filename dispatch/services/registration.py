@@ -16,7 +16,7 @@ from dispatch.ports import Clock, Transaction
 from dispatch.services.audit import audited
 from dispatch.services.engines import digest
 from dispatch.services.idempotency import Answered, Idempotency, answer_of
-from dispatch.services.keys import UNSEEN, KeyService
+from dispatch.services.keys import KeyService
 from protocol.admin import RegistrationToken, Scope
 from protocol.errors import ErrorCode, ReelyardError
 
@@ -78,7 +78,7 @@ class RegistrationService:
 
         def note(tx: Transaction, fresh: str) -> Answered:
             audited(tx, who, "rotate_registration_token", "registration.token", now=self._clock.now())
-            return answer_of(RegistrationToken(registration_token=fresh, warning=WARNING), 200, UNSEEN)
+            return answer_of(RegistrationToken(registration_token=fresh, warning=WARNING), 200)
 
         async with self._turn:
             earlier = await self._once.replay(who, key)

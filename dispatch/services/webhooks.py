@@ -173,26 +173,33 @@ class WebhookService:
         fresh = self._keys.first()
         return self._told(await self._store.transact(lambda tx: tenant_secrets(tx, who.tenant, fresh)))
 
-    async def rotate_tenant_secret(self, who: Caller) -> SecretReply:
+    async def rotate_tenant_secret(self, who: Caller, key: IdempotencyKey | None = None) -> Answered:
+        """The answer is `SecretReply`."""
         now, first = self._clock.now(), self._keys.first()
 
-        def rotate(tx: Transaction) -> tuple[str, ...]:
+        def rotate(tx: Transaction) -> Answered:
             kept = self._keys.rotated(tenant_secrets(tx, who.tenant, first))
             tx.put_webhook_secrets(who.tenant, kept)
             audited(tx, who, "rotate_webhook_secret", who.tenant, now=now)
-            return kept
+            return answer_of(self._told(kept), 200)
 
-        return self._told(await self._store.transact(rotate))
+        return await self._once.transact(who, key, rotate, has_secret=True)
 
     async def endpoint_secret(self, who: Caller, endpoint_id: str) -> SecretReply:
         return self._told((await self._store.read(lambda tx: _endpoint(tx, who, endpoint_id))).secrets)
 
-    async def rotate_endpoint_secret(self, who: Caller, endpoint_id: str) -> SecretReply:
-        def rotate(endpoint: WebhookEndpoint) -> WebhookEndpoint:
-            return replace(endpoint, secrets=self._keys.rotated(endpoint.secrets), version=endpoint.version + 1)
+    async def rotate_endpoint_secret(self, who: Caller, endpoint_id: str, key: IdempotencyKey | None = None) -> Answered:
+        """The answer is `SecretReply`."""
+        now = self._clock.now()
 
-        changed = await self._change(who, endpoint_id, "rotate_endpoint_secret", rotate, {})
-        return self._told(changed.secrets)
+        def rotate(tx: Transaction) -> Answered:
+            before = _endpoint(tx, who, endpoint_id)
+            kept = self._keys.rotated(before.secrets)
+            tx.put_endpoint(replace(before, secrets=kept, version=before.version + 1))
+            audited(tx, who, "rotate_endpoint_secret", endpoint_id, now=now)
+            return answer_of(self._told(kept), 200)
+
+        return await self._once.transact(who, key, rotate, has_secret=True)
 
     def _told(self, kept: tuple[str, ...]) -> SecretReply:
         return SecretReply(secret=self._opened(kept)[0], previous_until=maybe(self._keys.previous_until(kept)))
@@ -213,11 +220,14 @@ class WebhookService:
     async def delivery(self, who: Caller, delivery_id: str) -> DeliveryDetail:
         return detail(await self._store.read(lambda tx: _delivery(tx, who, delivery_id)))
 
-    async def redeliver(self, who: Caller, delivery_id: str) -> DeliveryDetail:
-        """All its tries anew, the same id and bytes. Raises ENDPOINT_DISABLED when nobody would be told."""
+    async def redeliver(self, who: Caller, delivery_id: str, key: IdempotencyKey | None = None) -> Answered:
+        """All its tries anew, the same id and bytes; the answer is `DeliveryDetail`.
+
+        Raises ENDPOINT_DISABLED when nobody would be told.
+        """
         now = self._clock.now()
 
-        def ask(tx: Transaction) -> Delivery:
+        def ask(tx: Transaction) -> Answered:
             delivery = _delivery(tx, who, delivery_id)
             endpoint = None if delivery.endpoint_id is None else tx.endpoint(delivery.endpoint_id)
             if delivery.endpoint_id is not None and (endpoint is None or endpoint.disabled_at is not None):
@@ -225,9 +235,9 @@ class WebhookService:
             again = webhooks.again(delivery, now=now)
             tx.put_deliveries([again])
             audited(tx, who, "redeliver", delivery_id, now=now)
-            return again
+            return answer_of(detail(again), 202)
 
-        return detail(await self._store.transact(ask))
+        return await self._once.transact(who, key, ask)
 
 
 def _endpoint(tx: Transaction, who: Caller, endpoint_id: str) -> WebhookEndpoint:

@@ -131,6 +131,7 @@ OPERATIONS: tuple[Operation, ...] = (
         jobs.RetryRequest,
         jobs.JobView,
         202,
+        is_idempotent_by_key=True,
         errors=(E.INPUT_PURGED,),
         is_tagged=True,
     ),

@@ -90,6 +90,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "A new secret for this endpoint; the one before signs too, for 24 hours",
         None,
         webhooks.SecretReply,
+        is_idempotent_by_key=True,
         errors=(E.SECRET_UNREADABLE,),
     ),
     Operation(
@@ -110,6 +111,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "A new secret for this tenant; the one before signs too, for 24 hours",
         None,
         webhooks.SecretReply,
+        is_idempotent_by_key=True,
         errors=(E.SECRET_UNREADABLE,),
     ),
     Operation(
@@ -140,6 +142,7 @@ OPERATIONS: tuple[Operation, ...] = (
         None,
         webhooks.DeliveryDetail,
         202,
+        is_idempotent_by_key=True,
         errors=(E.ENDPOINT_DISABLED,),
     ),
 )

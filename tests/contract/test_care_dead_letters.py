@@ -13,7 +13,7 @@ from dispatch.core.dead_letters import LISTING
 from dispatch.core.paging import Wanted, wanted_of
 from protocol.admin import Scope
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
-from protocol.jobs import RetryRequest
+from protocol.jobs import JobView, RetryRequest
 from tests.contract.api_server import head_of, served
 from tests.contract.care_world import completed, failed
 from tests.contract.services_world import World, world
@@ -64,7 +64,8 @@ async def test_a_dead_letter_is_tried_again_and_leaves_the_list(farm: World) -> 
     job_id = await failed(farm)
     letters = farm.core.services.care.dead_letters
 
-    view = await letters.retry(ADMIN, job_id, RetryRequest(priority=7))
+    answer = await letters.retry(ADMIN, job_id, RetryRequest(priority=7))
+    view = JobView.model_validate_json(answer.body)
 
     assert (view.state, view.priority) == ("retrying", 7)
     assert (await letters.list(Wanted())).total == 0

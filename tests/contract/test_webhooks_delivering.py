@@ -15,7 +15,7 @@ from dispatch.core.webhooks import DELAYS_S
 from dispatch.ports import Transaction
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.states import JobState
-from protocol.webhooks import DeliveryState, EndpointPatch, WebhookEvent
+from protocol.webhooks import DeliveryDetail, DeliveryState, EndpointPatch, SecretReply, WebhookEvent
 from tests.contract.services_world import CLIENT, OTHER, Moments
 from tests.contract.store_adapters import job
 from tests.contract.webhook_receiver import Received, receiver
@@ -57,7 +57,8 @@ async def test_a_jobs_own_url_is_signed_with_the_tenants_secret(tmp_path: Path) 
 async def test_both_secrets_sign_for_a_day_after_a_rotation(tmp_path: Path) -> None:
     async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
         endpoint_id, old = await world.endpoint(to.url("/in"))
-        rotated = await world.parts.service.rotate_endpoint_secret(CLIENT, endpoint_id)
+        answer = await world.parts.service.rotate_endpoint_secret(CLIENT, endpoint_id)
+        rotated = SecretReply.model_validate_json(answer.body)
         await world.finish("a")
         await to.until(1)
         await world.advance(86_400.0)
@@ -255,7 +256,8 @@ async def test_a_delivery_is_sent_again_when_it_is_asked_for(tmp_path: Path) -> 
         await world.endpoint(to.url("/in"))
         await world.finish("a")
         (row,) = await world.over()
-        again = await world.parts.service.redeliver(CLIENT, row.delivery_id)
+        answer = await world.parts.service.redeliver(CLIENT, row.delivery_id)
+        again = DeliveryDetail.model_validate_json(answer.body)
         await to.until(2)
         (after,) = await world.over()
 
