@@ -69,6 +69,7 @@ class ErrorCode(StrEnum):
     TENANT_NOT_FOUND = "TENANT_NOT_FOUND"
     PROFILE_BUILT_IN = "PROFILE_BUILT_IN"
     NO_SUCH_PROFILE = "NO_SUCH_PROFILE"
+    PROFILE_IN_USE = "PROFILE_IN_USE"
     INPUT_NOT_FOUND = "INPUT_NOT_FOUND"
     INPUT_URL_REFUSED = "INPUT_URL_REFUSED"
     INPUT_TOO_SLOW = "INPUT_TOO_SLOW"
@@ -174,6 +175,7 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.TENANT_NOT_FOUND: ErrorRow(404, "No tenant has this name."),
     _C.NO_SUCH_PROFILE: ErrorRow(404, "No profile has this name."),
     _C.PROFILE_BUILT_IN: ErrorRow(409, "A profile of the server's own cannot be changed. Put one of another name."),
+    _C.PROFILE_IN_USE: ErrorRow(409, "Tenants have this profile as their default; `details.tenants` names them."),
     _C.QUOTA_EXCEEDED: ErrorRow(429, "The tenant's quota is used up; `details.quota` names which. Wait for `Retry-After` seconds."),
     _C.RATE_LIMITED: ErrorRow(429, "Too many calls. Wait for `Retry-After` seconds."),
     _C.INPUT_NOT_FOUND: ErrorRow(422, "The input does not exist or cannot be read."),

@@ -1,4 +1,4 @@
-"""Profiles, health and the contract itself."""
+"""Figures, health and the contract itself."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from aiohttp import web
 
 from dispatch.api import answers, openapi, paging
 from dispatch.api.call import Call, Handler
-from dispatch.services.profiles import PROFILES
+from dispatch.core.metering import parse_usage
 from protocol.admin import Pong, VersionReply
-
-
-async def list_profiles(call: Call) -> web.StreamResponse:
-    return paging.answer(call, await call.services.profiles.list(paging.asked(call, PROFILES)))
+from protocol.figures import ConfigReply
 
 
 async def version(call: Call) -> web.StreamResponse:
@@ -22,6 +19,22 @@ async def version(call: Call) -> web.StreamResponse:
 
 async def health(call: Call) -> web.StreamResponse:
     return answers.message(await call.services.health.health())
+
+
+async def health_part(call: Call) -> web.StreamResponse:
+    return answers.message(await call.services.health.part(call.path("part")))
+
+
+async def stats(call: Call) -> web.StreamResponse:
+    return answers.message(await call.services.stats.stats(call.who))
+
+
+async def list_usage(call: Call) -> web.StreamResponse:
+    return paging.answer(call, await call.services.stats.usage(parse_usage(call.query())))
+
+
+async def config(call: Call) -> web.StreamResponse:
+    return answers.message(ConfigReply(settings=dict(call.services.config)), headers={"Cache-Control": "no-store"})
 
 
 async def healthz(call: Call) -> web.StreamResponse:
@@ -44,9 +57,12 @@ async def the_contract(call: Call) -> web.StreamResponse:
 
 
 HANDLERS: dict[str, Handler] = {
-    "list_profiles": list_profiles,
     "version": version,
+    "stats": stats,
+    "list_usage": list_usage,
+    "config": config,
     "health": health,
+    "health_part": health_part,
     "healthz": healthz,
     "readyz": readyz,
     "openapi": the_contract,

@@ -14,6 +14,7 @@ from dispatch.api import (
     files,
     jobs,
     operators,
+    profiles,
     sockets,
     streams,
     tasks,
@@ -46,6 +47,7 @@ HANDLERS: Mapping[str, Handler] = {
     **files.HANDLERS,
     **access.HANDLERS,
     **tenants.HANDLERS,
+    **profiles.HANDLERS,
     **operators.HANDLERS,
     **docs.HANDLERS,
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
+from pydantic import JsonValue
 
 from dispatch.events.hub import EventHub
 from dispatch.ports import Clock, Ids, Store
@@ -17,17 +19,23 @@ from dispatch.services.health import HealthService
 from dispatch.services.idempotency import Idempotency
 from dispatch.services.jobs import JobService
 from dispatch.services.keys import KeyService
-from dispatch.services.profiles import ProfileBook
+from dispatch.services.profiles import ProfileBook, ProfileService
+from dispatch.services.registration import RegistrationService
 from dispatch.services.reservations import Reservations
+from dispatch.services.stats import StatsService
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.tenants import TenantService
+from dispatch.services.tokens import TokenService
 from dispatch.services.uploads import UploadService
+from dispatch.services.webhooks import WebhookService
 from protocol.storage import StorageProvider
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     keys: KeyService
+    registration: RegistrationService
+    tokens: TokenService
     audit: AuditService
     tenants: TenantService
     idempotency: Idempotency
@@ -39,11 +47,15 @@ class Services:
     health: HealthService
     uploads: UploadService
     reservations: Reservations
+    webhooks: WebhookService
     care: Care
     store: Store
     storage: StorageProvider
     hub: EventHub
     profiles: ProfileBook
+    profile_changes: ProfileService
+    stats: StatsService
+    config: Mapping[str, JsonValue]
     clock: Clock
     ids: Ids
     version: str

@@ -14,6 +14,7 @@ from dispatch.app.tenants import TenantParts, assemble_tenants
 from dispatch.app.uploads import assemble_uploads
 from dispatch.app.webhooks import assemble_webhooks, webhook_policy
 from dispatch.core.lease_table import LeaseTable, LeaseTimes
+from dispatch.core.masking import masked
 from dispatch.events.hub import EventHub
 from dispatch.services.brought import BroughtFiles
 from dispatch.services.deliverer import Deliverer
@@ -35,6 +36,7 @@ from dispatch.services.registry import EngineRegistry
 from dispatch.services.scheduler import Scheduler
 from dispatch.services.server_files import ServerFiles
 from dispatch.services.sources import Rules, Sources
+from dispatch.services.stats import StatsService
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.sweeps import JobTimers, LeaseSweep
 from dispatch.services.validation import Inputs
@@ -61,6 +63,7 @@ class Core:
 
     async def load(self) -> None:
         """Bring memory up to what the database says. Called once, before the loops run and calls are taken."""
+        await self.services.profile_changes.load()
         await self.services.tenants.load(TENANTS)
         await self.services.keys.ensure_first(self.outside.secrets.admin, is_fresh=self.outside.secrets.is_admin_fresh)
         self.registry.load(await self.outside.store.read(lambda tx: tx.engines()))
@@ -100,7 +103,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     sources = _sources(owners, settings)
     brought = BroughtFiles(taking_in.service, outside.storage, sources, ids, clock)
     inputs = Inputs(sources, taking_in.service, owners.profiles, outside.storage)
-    parts = assemble_care(outside, settings, inputs, registry)
+    parts = assemble_care(outside, settings, inputs, registry, access.once)
     telling = assemble_webhooks(outside, settings, access.sealer, access.once)
     services = Services(
         care=parts.care,
@@ -111,11 +114,11 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         tenants=owners.service,
         idempotency=access.once,
         submissions=SubmissionService(access.once, brought, gate, sources, ids, clock),
-        jobs=JobService(store, access.once, scheduler, clock),
+        jobs=JobService(store, access.once, scheduler, clock, webhook_policy(settings)),
         engines=engines,
         leases=EngineCalls(store, leases, heartbeats, scheduler, writer, clock),
         files=FileService(store, outside.storage, clock, signing),
-        health=HealthService(store, gate, registry, clock),
+        health=HealthService(store, gate, registry, clock, scheduler.standstill),
         uploads=taking_in.service,
         reservations=taking_in.reservations,
         webhooks=telling.service,
@@ -123,6 +126,9 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         storage=outside.storage,
         hub=hub,
         profiles=owners.profiles,
+        profile_changes=owners.profile_changes,
+        stats=StatsService(store, registry),
+        config=masked(settings.model_dump(mode="json")),
         clock=clock,
         ids=ids,
         version=importlib.metadata.version("reelyard"),

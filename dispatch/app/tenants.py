@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from config.dispatch import DispatchSettings
 from dispatch.app.outside import Outside
 from dispatch.ports import CommitListener
 from dispatch.services.idempotency import Idempotency
-from dispatch.services.profiles import ProfileBook
+from dispatch.services.profiles import ProfileBook, ProfileService
 from dispatch.services.tenants import TenantBook, TenantService
 
 
@@ -17,6 +16,7 @@ class TenantParts:
     book: TenantBook
     service: TenantService
     profiles: ProfileBook
+    profile_changes: ProfileService
     listeners: tuple[CommitListener, ...]
 
 
@@ -24,4 +24,5 @@ def assemble_tenants(outside: Outside, once: Idempotency) -> TenantParts:
     """Only names and order stand here, no decisions."""
     book, profiles = TenantBook(), ProfileBook(outside.profiles)
     service = TenantService(outside.store, once, book, profiles, outside.clock)
-    return TenantParts(book, service, profiles, (book,))
+    changes = ProfileService(outside.store, profiles, outside.clock)
+    return TenantParts(book, service, profiles, changes, (book, profiles))

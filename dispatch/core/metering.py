@@ -33,6 +33,15 @@ class JobCount:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class HeldCount:
+    """How many tasks of a tenant one engine holds in encoding slots."""
+
+    tenant: str
+    engine_id: str
+    count: int
+
+
 def parse_usage(query: Mapping[str, str]) -> UsageFilter:
     """Raises VALIDATION_FAILED, naming the parameter."""
     return UsageFilter(

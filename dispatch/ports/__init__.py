@@ -18,6 +18,7 @@ from dispatch.core.records import (
     IdempotencyRow,
     Job,
     NewEvent,
+    ProfileRow,
     StagedRow,
     Task,
     Tenant,
@@ -115,6 +116,8 @@ class Commit:
     deliveries: tuple[Delivery, ...] = ()
     endpoints: tuple[WebhookEndpoint, ...] = ()
     gone_endpoints: tuple[str, ...] = ()
+    profiles: tuple[ProfileRow, ...] = ()
+    gone_profiles: tuple[str, ...] = ()
 
 
 class Store(Protocol):

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dispatch.core.times import rfc3339
 from dispatch.ports import Clock, Store
 from dispatch.services.gate import StorageGate
 from dispatch.services.registry import EngineRegistry
 from protocol.admin import Health, ServiceHealth
-from protocol.errors import ReelyardError
+from protocol.errors import ErrorCode, ReelyardError
 
 OK, BAD = "ok", "unavailable"
+ALIASES = {"redis": "queue", "minio": "storage", "workers": "engines"}
+"""What other systems of this kind call these parts."""
+
+PARTS = ("db", "storage", "queue", "engines", *ALIASES)
 
 
 class HealthService:
-    def __init__(self, store: Store, gate: StorageGate, registry: EngineRegistry, clock: Clock) -> None:
+    """`standstill` tells why nothing is granted now, None when it is."""
+
+    def __init__(
+        self, store: Store, gate: StorageGate, registry: EngineRegistry, clock: Clock, standstill: Callable[[], str | None]
+    ) -> None:
         self._store, self._gate, self._registry, self._clock = store, gate, registry, clock
+        self._standstill = standstill
 
     async def health(self) -> Health:
-        return self._health({**await self._needed(), "engines": self._engines()})
+        return self._health({**await self._needed(), "queue": self._queue(), "engines": self._engines()})
+
+    async def part(self, name: str) -> ServiceHealth:
+        """Raises ROUTE_NOT_FOUND for a part there is not."""
+        match ALIASES.get(name, name):
+            case "db":
+                return await self._database()
+            case "storage":
+                return self._storage()
+            case "queue":
+                return self._queue()
+            case "engines":
+                return self._engines()
+            case _:
+                raise ReelyardError(ErrorCode.ROUTE_NOT_FOUND, f"there is no such part; known are {', '.join(PARTS)}")
 
     async def ready(self) -> Health:
         """Only what work needs: a farm without engines still takes jobs."""
@@ -36,6 +61,10 @@ class HealthService:
     def _storage(self) -> ServiceHealth:
         verdict = self._gate.verdict
         return ServiceHealth(status=OK if verdict.submissions is None else BAD, message=verdict.message)
+
+    def _queue(self) -> ServiceHealth:
+        why = self._standstill()
+        return ServiceHealth(status=OK) if why is None else ServiceHealth(status=BAD, message=why)
 
     def _engines(self) -> ServiceHealth:
         present, known = self._registry.count_present(), self._registry.count_known()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import orjson
+
 from dispatch.core.records import Engine, Task
 from dispatch.ports import Clock, Commit
 from protocol.capabilities import Capabilities
@@ -58,6 +60,11 @@ class EngineRegistry:
 
     def count_present(self) -> int:
         return sum(seen.engine.state in PRESENT for seen in self._seen.values())
+
+    def encoding_slots(self) -> dict[str, int]:
+        """Of each engine that is there."""
+        there = (seen.engine for seen in self._seen.values() if seen.engine.state in PRESENT)
+        return {engine.engine_id: int(orjson.loads(engine.slots_json)["encoding"]) for engine in there}
 
     def count_fitting(self, task: Task) -> int:
         """Engines that are there and could run the task."""

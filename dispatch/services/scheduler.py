@@ -116,6 +116,10 @@ class Scheduler:
         self._held = None
         self._reconsider_all()
 
+    def standstill(self) -> str | None:
+        """Why nothing is granted now, as a clause without a full stop."""
+        return self._held or ("the database or the storage cannot be written" if self._pause is not None else None)
+
     def why(self, job: Job, tasks: Sequence[Task]) -> WhyReply:
         task = next_task(tasks)
         farm = FarmView(
@@ -123,7 +127,7 @@ class Scheduler:
             rooms={poll.ask.engine_id: poll.room for poll in self._polls.all()},
             ahead=self.index.ahead(task.task_id) if task is not None else None,
             cap=self.index.running.count(job.tenant) if self.index.running.is_full(job.tenant) else None,
-            held=self._held or ("the database or the storage cannot be written" if self._pause is not None else None),
+            held=self.standstill(),
         )
         return why(job, tasks, farm, now=self._clock.now())
 

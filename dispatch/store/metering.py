@@ -6,17 +6,18 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 
-from dispatch.core.metering import JobCount, UsageFilter
+from dispatch.core.metering import HeldCount, JobCount, UsageFilter
 from dispatch.core.paging import Slice
 from dispatch.core.quotas import Standing
-from dispatch.core.records import ProfileRow, Task, Tenant, UsageRow
+from dispatch.core.records import NO_TENANT, ProfileRow, Task, Tenant, UsageRow
 from dispatch.core.usage import Tally, month_of
 from dispatch.store import rows, schema
 from dispatch.store.keyset import Order, load_slice
 from dispatch.store.statements import Statement, Values, inserting
-from protocol.states import TERMINAL_JOB_STATES, JobState
+from protocol.states import LIGHT_TASK_KINDS, TERMINAL_JOB_STATES, JobState
 
 OPEN = tuple(state.value for state in JobState if state not in TERMINAL_JOB_STATES)
+LIGHT = tuple(kind.value for kind in LIGHT_TASK_KINDS)
 HOLDING = ("open", "finished")
 ACCOUNT = ("day", "tenant", "key_id")
 AMOUNTS = tuple(column.name for column in schema.usage.columns if column.name not in ACCOUNT)
@@ -56,6 +57,8 @@ class MeterQueries:
     _connection: Connection
     used: Tally
     used_before: Tally
+    put_profiles: list[ProfileRow]
+    gone_profiles: list[str]
 
     def tenant(self, name: str) -> Tenant | None:
         found = self._connection.execute(select(schema.tenants).where(schema.tenants.c.name == name)).first()
@@ -111,10 +114,19 @@ class MeterQueries:
     def open_jobs(self, tenant: str | None) -> list[JobCount]:
         table = schema.jobs
         statement = select(table.c.tenant, table.c.state, func.count()).where(table.c.state.in_(OPEN))
-        if tenant is not None:
-            statement = statement.where(table.c.tenant == tenant)
+        statement = statement.where(table.c.tenant != NO_TENANT if tenant is None else table.c.tenant == tenant)
         found = self._connection.execute(statement.group_by(table.c.state, table.c.tenant))
         return [JobCount(owner, JobState(state), count) for owner, state, count in found]
+
+    def held_counts(self, tenant: str | None) -> list[HeldCount]:
+        tasks, attempts = schema.tasks, schema.attempts
+        counted = select(tasks.c.tenant, attempts.c.engine_id, func.count())
+        joined = counted.join(attempts, attempts.c.task_id == tasks.c.task_id)
+        statement = joined.where(schema.IS_LIVE, attempts.c.token == tasks.c.token, tasks.c.kind.not_in(LIGHT))
+        if tenant is not None:
+            statement = statement.where(tasks.c.tenant == tenant)
+        found = self._connection.execute(statement.group_by(tasks.c.tenant, attempts.c.engine_id))
+        return [HeldCount(*row) for row in found]
 
     def held_tasks(self) -> list[Task]:
         return [rows.TASKS.load(row) for row in self._connection.execute(SELECT_HELD)]
@@ -125,12 +137,18 @@ class MeterQueries:
         statement = select(schema.profiles).order_by(schema.profiles.c.name)
         return [rows.PROFILES.load(row) for row in self._connection.execute(statement)]
 
+    def profile(self, name: str) -> ProfileRow | None:
+        found = self._connection.execute(select(schema.profiles).where(schema.profiles.c.name == name)).first()
+        return None if found is None else rows.PROFILES.load(found)
+
     def put_profile(self, profile: ProfileRow) -> None:
-        self.delete_profile(profile.name)
+        self._connection.execute(delete(schema.profiles).where(schema.profiles.c.name == profile.name))
         self._connection.execute(insert(schema.profiles), rows.PROFILES.params(profile))
+        self.put_profiles.append(profile)
 
     def delete_profile(self, name: str) -> None:
         self._connection.execute(delete(schema.profiles).where(schema.profiles.c.name == name))
+        self.gone_profiles.append(name)
 
 
 def _open_of(tenant: str) -> tuple[ColumnElement[bool], ...]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
 
 from dispatch.core.copying import replace
-from dispatch.core.records import Attempt, Delivery, Event, Graph, Job, NewEvent, StagedRow, Task, WebhookEndpoint
+from dispatch.core.records import Attempt, Delivery, Event, Graph, Job, NewEvent, ProfileRow, StagedRow, Task, WebhookEndpoint
 from dispatch.core.usage import Tally
 from dispatch.ports import Commit, StaleRow
 from dispatch.store import rows, schema
@@ -84,6 +84,8 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
         """`public_url` goes before the links in what webhooks tell; `used_before` is what the batch used so far."""
         super().__init__(connection)
         self.used, self.used_before = Tally(), used_before or Tally()
+        self.put_profiles: list[ProfileRow] = []
+        self.gone_profiles: list[str] = []
         self._public_url = public_url
         self._endpoints: list[WebhookEndpoint] = []
         self._gone_endpoints: list[str] = []
@@ -259,6 +261,8 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
             tuple(self._deliveries),
             tuple(self._endpoints),
             tuple(self._gone_endpoints),
+            tuple(self.put_profiles),
+            tuple(self.gone_profiles),
         )
 
 

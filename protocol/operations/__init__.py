@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.operations import access, care, engines, files, jobs, operators, tasks, tenants, uploads, webhooks
+from protocol.operations import access, care, engines, files, jobs, operators, profiles, tasks, tenants, uploads, webhooks
 from protocol.operations.rows import API as API
 from protocol.operations.rows import KEY_SUBPROTOCOL as KEY_SUBPROTOCOL
 from protocol.operations.rows import STREAMS as STREAMS
@@ -19,6 +19,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *webhooks.OPERATIONS,
     *access.OPERATIONS,
     *tenants.OPERATIONS,
+    *profiles.OPERATIONS,
     *operators.OPERATIONS,
     *files.OPERATIONS,
 )

@@ -14,9 +14,13 @@ from pydantic import JsonValue
 
 from dispatch.core.audit import AuditFilter
 from dispatch.core.callers import Caller
+from dispatch.services.profiles import ProfileBook, ProfileService
+from dispatch.services.submissions import Sent
+from dispatch.services.tenants import TenantBook, TenantService
 from protocol.admin import Scope, TenantPatch, TenantRequest, TenantView
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import BatchReply, BatchSubmission, JobSubmission
+from protocol.profiles import Profile
 from tests.contract.services_world import CLIENT, World, blocks_of, job_of, world
 from tests.contract.store_adapters import ADAPTERS
 
@@ -130,7 +134,7 @@ async def test_files_lie_where_the_tenant_keeps_them(farm: World) -> None:
     place = submissions.begin_upload(who, "film.mp4")
     written = await farm.core.outside.storage.write(place.path, blocks_of(MP4))
 
-    answer = await submissions.submit_upload(who, place, written, JobSubmission(profile="web"), None)
+    answer = await submissions.submit_upload(who, place, Sent(written), JobSubmission(profile="web"), None)
 
     job = (await farm.graph(job_of(answer))).job
     assert (place.path, job.root, job.key_id) == (f"archive/raw/{job.job_id}_original.mp4", "archive", "key_3")
@@ -167,3 +171,18 @@ async def test_a_tenant_nobody_made_is_not_found(farm: World) -> None:
         await farm.core.services.tenants.get("nobody")
 
     assert refused.value.code is ErrorCode.TENANT_NOT_FOUND
+
+
+async def test_what_was_put_in_is_known_after_a_restart(farm: World) -> None:
+    """Another memory over the same rows."""
+    profile = Profile.model_validate_json('{"name": "mine", "thumbnails": {}}')
+    await farm.core.services.profile_changes.put(ADMIN, "mine", profile, None, is_matched=False)
+    await tenant(farm, max_queued=0, default_profile="mine")
+    store, clock = farm.core.outside.store, farm.clock
+    profiles, tenants = ProfileBook([]), TenantBook()
+
+    await ProfileService(store, profiles, clock).load()
+    await TenantService(store, farm.core.services.idempotency, tenants, profiles, clock).load(["default"])
+
+    assert profiles.find("mine")[0] == profile
+    assert (tenants.find("acme").max_queued, tenants.find("acme").default_profile) == (0, "mine")

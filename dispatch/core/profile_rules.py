@@ -1,0 +1,29 @@
+"""What a profile that is put in may be: beyond its fields, it has to make something, and each thing once."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+
+from dispatch.core.paging import refuse
+from protocol.profiles import Profile
+
+
+def check(name: str, profile: Profile) -> None:
+    """Raises VALIDATION_FAILED."""
+    if profile.name != name:
+        raise refuse("name", f"is {profile.name}, but the address says {name}")
+    if profile.is_noop:
+        raise refuse("noop_seconds", "is for the profile noop alone")
+    twice = [word for word, count in Counter(rendition.name for rendition in profile.renditions).items() if count > 1]
+    if twice:
+        raise refuse("renditions", f"{twice[0]} is there twice; each needs a name of its own")
+    if not (profile.renditions or profile.audio or profile.thumbnails):
+        raise refuse("renditions", "the profile makes nothing: give renditions, audio or thumbnails")
+    if profile.hls is not None and not profile.renditions:
+        raise refuse("hls", "packages renditions, and there are none")
+
+
+def tag_of(profile_json: str, version: int | None) -> str:
+    """The ETag: the version of a profile that was put in, else a sum of what it says."""
+    return f'"{version}"' if version is not None else f'"b{zlib.crc32(profile_json.encode()):08x}"'
