@@ -9,6 +9,7 @@ from enum import Enum, auto
 
 import orjson
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from dispatch.api import problems
 from dispatch.core.paging import refuse
@@ -68,7 +69,7 @@ def _value(name: str, text: str) -> object:
 
 def _json(name: str, text: str) -> object:
     try:
-        value: object = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        value: object = from_json(text, allow_inf_nan=False)  # as deep as a body may be, and no deeper
+    except ValueError:
         raise refuse(name, "is not JSON") from None
     return value

@@ -68,8 +68,9 @@ class Serving:
     def _registration(self, operation: Operation, handler: Handler) -> Serve:
         async def serve(request: web.Request) -> web.StreamResponse:
             call = Call(request, operation, self._services)
+            if "Expect" in request.headers:
+                await _let_the_body_come(request)
             try:
-                await admit(call)
                 return await handler(call)
             except ReelyardError as fault:
                 raise self._judged(call, fault) from None

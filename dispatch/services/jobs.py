@@ -12,7 +12,7 @@ from dispatch.core import amending, endings
 from dispatch.core.amending import JobFields
 from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.job_list import JobFilter
-from dispatch.core.paging import page_fields
+from dispatch.core.paging import page_fields, refuse
 from dispatch.core.records import Attempt, Graph, Job, Task
 from dispatch.core.views import job_view
 from dispatch.core.webhooks import check_webhook_url
@@ -21,7 +21,7 @@ from dispatch.services.audit import audited
 from dispatch.services.idempotency import Answered, Idempotency, answer_of
 from protocol.addresses import AddressPolicy
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.jobs import AttemptLog, JobLog, JobPage, JobPatch, JobView, RetryRequest, WhyReply
+from protocol.jobs import MAX_METADATA_BYTES, AttemptLog, JobLog, JobPage, JobPatch, JobView, RetryRequest, WhyReply
 from protocol.operations import API
 
 Versions = frozenset[int] | None
@@ -141,12 +141,15 @@ def visible(tx: Transaction, who: Caller, job_id: str, versions: Versions = None
 
 
 def _fields(patch: JobPatch) -> JobFields:
-    """What the patch names, as the columns it changes."""
+    """What the patch names, as the columns it changes. Raises VALIDATION_FAILED for too much metadata."""
     fields = JobFields()
     if "priority" in patch.model_fields_set:
         fields["priority"] = patch.priority
     if "metadata" in patch.model_fields_set:
-        fields["user_metadata_json"] = orjson.dumps(patch.metadata).decode()
+        stored = orjson.dumps(patch.metadata)
+        if len(stored) > MAX_METADATA_BYTES:
+            raise refuse("metadata", f"is larger than {MAX_METADATA_BYTES} bytes")
+        fields["user_metadata_json"] = stored.decode()
     if "webhook_url" in patch.model_fields_set:
         fields["webhook_url"] = patch.webhook_url
     return fields

@@ -37,13 +37,15 @@ async def test_change_without_or_from_another_version_is_refused(tmp_path: Path)
         weak = await patched(server, job_id, 'W/"1"', priority=9)
         missing = await patched(server, "job_0", '"1"', priority=9)
         nothing = await patched(server, job_id, '"1"')
+        much = await patched(server, job_id, '"1"', metadata={"a": "x" * 65_536})
         found = await server.call("GET", f"{JOBS}/{job_id}")
 
-    assert [head_of(answer) for answer in (blind, stale, weak, missing, nothing)] == [
+    assert [head_of(answer) for answer in (blind, stale, weak, missing, nothing, much)] == [
         (428, "PRECONDITION_REQUIRED"),
         (412, "PRECONDITION_FAILED"),
         (412, "PRECONDITION_FAILED"),
         (404, "JOB_NOT_FOUND"),
+        (422, "VALIDATION_FAILED"),
         (422, "VALIDATION_FAILED"),
     ]
     assert found.json["version"] == 1

@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from dispatch.api.wiring import Limits
@@ -194,3 +195,14 @@ async def test_reader_of_a_file_that_takes_nothing_is_let_go(tmp_path: Path) -> 
             wire.say(*get(f"{server.signed('GET', 'staging/a')}/staging/a/big.bin"))
             async with asyncio.timeout(20):
                 await until(lambda: gone(server))
+
+
+@pytest.mark.parametrize("depth", [6, 300, 100_000])
+async def test_nested_json_in_a_form_is_refused_too(tmp_path: Path, depth: int) -> None:
+    async with served(tmp_path) as server:
+        form = aiohttp.FormData()
+        form.add_field("metadata", '{"a":' * depth + "1" + "}" * depth)
+        form.add_field("file", b"x" * 100, filename="a.mp4")
+        answer = await server.call("POST", f"{JOBS}/upload", data=form)
+
+    assert (answer.status, answer.code) == (422, "VALIDATION_FAILED")
