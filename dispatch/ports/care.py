@@ -55,3 +55,7 @@ class CareRows(Protocol):
     def jobs_of(self, tenant: str) -> list[str]:
         """Ids of all jobs of a tenant."""
         ...
+
+    def purged_jobs(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of these jobs of which an event tells that all of it was purged."""
+        ...

@@ -8,7 +8,7 @@ import structlog
 
 from dispatch.core.originals import is_left_behind, job_of_original
 from dispatch.core.records import NO_TENANT
-from dispatch.ports import Clock, Store
+from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.publishing import Publisher
 from dispatch.services.sweeps import JobTimers
 from protocol.storage import Stat, StorageError, StorageProvider
@@ -30,10 +30,20 @@ class Housekeeping:
             await self._storage.sweep_temporary(older_than_s=ORPHAN_AGE_S, now=self._clock.now())
             staged = {file.path.split("/")[1]: file for file in await self._storage.list("staging") if file.path.count("/") > 1}
             await self._publisher.sweep(staged)
+            await self._late_for_purged(staged)
             orphans = [await self._staging_of_nobody(staged), await self._originals_of_nobody(), await self._uploads_of_nobody()]
             await self._collect([path for found in orphans for path in found])
         except StorageError as error:
             log.warning("housekeeping_waits", reason=error.reason)
+
+    async def _late_for_purged(self, staged: Iterable[str]) -> None:
+        """What a zombie staged, or a late report named, for a job that was purged meanwhile: it never comes back."""
+        made_for = {f"staging/{job_id}": job_id for job_id in staged}
+        made_for |= {path: job_id for path in await self._originals() if (job_id := job_of_original(path)) is not None}
+        purged = await self._store.read(lambda tx: _purged(tx, set(made_for.values())))
+        for path in sorted(path for path, job_id in made_for.items() if job_id in purged):
+            await self._storage.delete(path)
+            log.info("late_bytes_removed", path=path)
 
     async def _staging_of_nobody(self, by_job: Mapping[str, Stat]) -> list[str]:
         """The directories of jobs that do not exist."""
@@ -43,10 +53,13 @@ class Housekeeping:
 
     async def _originals_of_nobody(self) -> list[str]:
         """Files below `raw/` that no job refers to: of uploads that became no job, of reports that came too late."""
+        found = await self._originals()
+        return await self._unreferenced([path for path, file in found.items() if self._is_old(file)])
+
+    async def _originals(self) -> dict[str, Stat]:
         tenants = await self._store.read(lambda tx: tx.tenants())
         roots = {NO_TENANT, *(tenant.prefix or tenant.name for tenant in tenants)}
-        found = [file for root in sorted(roots) for file in await self._storage.list(f"{root}/raw")]
-        return await self._unreferenced([file.path for file in found if self._is_old(file)])
+        return {file.path: file for root in sorted(roots) for file in await self._storage.list(f"{root}/raw")}
 
     async def _uploads_of_nobody(self) -> list[str]:
         """Uploads without a row: put together by a server that died before it told of them."""
@@ -80,3 +93,8 @@ class Housekeeping:
         if path.startswith("uploads/"):
             return await self._unknown_uploads([path]) == [path]
         return path.startswith("staging/") or await self._unreferenced([path]) == [path]
+
+
+def _purged(tx: Transaction, job_ids: set[str]) -> set[str]:
+    """Those that are gone because they were purged, and not merely unknown yet."""
+    return tx.purged_jobs(job_ids - set(tx.graphs(job_ids)))

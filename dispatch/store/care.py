@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from sqlalchemy import bindparam, delete, not_, or_, select
 
+from dispatch.core.copying import replace
 from dispatch.core.dead_letters import CLIENTS_FAULT
 from dispatch.core.paging import Slice, Wanted
+from dispatch.core.purging import Scope
 from dispatch.core.records import Deletion, Graph, Job
 from dispatch.ports import StaleRow
 from dispatch.store import rows, schema
@@ -15,6 +17,7 @@ from dispatch.store.keyset import Order, load_slice
 from dispatch.store.retention import RetentionQueries
 from dispatch.store.statements import Lookup, Statement, by_ids, inserting
 from protocol.errors import ErrorCode
+from protocol.events import EventType
 from protocol.states import JobState
 
 INSERT_DELETION = inserting(schema.deletions)
@@ -26,6 +29,9 @@ SELECT_DELETIONS = (
     .limit(bindparam("most"))
 )
 DROP_DELETION = Statement(delete(schema.deletions).where(schema.deletions.c.path == bindparam("path")), ("path",))
+
+EVENTS_OF_JOBS = Lookup(by_ids(schema.events, "job_id", "job_id", "type", "data_json"))
+WHOLE = f'"scope":"{Scope.JOB}"'
 
 FORGET_STAGED, FORGET_ATTEMPTS, FORGET_TASKS = (
     Statement(delete(table).where(table.c.job_id == bindparam("job_id")), ("job_id",))
@@ -64,7 +70,7 @@ class CareQueries(RetentionQueries):
         met = FORGET_JOB.run_many(self._connection, [(job.job_id, str(job.state), job.version) for job in jobs])
         if met != len(jobs):
             raise StaleRow(f"{len(jobs) - met} of {len(jobs)} jobs had moved on")
-        self._jobs.extend(jobs)
+        self._jobs.extend(replace(job, version=job.version + 1) for job in jobs)
 
     def forget_staged(self, job_id: str) -> None:
         FORGET_STAGED.run_many(self._connection, [(job_id,)])
@@ -88,3 +94,7 @@ class CareQueries(RetentionQueries):
     def jobs_of(self, tenant: str) -> list[str]:
         found = self._connection.execute(select(schema.jobs.c.job_id).where(schema.jobs.c.tenant == tenant))
         return [row[0] for row in found]
+
+    def purged_jobs(self, job_ids: Iterable[str]) -> set[str]:
+        told = EVENTS_OF_JOBS.rows(self._connection, job_ids)
+        return {job_id for job_id, type_, data in told if type_ == str(EventType.JOB_PURGED) and WHOLE in data}

@@ -19,7 +19,7 @@ from protocol.jobs import JobInput, RetryRequest
 from protocol.leases import Start
 from protocol.storage import StorageUnavailable
 from tests.contract.care_world import completed, failed, uploaded
-from tests.contract.services_world import CLIENT, OTHER, World, world
+from tests.contract.services_world import CLIENT, OTHER, World, blocks_of, world
 from tests.contract.test_services_publishing import FILM, MADE
 
 
@@ -231,3 +231,19 @@ async def test_a_failed_job_whose_original_is_gone_is_not_tried_again(farm: Worl
     assert told.value.code is ErrorCode.INPUT_PURGED
     source = (await farm.graph(job_id)).job.source
     assert (source.kind, source.path, source.filename, source.size) == ("purged", "", "film.mp4", len(FILM))
+
+
+async def test_what_a_zombie_stages_for_a_purged_job_is_removed_without_waiting_a_day(farm: World) -> None:
+    job_id, engine = await uploaded(farm), await farm.register()
+    grant = await farm.grant(engine.engine_id, job_id)
+    await farm.core.services.jobs.cancel(CLIENT, job_id)
+    await farm.core.services.care.purges.purge_job(CLIENT, job_id)
+    await farm.duty("removals")
+    late = f"staging/{job_id}/{grant.task_id}/{grant.token}/360p/video_360p.mp4"
+    unknown = "staging/job_000099/tsk_1/1/a.mp4"
+    for path in (late, f"default/raw/{job_id}_original-7.mp4", unknown):
+        await farm.core.services.storage.write(path, blocks_of(b"late"))
+
+    await farm.duty("housekeeping")
+
+    assert farm.files() == [unknown]
