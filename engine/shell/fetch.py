@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -220,8 +221,11 @@ class _Download:
 
 
 def _told(reason: Exception) -> str:
-    """Texts of aiohttp may hold the URL, and with it a secret: only our own are told."""
+    """Texts of aiohttp may hold the URL, and with it a secret, or an address of the inner network: only our own are told."""
     if isinstance(reason, Again):
         return str(reason)
-    cause = reason.os_error.strerror if isinstance(reason, aiohttp.ClientConnectorError) else None
-    return f"{type(reason).__name__}: {cause}" if cause else type(reason).__name__
+    name = type(reason).__name__
+    if not isinstance(reason, aiohttp.ClientConnectorError) or isinstance(reason, aiohttp.ClientSSLError):
+        return name
+    cause = errno.errorcode.get(reason.os_error.errno or 0)
+    return f"{name}: {cause}" if cause else name
