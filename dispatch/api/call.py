@@ -183,9 +183,12 @@ async def gathered(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same bytes in blocks of at least BLOCK, but for the last."""
     held = bytearray()
     async for block in blocks:
+        if not held and len(block) >= BLOCK:
+            yield block
+            continue
         held += block
         if len(held) >= BLOCK:
-            yield bytes(held)
-            held.clear()
+            whole, held = bytes(held), bytearray()  # while that one is on its way, nothing is held twice
+            yield whole
     if held:
         yield bytes(held)

@@ -9,10 +9,11 @@ from email.utils import formatdate
 from aiohttp import web
 
 from dispatch.api import answers
-from dispatch.api.call import BLOCK, Call, Handler, check_encoding, received_blocks
+from dispatch.api.call import Call, Handler, check_encoding, received_blocks
 from dispatch.core import tus, uploads
 from dispatch.core.records import Upload
 from dispatch.core.tus import Piece
+from dispatch.services.intake import BLOCK
 from dispatch.services.uploads import Body
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.operations import API

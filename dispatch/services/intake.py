@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dispatch.core.tus import Checksum
 from protocol.errors import ErrorCode, ReelyardError
 
-BLOCK, STEP = 1 << 18, 16 << 20
+BLOCK, STEP = 1 << 17, 16 << 20
 """Bytes: what is worth a thread's while, and after how many what came is synced. A crash costs at most a step."""
 
 
@@ -19,28 +19,37 @@ class Intake:
     def __init__(self, blocks: AsyncIterator[bytes], *, room: int, checksum: Checksum | None) -> None:
         self._blocks, self._room, self._checksum = blocks, room, checksum
         self._digest = None if checksum is None else hashlib.new(checksum.algorithm, usedforsecurity=False)
+        self._held = bytearray()
         self.is_over = False
         self.fault: ReelyardError | None = None
 
     async def step(self) -> AsyncIterator[bytes]:
         """A body with a checksum is one step: none of it counts before all of it is there."""
-        held, size = bytearray(), 0
+        size = 0
         try:
             async for block in self._blocks:
                 self._count(len(block))
-                held += block
-                if len(held) < BLOCK:
+                if (whole := self._gathered(block)) is None:
                     continue
-                size += len(held)
-                yield await self._summed(held)
-                held.clear()
+                size += len(whole)
+                yield await self._summed(whole)
                 if size >= STEP and self._digest is None:
                     return
         except ReelyardError as fault:
             self.fault = fault
-        if held:
-            yield await self._summed(held)
+        if self._held:
+            yield await self._summed(bytes(self._held))
         self.is_over = True
+
+    def _gathered(self, block: bytes) -> bytes | None:
+        """A block that is worth a thread's while; the only copy of it, for a hundred may be on their way."""
+        if not self._held and len(block) >= BLOCK:
+            return block
+        self._held += block
+        if len(self._held) < BLOCK:
+            return None
+        whole, self._held = bytes(self._held), bytearray()
+        return whole
 
     def verify(self) -> None:
         """Raises what was wrong with the body, or CHECKSUM_MISMATCH."""
@@ -56,8 +65,7 @@ class Intake:
             raise ReelyardError(ErrorCode.UPLOAD_TOO_LARGE)
         self._room -= size
 
-    async def _summed(self, held: bytearray) -> bytes:
-        block = bytes(held)
+    async def _summed(self, block: bytes) -> bytes:
         if self._digest is not None:
             await asyncio.to_thread(self._digest.update, block)
         return block

@@ -10,8 +10,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-BATCH = 1 << 20
-"""Bytes handed to a thread at once: a hop costs about 0.1 ms, so smaller ones would be felt."""
+BATCH = 1 << 19
+"""Bytes handed to a thread at once: a hop costs about 0.1 ms, so smaller ones would be felt. Two are held of each write, and
+there may be a hundred writes at once."""
 
 
 def start(call: Callable[[], T]) -> Future[T]:
