@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
 from protocol.base import Bytes, Identifier, Message, Moment, Page, Seconds
 from protocol.capabilities import Capability, Tag
@@ -126,6 +126,8 @@ class FilesystemSubmission(Message):
 
 class JobPatch(Message):
     """What may change while a job waits; what is left out stays. `webhook_url` null takes the webhook away."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     priority: Priority = 5
     metadata: Annotated[Metadata, AfterValidator(check_metadata)] = {}

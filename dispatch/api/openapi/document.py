@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from dispatch.api.form import FIELDS, FILE, THUMBNAIL
+from dispatch.api.form import FIELDS, FILE, THUMBNAIL, Kind
 from dispatch.api.openapi import examples, notices, parameters, refusals, replies
 from dispatch.api.openapi.parameters import PARAMETER, Json
 from dispatch.api.openapi.refusals import Refused
@@ -22,6 +22,8 @@ from protocol.operations.rows import STREAMS
 
 _SCHEMA = "#/components/schemas/{model}"
 _BINARY: Json = {"type": "string", "format": "binary"}
+_WORD = r"[a-z0-9_]+:[A-Za-z0-9_.\-]{1,60}"
+_WORDS: Json = {"type": "string", "pattern": f"^({_WORD}(,{_WORD}){{0,15}})?$", "examples": ["site:oslo,site:bergen"]}
 _ENVELOPE = _SCHEMA.format(model="ErrorEnvelope")
 Mode = JsonSchemaMode
 Wanted = tuple[type[BaseModel], Mode]
@@ -196,9 +198,9 @@ def _besides(operation: Operation) -> Json:
 
 
 def _form_schema() -> Json:
-    """A form has no null: a field is there or is left out."""
+    """A form has no null: a field is there or is left out. A list is one field: words with commas between, or JSON."""
     rows = JobSubmission.model_json_schema(ref_template=_SCHEMA)["properties"]
-    fields = {name: _of_form(rows.get(name, {"type": "string"})) for name in FIELDS}
+    fields = {name: _WORDS if kind is Kind.WORDS else _of_form(rows[name]) for name, kind in FIELDS.items()}
     return {
         "type": "object",
         "properties": {FILE: _BINARY, THUMBNAIL: _BINARY, **fields},
@@ -210,4 +212,4 @@ def _form_schema() -> Json:
 def _of_form(row: Json) -> Json:
     options = [option for option in row.get("anyOf", ()) if option.get("type") != "null"]
     plain: Json = options[0] if options else row
-    return {name: value for name, value in plain.items() if name not in ("default", "uniqueItems")}
+    return {name: value for name, value in plain.items() if name != "default"}
