@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dispatch.core import endings, lease_table, lifecycle, publication, ready_index, retry_policy, settlement
-from dispatch.core.records import Graph, Job, NewEvent
+from dispatch.core import purging as core_purging
+from dispatch.core.records import Deletion, Graph, Job, NewEvent
 from dispatch.core.task_machine import advance
 from dispatch.ports import Transaction
-from dispatch.services import grants, idempotency, leases, originals, publishing, sweeps
-from dispatch.store import transaction
+from dispatch.services import grants, housekeeping, idempotency, jobs, leases, originals, publishing, purging, sweeps
+from dispatch.store import care, transaction
 from engine.core import attempts, workload
 from engine.core import messages as m
 from protocol.errors import FailureClass
@@ -25,7 +26,7 @@ from protocol.events import EventType
 from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, AttemptState, JobState, TaskState
 from protocol.storage import StorageError
 from tests.sim.ground import Clock
-from tests.sim.plan import Plan, draw_edge, draw_fetch, draw_plan
+from tests.sim.plan import Plan, draw_edge, draw_fetch, draw_plan, draw_purge
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,10 @@ def _nothing(*_: object, **__: object) -> None:
     return None
 
 
+async def _nothing_later(*_: object) -> None:
+    return None
+
+
 def _drops_nothing(self: Any, task_id: str, job_id: str) -> None:
     return None
 
@@ -222,6 +227,26 @@ def _settles_nothing(self: Any, report: Any, error: Any) -> Iterator[m.Instructi
     return iter(())
 
 
+async def _purges_bytes_first(self: Any, who: Any, job_id: str, versions: Any = None) -> Any:
+    """The paths are handed to the duty in a transaction before the one that takes the rows."""
+    now = self._clock.now()
+    graph = await self._store.read(lambda tx: jobs.visible(tx, who, job_id, versions))
+    purge = core_purging.everything(graph, core_purging.Reason.ASKED, now=now)
+    rows = [Deletion(path, job_id, now) for path in purge.paths]
+    await self._store.transact(lambda tx: tx.put_deletions(rows))
+    return await _PURGE(self, who, job_id, versions)
+
+
+_PURGE = purging.PurgeService.purge_job
+
+
+async def _forgets_before_it_removes(self: Any) -> None:
+    waiting = await self._some_after("")
+    await self._forget([deletion.path for deletion in waiting])
+    for deletion in waiting:
+        await self._is_removed(deletion)
+
+
 MUTANTS: dict[str, Mutant] = {
     "no token check": Mutant("a report is fenced by its attempt and token", lifecycle, "is_live", _ignores_token),
     "sweep without guard": Mutant("expiry looks at the row", sweeps.LeaseSweep, "_expire", _sweep_unguarded, draw=draw_edge),
@@ -254,6 +279,15 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "source stays a URL": Mutant(
         "the settlement changes the source", settlement, "_source_after", _source_as_it_was, draw=draw_fetch
+    ),
+    "bytes before rows": Mutant("rows are purged first", purging.PurgeService, "purge_job", _purges_bytes_first, draw=draw_purge),
+    "paths not noted": Mutant("a purge notes its paths", care.CareQueries, "put_deletions", _nothing, draw=draw_purge),
+    "path forgotten before its bytes": Mutant(
+        "a path is forgotten last", purging.Remover, "run_once", _forgets_before_it_removes, draw=draw_purge
+    ),
+    "running jobs are purged": Mutant("only ended jobs are purged", core_purging, "_require_ended", _nothing, draw=draw_purge),
+    "late bytes stay": Mutant(
+        "what comes late is removed", housekeeping.Housekeeping, "_late_for_purged", _nothing_later, draw=draw_purge
     ),
     "no idempotency": Mutant("one key, one job", idempotency, "first_call", _no_earlier_answer),
     "metadata of the moment": Mutant("metadata follows from rows", publication, "_about", _dated_when_built),

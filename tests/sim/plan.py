@@ -42,7 +42,8 @@ class EnginePlan:
 class JobPlan:
     """`failures` are what the attempts of its main task report, in order, before they succeed.
 
-    `film` is what its URL leads to, for a job that is given by URL.
+    `film` is what its URL leads to, for a job that is given by URL. `purge_after` seconds its client begins to ask for
+    a purge of the outputs, or of all of it, until the job has ended and it is told so.
     """
 
     number: int
@@ -58,6 +59,8 @@ class JobPlan:
     cancel_after: float | None = None
     retries: bool = False
     film: Film | None = None
+    purge_after: float | None = None
+    keeps_job: bool = False
 
 
 class FaultKind(StrEnum):
@@ -207,3 +210,32 @@ def draw_fetch(seed: int) -> Plan:
     )
     faults = [Fault(rng.uniform(2.0, 20.0), FaultKind.CUT_ENGINE, rng.uniform(10.0, 20.0), n % 2) for n in range(3)]
     return Plan(seed, engines, jobs, tuple(faults), Rates(lose=0.05, kill_dispatch=0.01, storage=0.02))
+
+
+def draw_purge(seed: int) -> Plan:
+    """Jobs that are purged as soon as they may be, by clients who ask too early, on a dispatch that dies in between."""
+    rng = random.Random(f"purge {seed}")
+    engines = tuple(EnginePlan(f"box{number}", 1, 2, frozenset(), True) for number in range(2))
+    jobs = tuple(_purged(rng, number) for number in range(6))
+    faults = [Fault(rng.uniform(2.0, 25.0), FaultKind.KILL_DISPATCH, rng.uniform(0.2, 8.0)) for _ in range(2)]
+    faults += [Fault(rng.uniform(2.0, 25.0), FaultKind.NO_STORAGE, rng.uniform(1.0, 12.0))]
+    faults += [Fault(rng.uniform(2.0, 20.0), FaultKind.CUT_ENGINE, rng.uniform(10.0, 20.0), which) for which in range(2)]
+    return Plan(seed, engines, jobs, tuple(faults), Rates(lose=0.05, repeat=0.05, kill_dispatch=0.01, storage=0.03))
+
+
+def _purged(rng: random.Random, number: int) -> JobPlan:
+    fails = rng.random() < 0.2
+    return JobPlan(
+        number=number,
+        at=rng.uniform(0.0, 12.0),
+        tenant=rng.choice(TENANTS),
+        profile="web",
+        priority=5,
+        tags=frozenset(),
+        ttl_s=None,
+        max_attempts=3,
+        failures=(FailureClass.POLICY,) if fails else (),
+        cancel_after=rng.uniform(0.0, 12.0) if rng.random() < 0.4 else None,
+        purge_after=rng.uniform(0.0, 10.0) if rng.random() < 0.8 else None,
+        keeps_job=rng.random() < 0.3,
+    )

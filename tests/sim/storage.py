@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from protocol.storage import (
     AlreadyExists,
@@ -27,6 +27,10 @@ def is_published(path: str) -> bool:
     return path.split("/")[1:2] == ["processed"]
 
 
+def _published_stays(path: str) -> str | None:
+    return "it is published" if is_published(path) else None
+
+
 class Disk:
     """The bytes, which outlive every process. `published` is what was renamed into place, by target."""
 
@@ -36,6 +40,8 @@ class Disk:
         self.published: dict[str, dict[str, bytes]] = {}
         self.is_away = self.is_full = False
         self.losing = False
+        self.objection: Callable[[str], str | None] = _published_stays
+        """Why a file must not be removed now; None when it may be."""
 
     def put(self, path: str, content: bytes) -> None:
         if is_published(path):
@@ -44,9 +50,10 @@ class Disk:
 
     def remove(self, path: str) -> None:
         for name in [name for name in self.files if name == path or name.startswith(f"{path}/")]:
-            if is_published(name):
-                raise self.ground.broken(f"published {name} was deleted")
+            if (why := self.objection(name)) is not None:
+                raise self.ground.broken(f"{name} was deleted: {why}")
             del self.files[name]
+        self.published.pop(path, None)
 
     def below(self, prefix: str) -> dict[str, bytes]:
         return {name[len(prefix) + 1 :]: file[0] for name, file in self.files.items() if name.startswith(f"{prefix}/")}

@@ -11,6 +11,7 @@ from dispatch.app.assembly import Core
 from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.services.files import as_client_error
 from dispatch.services.idempotency import Answered
+from dispatch.services.submissions import Sent
 from engine.ports import Unreachable
 from protocol.admin import Scope
 from protocol.errors import ErrorCode, ReelyardError
@@ -37,6 +38,7 @@ class Client:
     asked_cancel: bool = False
     asked_retry: bool = False
     is_cancelled: bool = False
+    is_purged: bool = False
 
     def __post_init__(self) -> None:
         self.line = Line(f"client{self.plan.number}")
@@ -53,6 +55,9 @@ class Client:
             await self._cancel()
         if self.plan.retries:
             await self._retry_once()
+        if self.plan.purge_after is not None:
+            await asyncio.sleep(self.plan.purge_after)
+            await self._purge()
 
     async def _submit(self) -> None:
         submission = JobSubmission(
@@ -94,7 +99,7 @@ class Client:
                 written = await core.services.storage.write(place.path, _blocks())
             except StorageError as error:
                 raise as_client_error(error) from error
-            answer = await submissions.submit_upload(self.who, place, written, submission, key)
+            answer = await submissions.submit_upload(self.who, place, Sent(written), submission, key)
         if answer.job_id is not None:
             self.accepted.append(answer.job_id)
         return answer
@@ -139,6 +144,31 @@ class Client:
         if view is not None and view.state is JobState.FAILED:
             self.asked_retry = True
             await self._ask("retry")
+
+    async def _purge(self) -> None:
+        """Asked again and again while the job has not ended, and until the answer arrives."""
+
+        async def handler(core: Core) -> JobView:
+            purges = core.services.care.purges
+            return await (purges.purge_outputs if self.plan.keeps_job else purges.purge_job)(self.who, self.accepted[-1])
+
+        while True:
+            try:
+                await self.network.call(self.line, handler)
+            except ReelyardError as error:
+                if error.code is ErrorCode.JOB_NOT_FOUND:
+                    break  # an earlier call did it, and its answer was lost
+                has_ended = self.bench.watch.jobs[self.accepted[-1]].state in (JobState.FAILED, JobState.CANCELLED)
+                if error.code is ErrorCode.OUTPUTS_NOT_READY and has_ended:
+                    return
+                if not is_passing(error) and error.code not in (ErrorCode.INVALID_TRANSITION, ErrorCode.OUTPUTS_NOT_READY):
+                    raise
+            except Unreachable:
+                pass
+            else:
+                break
+            await asyncio.sleep(1.0)
+        self.is_purged = not self.plan.keeps_job
 
 
 async def _blocks() -> AsyncIterator[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import orjson
 from sqlalchemy import Connection, select
@@ -33,6 +33,7 @@ class Rows:
         self.tasks: list[Task] = [rows.TASKS.load(row) for row in connection.execute(select(schema.tasks))]
         self.attempts: list[Attempt] = [rows.ATTEMPTS.load(row) for row in connection.execute(select(schema.attempts))]
         self.staged: list[StagedRow] = [rows.STAGED.load(row) for row in connection.execute(select(schema.staged_files))]
+        self.deletions = [row[0] for row in connection.execute(select(schema.deletions.c.path))]
         self.events = [
             rows.load_event(row).new for row in connection.execute(select(schema.events).order_by(schema.events.c.seq))
         ]
@@ -45,15 +46,25 @@ def of_jobs(found: Rows, clients: list[Client], bench: Bench) -> Iterator[str]:
     """Every job that was accepted is there once, and ended as it had to."""
     for client in clients:
         jobs = [job for job in found.jobs if orjson.loads(job.user_metadata_json)["number"] == client.plan.number]
+        if client.is_purged:
+            yield from _of_purged(client, found)
+            continue
         if len(jobs) != 1 or set(client.accepted) != {jobs[0].job_id}:
             yield f"job {client.plan.number} was accepted as {client.accepted} and is {[job.job_id for job in jobs]}"
             continue
         yield from _of_job(jobs[0], found, client, bench)
 
 
+def _of_purged(client: Client, found: Rows) -> Iterator[str]:
+    """Nothing of it is left but its events."""
+    left: tuple[Sequence[Job | Task | Attempt | StagedRow], ...] = (found.jobs, found.tasks, found.attempts, found.staged)
+    for rows_of in left:
+        yield from (f"{row.job_id} was purged, and left {row}" for row in rows_of if row.job_id in client.accepted)
+
+
 def _of_job(job: Job, found: Rows, client: Client, bench: Bench) -> Iterator[str]:
     attempts = [attempt for attempt in found.attempts if attempt.job_id == job.job_id]
-    told = [event.to_state for event in found.events if event.job_id == job.job_id and event.task_id is None]
+    told = [event.to_state for event in found.events if event.job_id == job.job_id and event.task_id is None and event.to_state]
     if told[-1] != job.state.value:
         yield f"{job.job_id} is {job.state}, its last event says {told[-1]}"
     if client.is_cancelled and job.state is not JobState.CANCELLED:
@@ -131,6 +142,13 @@ def of_files(found: Rows, disk: Disk) -> Iterator[str]:
     left = [path for path in disk.files if path.startswith("staging/") and path.split("/")[1] not in kept]
     if left:
         yield f"staging still holds {left}"
+
+
+def of_purges(found: Rows, clients: list[Client], disk: Disk) -> Iterator[str]:
+    """No file of a job that was purged, and no path that still has to go."""
+    gone = {job_id for client in clients if client.is_purged for job_id in client.accepted}
+    yield from (f"{path} is left of a purged job" for path in disk.files if any(job_id in path for job_id in gone))
+    yield from (f"{path} was forgotten by the duty that removes it" for path in found.deletions)
 
 
 def of_originals(found: Rows, disk: Disk, bench: Bench) -> Iterator[str]:

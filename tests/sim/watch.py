@@ -67,11 +67,14 @@ class Watch:
         self._last_seq = self._last_token = 0
         self._renewed: dict[int, float] = {}
         self._ended: dict[int, float] = {}
+        self._gone: set[str] = set()
         self._leaving: Counter[str] = Counter()
         self._settled: dict[tuple[int, str], object] = {}
         self._up_since = 0.0
         self._in_memory: set[int] = set()
         self.refused: set[int] = set()
+        self.purged: dict[str, str] = {}
+        """By job: what was purged last, `job` when all of it is gone."""
 
     def __call__(self, commit: Commit) -> None:
         for event in commit.events:
@@ -84,6 +87,18 @@ class Watch:
             self._attempt(attempt)
         for job_id in {job.job_id for job in commit.jobs} | {task.job_id for task in commit.tasks}:
             self._whole(job_id)
+        self._gone.update(job_id for job_id, scope in self.purged.items() if scope == "job")
+
+    def objection(self, path: str) -> str | None:
+        """Why the bytes of a file must stay: rows go first."""
+        name = path.rpartition("/")[2]
+        job_id = path.split("/")[2] if path.split("/")[1:2] == ["processed"] else name.partition("_original")[0]
+        if path.startswith("staging/") or job_id in self.purged:
+            return None
+        if path.split("/")[1:2] == ["processed"]:
+            return "it is published, and was not purged"
+        job = self.jobs.get(job_id)
+        return "a job refers to it" if job is not None and job.source.path == path else None
 
     def _wrong(self, promise: str) -> Broken:
         return self._ground.broken(promise)
@@ -97,6 +112,10 @@ class Watch:
         self._last_seq = event.seq
         self._ground.note(new.type.value, new.task_id or new.job_id, new.from_state, new.to_state)
         subject = new.task_id or new.job_id
+        if new.type is EventType.JOB_PURGED and new.job_id is not None:
+            self._purge(new.job_id, orjson.loads(new.data_json))
+        if subject in self._gone:
+            raise self._wrong(f"{subject} is purged, and something happens to it")
         if subject is None or new.to_state is None:
             return
         known = self._told.get(subject)
@@ -111,7 +130,15 @@ class Watch:
         if new.type is EventType.JOB_FINISHED:
             self.finished[subject] += 1
 
+    def _purge(self, job_id: str, told: dict[str, str]) -> None:
+        if self.jobs[job_id].state not in OVER:
+            raise self._wrong(f"{job_id} was purged while {self.jobs[job_id].state}")
+        self._ground.count[f"purged {told['scope']}"] += 1
+        self.purged[job_id] = told["scope"]
+
     def _job(self, job: Job) -> None:
+        if job.job_id in self._gone:
+            raise self._wrong(f"{job.job_id} is purged, and has a row")
         known = self.jobs.get(job.job_id)
         if known is None:
             self.numbers[job.job_id] = orjson.loads(job.user_metadata_json)["number"]

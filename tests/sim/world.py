@@ -55,6 +55,7 @@ class World:
         self.connection = empty_database()
         self.disk = Disk(self.ground)
         self.watch = Watch(self.ground, plan, self.disk.files)
+        self.disk.objection = self.watch.objection
         self.bench = Bench(self.ground, self.watch, {job.number: job for job in plan.jobs})
         self.server = Server(self.ground, plan, self.connection, self.disk, self.watch)
         self.network = Network(self.ground, self.server)
@@ -110,10 +111,12 @@ class World:
         core = self.server.core
         if core is None:
             return ["dispatch is down at the end"]
-        await next(duty for duty in core.duties if duty.name == "housekeeping").run_once()
+        for name in ("removals", "housekeeping"):
+            await next(duty for duty in core.duties if duty.name == name).run_once()
         found = verdict.Rows(self.connection)
         problems = [*verdict.of_jobs(found, self.clients, self.bench), *verdict.of_files(found, self.disk)]
         problems += verdict.of_originals(found, self.disk, self.bench)
+        problems += verdict.of_purges(found, self.clients, self.disk)
         return [*problems, *verdict.of_memory(found, core), *verdict.of_boxes(self.boxes)]
 
     def _is_quiet(self, clients: list[asyncio.Task[None]]) -> bool:
