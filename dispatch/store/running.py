@@ -13,6 +13,7 @@ from dispatch.core.usage import Tally
 from dispatch.ports import Commit, StaleRow, Transaction
 from dispatch.store.metering import write_usage
 from dispatch.store.transaction import SqlTransaction
+from dispatch.store.webhooks import Receivers
 from protocol.errors import ErrorCode, ReelyardError
 
 MOST_RERUNS = 5
@@ -48,8 +49,8 @@ def run_batch(connection: Connection, functions: Sequence[Function], public_url:
     """Run all in one durable transaction. Raises OperationalError when the whole batch died; nothing was kept then."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     try:
-        used = Tally()
-        answers = [_run_one(connection, function, public_url, used) for function in functions]
+        used, receivers = Tally(), Receivers(public_url)
+        answers = [_run_one(connection, function, receivers, used) for function in functions]
         write_usage(connection, used)
         connection.exec_driver_sql("COMMIT")
     except BaseException:
@@ -59,31 +60,31 @@ def run_batch(connection: Connection, functions: Sequence[Function], public_url:
     return answers
 
 
-def _run_one(connection: Connection, function: Function, public_url: str, used: Tally) -> Answer:
+def _run_one(connection: Connection, function: Function, receivers: Receivers, used: Tally) -> Answer:
     """What it used is added to `used` once it stands."""
     answer = Answer()
     for left in reversed(range(MOST_RERUNS)):
-        transaction = SqlTransaction(connection, public_url, used)
+        transaction = SqlTransaction(connection, receivers, used)
         connection.exec_driver_sql("SAVEPOINT one")
         try:
             answer.result = function(transaction)
             transaction.flush_events()
         except StaleRow as stale:
-            _undo(connection)
+            _undo(connection, receivers)
             answer.error = stale
             if left:
                 continue
         except IntegrityError as error:  # a row against the rules is the fault of its function alone
-            _undo(connection)
+            _undo(connection, receivers)
             answer.error = error
             return answer
         except DBAPIError:
             if not _in_transaction(connection):  # SQLITE_FULL and friends roll back everything, savepoints included
                 raise
-            _undo(connection)
+            _undo(connection, receivers)
             raise
         except Exception as error:  # noqa: BLE001  # belongs to the caller of the function, who gets it raised
-            _undo(connection)
+            _undo(connection, receivers)
             answer.error = error
             return answer
         else:
@@ -95,7 +96,8 @@ def _run_one(connection: Connection, function: Function, public_url: str, used: 
     return answer
 
 
-def _undo(connection: Connection) -> None:
+def _undo(connection: Connection, receivers: Receivers) -> None:
+    receivers.forget()
     connection.exec_driver_sql("ROLLBACK TO one")
     connection.exec_driver_sql("RELEASE one")
 

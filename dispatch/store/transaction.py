@@ -19,7 +19,7 @@ from dispatch.store.registry import RegistryQueries
 from dispatch.store.sequences import take
 from dispatch.store.statements import Lookup, Statement, Values, by_ids, inserting
 from dispatch.store.uploads import UploadQueries
-from dispatch.store.webhooks import WebhookQueries
+from dispatch.store.webhooks import Receivers, WebhookQueries
 from protocol.states import HELD_TASK_STATES, TERMINAL_JOB_STATES
 
 R = TypeVar("R")
@@ -80,13 +80,13 @@ SELECT_EVENTS = select(schema.events).where(schema.events.c.seq > bindparam("aft
 class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQueries, AccountQueries, CareQueries):
     """Satisfies `dispatch.ports.Transaction`. Remembers what it changed, for the listeners of the commit."""
 
-    def __init__(self, connection: Connection, public_url: str = "", used_before: Tally | None = None) -> None:
-        """`public_url` goes before the links in what webhooks tell; `used_before` is what the batch used so far."""
+    def __init__(self, connection: Connection, receivers: Receivers | None = None, used_before: Tally | None = None) -> None:
+        """`receivers` are those of the batch, who are told; `used_before` is what the batch used so far."""
         super().__init__(connection)
         self.used, self.used_before = Tally(), used_before or Tally()
         self.put_profiles: list[ProfileRow] = []
         self.gone_profiles: list[str] = []
-        self._public_url = public_url
+        self._receivers = receivers or Receivers()
         self._endpoints: list[WebhookEndpoint] = []
         self._gone_endpoints: list[str] = []
         self._deliveries: list[Delivery] = []

@@ -38,6 +38,29 @@ SELECT_PENDING = select(
 NEWEST_FIRST = Order(DELIVERIES.c.delivery_id, is_descending=True)
 
 
+class Receivers:
+    """Who wants to be told, read once for all transactions of a batch; `forget` what any of them may have changed.
+
+    `public_url` goes before the links in what is told.
+    """
+
+    def __init__(self, public_url: str = "") -> None:
+        self.public_url = public_url
+        self._known: dict[str, list[WebhookEndpoint]] = {}
+
+    def of(self, connection: Connection, tenants: Iterable[str]) -> list[WebhookEndpoint]:
+        wanted = dict.fromkeys(tenants)
+        missing = wanted.keys() - self._known.keys()
+        if missing:
+            self._known |= {tenant: [] for tenant in missing}
+            for endpoint in map(rows.ENDPOINTS.load, ACTIVE.rows(connection, sorted(missing))):
+                self._known[endpoint.tenant].append(endpoint)
+        return [endpoint for tenant in wanted for endpoint in self._known[tenant]]
+
+    def forget(self) -> None:
+        self._known.clear()
+
+
 class WebhookQueries:
     """Mixed into SqlTransaction; remembers the endpoints and deliveries it changed for the listeners of the commit."""
 
@@ -45,7 +68,7 @@ class WebhookQueries:
     _endpoints: list[WebhookEndpoint]
     _gone_endpoints: list[str]
     _deliveries: list[Delivery]
-    _public_url: str
+    _receivers: Receivers
 
     # --- made with the events they tell of
 
@@ -54,12 +77,11 @@ class WebhookQueries:
         told = webhooks.told(events)
         if not told:
             return
-        tenants = dict.fromkeys(event.new.tenant for event in told)
-        active = [rows.ENDPOINTS.load(row) for row in ACTIVE.rows(self._connection, tenants)]
+        active = self._receivers.of(self._connection, (event.new.tenant for event in told))
         latest = {job.job_id: job for job in jobs}
         if not active and all(job.webhook_url is None for job in latest.values()):
             return
-        made = webhooks.deliveries(told, latest, active, self._public_url)
+        made = webhooks.deliveries(told, latest, active, self._receivers.public_url)
         INSERT_DELIVERY.run_many(self._connection, [rows.DELIVERIES.values(delivery) for delivery in made])
         self._deliveries.extend(made)
 
@@ -81,10 +103,12 @@ class WebhookQueries:
         if self._connection.execute(update(ENDPOINTS).where(same).values(params)).rowcount == 0:
             self._connection.execute(insert(ENDPOINTS), params)
         self._endpoints.append(endpoint)
+        self._receivers.forget()
 
     def delete_endpoint(self, endpoint_id: str) -> None:
         self._connection.execute(delete(ENDPOINTS).where(ENDPOINTS.c.endpoint_id == endpoint_id))
         self._gone_endpoints.append(endpoint_id)
+        self._receivers.forget()
 
     # --- deliveries
 
