@@ -70,7 +70,7 @@ def original(graph: Graph, reason: Reason, *, now: float) -> Purge | None:
     """
     _require_ended(graph, "purge")
     job = graph.job
-    if not _has_original(job):
+    if not has_original(job):
         return None
     return _made(graph, _without_original(job, now=now), _original_paths(job), Scope.ORIGINAL, reason, now=now)
 
@@ -80,7 +80,7 @@ def files(graph: Graph, reason: Reason, *, now: float) -> Purge | None:
     _require_ended(graph, "purge")
     job = graph.job
     has_outputs = job.state is JobState.COMPLETED and job.outputs_purged_at is None
-    if not has_outputs and not _has_original(job):
+    if not has_outputs and not has_original(job):
         return None
     after = _without_original(job, now=now)
     after = _without_outputs(after, now=now) if has_outputs else after
@@ -116,7 +116,8 @@ def _without_original(job: Job, *, now: float) -> Job:
     return replace(job, source=source, thumbnail_json=None, updated_at=now)
 
 
-def _has_original(job: Job) -> bool:
+def has_original(job: Job) -> bool:
+    """Whether something that came in for it lies in the storage: its original, or the client's own picture."""
     return job.source.kind == "storage" or job.thumbnail_json is not None
 
 

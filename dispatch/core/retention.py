@@ -103,7 +103,7 @@ def is_due(kind: Kind, job: Job, at: Cutoffs) -> bool:
         return False
     match kind:
         case Kind.ORIGINAL:
-            return job.source.kind == "storage" and job.ended_at <= at.originals
+            return purging.has_original(job) and job.ended_at <= at.originals
         case Kind.RECORD:
             return job.state in RECORD_STATES and job.ended_at <= at.records
         case Kind.EXPIRED:

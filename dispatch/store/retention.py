@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    case,
     delete,
     func,
     literal,
@@ -32,6 +33,9 @@ from protocol.states import JobState
 
 JOBS, ATTEMPTS, EVENTS = schema.jobs.c, schema.attempts.c, schema.events.c
 PUBLISHED = select(func.coalesce(func.sum(schema.staged_files.c.size), 0)).where(schema.staged_files.c.job_id == JOBS.job_id)
+ORIGINAL_PATH = case((JOBS.source_kind == "storage", JOBS.source_path), else_=literal("", String))
+"""The path of a file that the server reads in place, or a URL, is nothing that goes."""
+
 EMPTY_LOG = Statement(
     update(schema.attempts)
     .where(ATTEMPTS.token == bindparam("which"), ATTEMPTS.ended_at <= bindparam("before"))
@@ -84,7 +88,7 @@ def _part(kind: Kind, at: Cutoffs) -> Select[Any]:  # the row types are the same
     match kind:
         case Kind.ORIGINAL:
             due = and_(schema.HAS_ORIGINAL, JOBS.ended_at <= at.originals)
-            return _of_jobs(kind, JOBS.source_path, JOBS.ended_at, JOBS.source_size).where(due)
+            return _of_jobs(kind, ORIGINAL_PATH, JOBS.ended_at, JOBS.source_size).where(due)
         case Kind.RECORD:
             states = JOBS.state.in_([str(state) for state in RECORD_STATES])
             due = and_(states, JOBS.created_at <= at.records, JOBS.ended_at <= at.records)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, literal_column
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, literal_column, or_
 
 metadata = MetaData(
     naming_convention={
@@ -54,8 +54,8 @@ jobs = Table(
     Index("ix_jobs_state", "state", "tenant", "created_at", "source_size"),  # counts and quotas read nothing else
 )
 
-HAS_ORIGINAL = jobs.c.source_kind == literal_column("'storage'")
-"""Jobs whose original lies in the storage: those the retention of originals looks through, and no others."""
+HAS_ORIGINAL = or_(jobs.c.source_kind == literal_column("'storage'"), jobs.c.thumbnail_json.is_not(None))
+"""Jobs of which something that came in lies in the storage: those retention looks through for originals, and no others."""
 
 HAS_EXPIRY = jobs.c.expires_at.is_not(None)
 Index("ix_jobs_original", jobs.c.ended_at, sqlite_where=HAS_ORIGINAL, postgresql_where=HAS_ORIGINAL)

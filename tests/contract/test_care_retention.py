@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,15 @@ from structlog.testing import capture_logs
 
 from dispatch.core.audit import AuditFilter
 from dispatch.core.paging import Wanted
+from dispatch.core.records import Source
 from dispatch.core.retention import DAY_S, Spans
 from dispatch.core.times import rfc3339
+from dispatch.ports import Transaction
 from dispatch.services.retention import RetentionService
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobInput, RetryRequest
 from tests.contract.care_world import completed, failed, uploaded
-from tests.contract.services_world import CLIENT, World, world
+from tests.contract.services_world import CLIENT, World, blocks_of, world
 from tests.contract.test_services_publishing import FILM, MADE
 
 HOLD_S = 601.0
@@ -216,6 +219,27 @@ async def test_expiry_never_touches_a_file_the_server_reads_in_place(farm: World
     await swept(farm)
 
     assert (film.read_bytes(), await due(farm)) == (FILM, [])
+
+
+async def test_a_clients_own_picture_goes_like_an_original_and_tells_no_path_of_the_server(farm: World) -> None:
+    job_id = await failed(farm)
+    film, picture = farm.root.parent / "media" / "film.mp4", f"default/raw/{job_id}_thumbnail.png"
+    await farm.core.services.storage.write(picture, blocks_of(b"picture"))
+
+    def with_picture(tx: Transaction) -> None:
+        graph = tx.graphs([job_id])[job_id]
+        kept = f'{{"path":"{picture}","size":7,"sha256":"{"a" * 64}","type":"png"}}'
+        job = replace(graph.job, source=Source("server", str(film), "film.mp4", 1), thumbnail_json=kept)
+        tx.save([graph], [replace(graph, job=job)])
+
+    await farm.core.outside.store.transact(with_picture)
+    farm.clock.advance(8 * DAY_S)
+    listed = (await farm.core.services.care.retention.list(Wanted())).items
+    await swept(farm)
+
+    assert [(item.kind, item.path) for item in listed] == [("original", None)]
+    assert (farm.files(), film.read_bytes()) == ([f"default/raw/{job_id}_original.mp4"], FILM)
+    assert (await farm.graph(job_id)).job.source.kind == "server"
 
 
 async def test_a_failed_job_tried_again_in_time_keeps_its_original(farm: World) -> None:

@@ -121,7 +121,7 @@ def upgrade() -> None:
     op.add_column('jobs', sa.Column('ended_at', sa.Float(), nullable=True))
     op.execute("UPDATE jobs SET ended_at = updated_at WHERE state IN ('completed', 'failed', 'cancelled')")
     op.create_index('ix_jobs_original', 'jobs', ['ended_at'], unique=False,
-        sqlite_where=sa.text("source_kind = 'storage'"), postgresql_where=sa.text("source_kind = 'storage'"))
+        sqlite_where=sa.text("source_kind = 'storage' OR thumbnail_json IS NOT NULL"), postgresql_where=sa.text("source_kind = 'storage' OR thumbnail_json IS NOT NULL"))
     op.create_index('ix_jobs_expires', 'jobs', ['expires_at'], unique=False,
         sqlite_where=sa.text('expires_at IS NOT NULL'), postgresql_where=sa.text('expires_at IS NOT NULL'))
     op.create_index('ix_jobs_created', 'jobs', ['created_at', 'job_id'], unique=False)
