@@ -75,4 +75,4 @@ def unless_held(call: Call, answer: web.Response) -> web.Response:
     if tag is None:
         return answer
     kept = {name: answer.headers[name] for name in ("Last-Modified", "Cache-Control") if name in answer.headers}
-    return web.Response(status=304, headers={"ETag": tag, **kept})
+    return web.Response(status=304, headers={"ETag": tag, "Vary": "Accept-Encoding", **kept})

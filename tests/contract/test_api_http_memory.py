@@ -25,7 +25,7 @@ async def pour(wire: Line, head: tuple[str, ...], size: int) -> int:
     try:
         while taken < size and not wire.reader.at_eof() and not wire.writer.is_closing():
             wire.writer.write(b"%x\r\n" % len(PIECE) + PIECE + b"\r\n")
-            async with asyncio.timeout(0.5):
+            async with asyncio.timeout(2.0):
                 await wire.writer.drain()
             taken += len(PIECE)
     except (ConnectionError, TimeoutError):
