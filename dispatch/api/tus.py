@@ -9,8 +9,9 @@ from email.utils import formatdate
 from aiohttp import web
 
 from dispatch.api import answers
-from dispatch.api.call import Call, Handler, check_encoding, received_blocks
+from dispatch.api.call import Call, Handler, check_encoding, idempotency_key, received_blocks
 from dispatch.core import tus, uploads
+from dispatch.core.callers import IdempotencyKey
 from dispatch.core.records import Upload
 from dispatch.core.tus import Piece
 from dispatch.services.intake import BLOCK
@@ -20,6 +21,8 @@ from protocol.operations import API
 
 PREFIX = f"{API}/uploads"
 OVERRIDE = "X-HTTP-Method-Override"
+ASKS = ("Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat")
+"""The headers that tell what is to be created."""
 
 
 async def sign(request: web.Request, response: web.StreamResponse) -> None:
@@ -42,26 +45,39 @@ async def upload_options(call: Call) -> web.StreamResponse:
 
 
 async def create_upload(call: Call) -> web.StreamResponse:
-    """With a body it brings the first bytes; whatever goes wrong with them then ends the upload, for nobody knows its URL."""
+    """With a body it brings the first bytes. An Idempotency-Key that comes again gives the same upload, as it stands now."""
     headers = call.request.headers
     tus.check_version(headers)
-    wanted = tus.creation(headers)
+    wanted, checksum = tus.creation(headers), tus.checksum(headers)
     has_body = _has_bytes(call.request)
     if has_body:
         _check_body_type(call.request)
-    upload = await call.services.uploads.create(call.who, wanted)
-    if has_body:
-        upload = await _first_bytes(call, upload)
-    told = {**_told(upload), "Location": f"{PREFIX}/{upload.upload_id}"}
-    return web.Response(status=201, headers=told)
+    key = _key(call)
+    begun = await call.services.upload_creation.create(call.who, wanted, key)
+    upload = begun.upload
+    if has_body and upload is not None and not begun.answer.replayed:
+        piece = Piece(0, call.request.content_length, None, checksum)
+        upload = await _first_bytes(call, upload, piece, is_known=key is not None)
+    told = {**(_told(upload) if upload else {}), **begun.answer.headers}
+    if begun.answer.replayed:
+        told["Idempotent-Replayed"] = "true"
+    return web.Response(status=begun.answer.status, headers=told)
 
 
-async def _first_bytes(call: Call, upload: Upload) -> Upload:
-    piece = Piece(0, call.request.content_length, None, tus.checksum(call.request.headers))
+def _key(call: Call) -> IdempotencyKey | None:
+    """What the call asks for stands in its headers; the bytes are checked against offsets, not against the key."""
+    key = idempotency_key(call.request.headers)
+    asked = (f"{name}: {call.request.headers.get(name, '')}" for name in ASKS)
+    return None if key is None else call.under(key, "\n".join(asked).encode())
+
+
+async def _first_bytes(call: Call, upload: Upload, piece: Piece, *, is_known: bool) -> Upload:
+    """Whatever goes wrong with them ends the upload, for nobody knows its URL; but who has a key for it can ask again."""
     try:
         return await call.services.uploads.receive(call.who, upload.upload_id, piece, _body(call.request))
     except ReelyardError:
-        await call.services.uploads.end(call.who, upload.upload_id)
+        if not is_known:
+            await call.services.uploads.end(call.who, upload.upload_id)
         raise
 
 

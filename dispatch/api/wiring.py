@@ -26,6 +26,7 @@ from dispatch.services.stats import StatsService
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.tenants import TenantService
 from dispatch.services.tokens import TokenService
+from dispatch.services.upload_creation import UploadCreation
 from dispatch.services.uploads import UploadService
 from dispatch.services.webhooks import WebhookService
 from protocol.storage import StorageProvider
@@ -46,6 +47,7 @@ class Services:
     files: FileService
     health: HealthService
     uploads: UploadService
+    upload_creation: UploadCreation
     reservations: Reservations
     webhooks: WebhookService
     care: Care

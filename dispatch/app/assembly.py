@@ -96,8 +96,8 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     engines.orders = scheduler
     publisher = Publisher(store, outside.storage, clock)
     gate = StorageGate(outside.storage, _watermarks(settings), lambda why: scheduler.hold(why) if why else scheduler.resume())
-    taking_in = assemble_uploads(outside, settings, gate)
     access = assemble_access(outside, settings)
+    taking_in = assemble_uploads(outside, settings, gate, access.once)
     owners = assemble_tenants(outside, access.once)
     tokens, token_duties = assemble_tokens(outside, settings, owners.book)
     sources = _sources(owners, settings)
@@ -120,6 +120,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         files=FileService(store, outside.storage, clock, signing),
         health=HealthService(store, gate, registry, clock, scheduler.standstill),
         uploads=taking_in.service,
+        upload_creation=taking_in.creation,
         reservations=taking_in.reservations,
         webhooks=telling.service,
         store=store,

@@ -9,7 +9,9 @@ from dispatch.app.outside import Outside
 from dispatch.core.uploads import Spans
 from dispatch.services.duties import Duty
 from dispatch.services.gate import StorageGate
+from dispatch.services.idempotency import Idempotency
 from dispatch.services.reservations import MonthlyBytes, Reservations
+from dispatch.services.upload_creation import UploadCreation
 from dispatch.services.upload_sweep import UploadSweep
 from dispatch.services.uploads import UploadService
 
@@ -19,14 +21,16 @@ SWEEP_EVERY_S = 60.0
 @dataclass(frozen=True, slots=True)
 class UploadParts:
     service: UploadService
+    creation: UploadCreation
     reservations: Reservations
     duty: Duty
 
 
-def assemble_uploads(outside: Outside, settings: DispatchSettings, gate: StorageGate) -> UploadParts:
+def assemble_uploads(outside: Outside, settings: DispatchSettings, gate: StorageGate, once: Idempotency) -> UploadParts:
     store, storage, clock = outside.store, outside.storage, outside.clock
     spans = Spans(settings.uploads.open_s, settings.uploads.kept_s, settings.inputs.limits.max_bytes)
     reservations = Reservations(gate, MonthlyBytes(store, clock))
-    service = UploadService(store, storage, reservations, outside.ids, clock, spans)
+    service = UploadService(store, storage, reservations, clock, spans)
+    creation = UploadCreation(once, service, storage, reservations, outside.ids, clock)
     sweep = UploadSweep(store, storage, reservations, clock, spans)
-    return UploadParts(service, reservations, Duty("uploads", sweep.run_once, SWEEP_EVERY_S))
+    return UploadParts(service, creation, reservations, Duty("uploads", sweep.run_once, SWEEP_EVERY_S))

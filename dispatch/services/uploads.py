@@ -1,9 +1,9 @@
-"""Resumable uploads: begun, continued, put together, ended. Every byte that is told as received is on stable storage:
-the file is synced first, then its row, then the client hears of it."""
+"""Resumable uploads: continued, used, ended (`upload_creation` begins them). Every byte that is told as received is on
+stable storage: the file is synced first, then its row, then the client hears of it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -12,9 +12,9 @@ from dispatch.core import uploads
 from dispatch.core.callers import Caller
 from dispatch.core.copying import replace
 from dispatch.core.records import Upload
-from dispatch.core.tus import Creation, Piece
+from dispatch.core.tus import Piece
 from dispatch.core.uploads import Spans
-from dispatch.ports import Clock, Ids, Store, Transaction
+from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.intake import STEP, Intake
 from dispatch.services.reservations import Reservations
 from dispatch.services.turns import Line, Turns
@@ -34,11 +34,9 @@ class Body:
 
 
 class UploadService:
-    def __init__(
-        self, store: Store, storage: StorageProvider, reservations: Reservations, ids: Ids, clock: Clock, spans: Spans
-    ) -> None:
+    def __init__(self, store: Store, storage: StorageProvider, reservations: Reservations, clock: Clock, spans: Spans) -> None:
         self._store, self._storage, self._reserved = store, storage, reservations
-        self._ids, self._clock, self.spans = ids, clock, spans
+        self._clock, self.spans = clock, spans
         self._turns = Turns(clock)
 
     async def load(self) -> None:
@@ -46,24 +44,9 @@ class UploadService:
         found = await self._store.read(lambda tx: tx.uploads_in(uploads.OPEN, limit=ALL))
         self._reserved.load((u.upload_id, u.tenant, u.size - u.received) for u in found if u.size is not None)
 
-    async def create(self, who: Caller, wanted: Creation) -> Upload:
-        """Reserved and saved. Raises UPLOAD_TOO_LARGE, STORAGE_FULL, QUOTA_EXCEEDED, and for parts what is wrong with them."""
-        now = self._clock.now()
-        new = uploads.created(wanted, who, upload_id=self._ids.new("upl", now), now=now, spans=self.spans)
-        if new.parts:
-            return await self._join(who, new)
-        if new.size is not None:
-            await self._reserved.take(new.upload_id, new.tenant, new.size)
-        try:
-            await self._store.transact(lambda tx: tx.insert_upload(new))
-        except BaseException:
-            self._reserved.release(new.upload_id)
-            raise
-        self._reserved.counted(new.upload_id, new.size or 0)
-        log.info("upload_begun", upload=new.upload_id, tenant=new.tenant, size=new.size)
-        if new.size == 0:
-            return await self._take_in(new, Piece(0, 0), Intake(_nothing(), room=0, checksum=None))
-        return new
+    async def fill_empty(self, upload: Upload) -> Upload:
+        """An upload of no bytes is finished as soon as its file is there."""
+        return await self._take_in(upload, Piece(0, 0), Intake(_nothing(), room=0, checksum=None))
 
     async def look(self, who: Caller, upload_id: str) -> Upload:
         """Where it stands. A request that stands still is ended first: what came of it counts."""
@@ -100,6 +83,11 @@ class UploadService:
             await self._storage.delete(gone.path)
         except StorageError as away:  # the sweep does it again
             log.warning("upload_left_behind", upload=upload_id, reason=away.reason)
+
+    async def parts(self, who: Caller, upload_ids: Sequence[str]) -> list[Upload]:
+        """In this order. Raises UPLOAD_NOT_FOUND and UPLOAD_GONE."""
+        found = await self._store.read(lambda tx: tx.uploads_of(upload_ids))
+        return [uploads.visible(found.get(upload_id), who, upload_id=upload_id) for upload_id in upload_ids]
 
     async def usable(self, who: Caller, upload_id: str) -> Upload:
         """A finished upload of the caller's tenant. Raises UPLOAD_NOT_FOUND, UPLOAD_GONE, UPLOAD_UNFINISHED."""
@@ -159,23 +147,6 @@ class UploadService:
             self._reserved.release(after.upload_id)
             log.info("upload_finished", upload=after.upload_id, size=after.size)
         return after
-
-    async def _join(self, who: Caller, new: Upload) -> Upload:
-        """The parts stay, for as long as they are kept anyway."""
-        found = await self._store.read(lambda tx: tx.uploads_of(new.parts))
-        parts = [uploads.visible(found.get(part), who, upload_id=part) for part in new.parts]
-        size = uploads.joined(parts, self.spans)
-        await self._reserved.take(new.upload_id, new.tenant, size)
-        try:
-            await self._storage.concatenate([part.path for part in parts], new.path)
-            whole = uploads.stored(replace(new, size=size), size, now=self._clock.now(), spans=self.spans)
-            await self._store.transact(lambda tx: tx.insert_upload(whole))
-        except NotFound as lost:
-            raise ReelyardError(ErrorCode.UPLOAD_GONE) from lost
-        finally:
-            self._reserved.release(new.upload_id)
-        log.info("upload_joined", upload=new.upload_id, parts=len(parts), size=size)
-        return whole
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -45,6 +45,7 @@ OPERATIONS: tuple[Operation, ...] = (
         201,
         takes=Form.OFFSET,
         gives=Form.NONE,
+        is_idempotent_by_key=True,
         errors=(*SPOKEN, *FILLED, *NAMED, C.UPLOAD_UNFINISHED),
     ),
     Operation("get_upload", "GET", ONE, S.FILES_WRITE, "Where an upload stands", None, UploadView, errors=(*SPOKEN, *NAMED)),

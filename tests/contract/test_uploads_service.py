@@ -65,7 +65,9 @@ async def farm(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def begin(farm: World, size: int | None) -> Upload:
-    return await farm.core.services.uploads.create(CLIENT, Creation(size, "", "film.mp4"))
+    begun = await farm.core.services.upload_creation.create(CLIENT, Creation(size, "", "film.mp4"))
+    assert begun.upload is not None
+    return begun.upload
 
 
 async def row(farm: World, upload: Upload) -> Upload | None:

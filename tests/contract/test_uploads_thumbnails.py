@@ -32,7 +32,8 @@ async def farm(tmp_path: Path) -> AsyncIterator[World]:
 async def completing(farm: World, *, with_picture: bool) -> str:
     """A job in completing, with one shot of its own."""
     uploads = farm.core.services.uploads
-    upload = await uploads.create(CLIENT, Creation(len(PNG), "", "mine.png"))
+    upload = (await farm.core.services.upload_creation.create(CLIENT, Creation(len(PNG), "", "mine.png"))).upload
+    assert upload is not None
     await uploads.receive(CLIENT, upload.upload_id, Piece(0), whole(PNG))
     engine = await farm.register()
     path = str(farm.root.parent / "film.mp4")

@@ -326,3 +326,25 @@ async def test_a_body_without_length_stops_at_the_end_of_the_upload(tmp_path: Pa
 
     assert (head_of(over), state, fits.status) == ((413, "UPLOAD_TOO_LARGE"), "open", 204)
     assert stored(tmp_path, exact) == b"01234" * 4
+
+
+async def test_a_creation_that_comes_again_is_the_same_upload(tmp_path: Path) -> None:
+    keyed = {**BYTES, "Upload-Length": "6", "Idempotency-Key": "once"}
+    wrong = {**keyed, "Idempotency-Key": "other", "Upload-Checksum": summed("md5", b"x")}
+    async with served(tmp_path) as server:
+        first = await server.call("POST", UPLOADS, data=b"012", headers=keyed)
+        again = await server.call("POST", UPLOADS, data=b"012", headers=keyed)
+        other = await server.call("POST", UPLOADS, headers={**keyed, "Upload-Length": "7"})
+        broken = await server.call("POST", UPLOADS, data=b"012", headers=wrong)
+        found = await server.call("POST", UPLOADS, data=b"012", headers=wrong)
+        await server.call("DELETE", first.headers["Location"], headers=TUS)
+        late = await server.call("POST", UPLOADS, headers=keyed)
+
+    assert [(a.status, a.headers["Upload-Offset"], a.headers.get("Idempotent-Replayed")) for a in (first, again, found)] == [
+        (201, "3", None),
+        (201, "3", "true"),
+        (201, "0", "true"),
+    ]
+    assert {a.headers["Location"] for a in (first, again, late)} == {first.headers["Location"]}
+    assert [head_of(answer) for answer in (other, broken)] == [(422, "IDEMPOTENCY_MISMATCH"), (460, "CHECKSUM_MISMATCH")]
+    assert (late.status, "Upload-Offset" in late.headers) == (201, False)
