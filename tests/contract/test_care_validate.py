@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,16 +13,16 @@ from dispatch.core import validation
 from dispatch.core.job_list import JobFilter
 from dispatch.core.metering import UsageFilter
 from dispatch.core.planning import Demands, Frame
-from dispatch.core.records import NO_TENANT, Source
+from dispatch.core.records import NO_TENANT, Source, Upload
 from dispatch.ports import Transaction
 from protocol.care import ValidationReply
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
 from protocol.jobs import JobInput, JobSubmission
 from protocol.leases import Complete, Fail, Grant, Start
 from protocol.recipes import InputLimits
-from protocol.results import AttemptResult, Failure
+from protocol.results import AttemptResult, Failure, StagedOriginal
 from tests.contract.api_server import Json, Server, head_of, served, until
-from tests.contract.services_world import CLIENT, World, world
+from tests.contract.services_world import CLIENT, World, blocks_of, job_of, world
 from tests.contract.test_services_publishing import FILM
 from tests.unit.dispatch_jobs import NOW, WEB, analyzed, video
 
@@ -193,6 +194,53 @@ async def test_what_a_stopped_server_left_is_swept_at_its_next_start(tmp_path: P
 
         assert await rows(later) == (0, 0, 0)
         assert later.core.scheduler.index.snapshot() == set()
+
+
+async def test_an_input_by_url_is_fetched_looked_at_and_forgotten(farm: World) -> None:
+    engine = await farm.register()
+    wanted = JobSubmission(profile="web", input=JobInput(url="https://films.example/film.mp4"))
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(farm.core.services.care.validations.validate(CLIENT, wanted))
+        grant = await begun(farm, engine.engine_id)
+        await farm.stage(grant, "original.mp4", FILM)
+        fetched = StagedOriginal(path="original.mp4", size=len(FILM), sha256=hashlib.sha256(FILM).hexdigest())
+        result = AttemptResult(analysis=video(1280, 720), original=fetched)
+        await farm.settle(engine.engine_id, Complete(task_id=grant.task_id, token=grant.token, result=result))
+    kept = farm.files()
+    await farm.duty("removals")
+
+    assert (asked.result().valid, len(kept), farm.files()) == (True, 2, [])
+
+
+async def test_an_upload_that_was_looked_at_can_still_be_submitted(farm: World) -> None:
+    engine = await farm.register()
+    now = farm.clock.now()
+    upload = Upload("upl_1", "default", "key_1", "film.mp4", len(FILM), len(FILM), "finished", "{}", (), now, now, now + 999)
+    await farm.core.services.storage.write(upload.path, blocks_of(FILM))
+    await farm.core.outside.store.transact(lambda tx: tx.insert_upload(upload))
+    wanted = JobSubmission(profile="web", input=JobInput(upload_id="upl_1"))
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(farm.core.services.care.validations.validate(CLIENT, wanted))
+        grant = await begun(farm, engine.engine_id)
+        report = analyzed(grant.token, video(1280, 720)).model_copy(update={"task_id": grant.task_id})
+        await farm.settle(engine.engine_id, report)
+    await farm.duty("removals")
+
+    assert (asked.result().valid, farm.files()) == (True, ["uploads/upl_1"])
+    job_id = job_of(await farm.core.services.submissions.submit(CLIENT, wanted, None))
+    assert (await farm.graph(job_id)).job.source.filename == "film.mp4"
+
+
+async def test_somebody_elses_upload_is_not_found(farm: World) -> None:
+    now = farm.clock.now()
+    upload = Upload("upl_1", "acme", "key_2", "film.mp4", 3, 3, "finished", "{}", (), now, now, now + 999)
+    await farm.core.outside.store.transact(lambda tx: tx.insert_upload(upload))
+
+    wanted = JobSubmission(profile="web", input=JobInput(upload_id="upl_1"))
+    with pytest.raises(ReelyardError) as refused:
+        await farm.core.services.care.validations.validate(CLIENT, wanted)
+
+    assert refused.value.code is ErrorCode.UPLOAD_NOT_FOUND
 
 
 async def test_the_profile_that_makes_nothing_needs_no_engine(farm: World) -> None:
