@@ -11,6 +11,9 @@ from dispatch.core.paging import Slice, Wanted
 from dispatch.store.statements import Found
 
 R = TypeVar("R")
+MANY = 5000
+"""From here on walking a million rows in order until a page is full is quicker than sorting those that fit."""
+
 Column = ColumnElement[Any]  # of any type
 
 
@@ -30,11 +33,22 @@ class Order:
 
 
 def load_slice(
-    connection: Connection, statement: Select[Any], order: Order, wanted: Wanted, load: Callable[[Found], R]
+    connection: Connection,
+    statement: Select[Any],
+    order: Order,
+    wanted: Wanted,
+    load: Callable[[Found], R],
+    *,
+    of_many: Select[Any] | None = None,
 ) -> Slice[R]:
-    """The page of what `statement` selects; one row more is read to know whether more follow."""
+    """The page of what `statement` selects; one row more is read to know whether more follow.
+
+    `of_many` asks the same in a way that walks a long answer in its order, where the planner would collect and sort it.
+    """
     counted = statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
     total = int(connection.execute(counted).scalar_one())
+    if of_many is not None and total > MANY:
+        statement = of_many
     page = order.sorted(statement.add_columns(*order.columns)).limit(wanted.limit + 1).offset(wanted.offset)
     if wanted.after is not None:
         page = page.where(order.beyond(wanted.after))
