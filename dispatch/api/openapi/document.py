@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from dispatch.api.form import FIELDS, FILE, THUMBNAIL, Kind
@@ -125,9 +125,8 @@ class _Writer:
         if operation.request is None:
             return None
         schema, example = self.message(operation.request, "validation")
-        is_needed = any(field.is_required() for field in operation.request.model_fields.values())
         content = {"schema": schema, "examples": {operation.request.__name__: {"$ref": example}}}
-        return {"required": is_needed, "content": {Form.JSON.value: content}}
+        return {"required": _is_needed(operation.request), "content": {Form.JSON.value: content}}
 
     def message(self, model: type[BaseModel], mode: Mode) -> tuple[Json, str]:
         """The reference to its schema and to its example."""
@@ -137,6 +136,15 @@ class _Writer:
             value = examples.example_of(schema, self.definitions, is_reply=mode == "serialization")
             self.examples[name] = {"summary": model.__name__, "value": value}
         return schema, f"#/components/examples/{name}"
+
+
+def _is_needed(request: type[BaseModel]) -> bool:
+    """An absent body is an empty object; whether that says enough is for the message itself."""
+    try:
+        request.model_validate({})
+    except ValidationError:
+        return True
+    return False
 
 
 def tag_of(operation: Operation) -> str:
