@@ -135,7 +135,7 @@ class ValidationService:
         return validation.graph_of(frame, checked.source, checked.profile_json, limits, demands)
 
     async def _look(self, graph: Graph) -> Job:
-        """The job at its end; by then it is gone from the database."""
+        """The job at its end; by then it is gone from the database. What an error leaves there, the duty sweeps."""
         if not self._farm.can_serve(graph.tasks[0]):
             raise ReelyardError(ErrorCode.NO_ENGINE, "no engine that takes work fits this input", retry_after=RETRY_AFTER_S)
         job_id = graph.job.job_id
@@ -143,10 +143,9 @@ class ValidationService:
         try:
             await self._store.transact(lambda tx: tx.insert([graph]))
             await self._wait(ended)
+            return await self._store.transact(_concluding(job_id, now=self._clock.now())) or graph.job
         finally:
-            job = await self._store.transact(_concluding(job_id, now=self._clock.now()))
             del self._waiting[job_id]
-        return job or graph.job
 
     async def _wait(self, ended: asyncio.Future[None]) -> None:
         try:
