@@ -110,7 +110,7 @@ class KeyService:
             prefix=secret[:SHOWN],
             sha256=digest(secret),
             created_at=now,
-            expires_at=None if request.expires_at is None else _expiry(request.expires_at),
+            expires_at=None if request.expires_at is None else _expiry(request.expires_at, now),
             allowed_ips=tuple(map(_network, request.allowed_ips)),
             rate_limit_per_hour=request.rate_limit_per_hour if has_limit else self._jobs_per_hour,
         )
@@ -174,11 +174,14 @@ def _created(key: ApiKey, secret: str) -> KeyCreated:
     return KeyCreated(**api_keys.view(key).model_dump(), api_key=secret, warning=WARNING)
 
 
-def _expiry(text: str) -> float:
+def _expiry(text: str, now: float) -> float:
     try:
-        return times.parse(text)
+        moment = times.parse(text)
     except ValueError:
         raise refuse("expires_at", "must be an RFC 3339 time with an offset") from None
+    if moment <= now:
+        raise refuse("expires_at", "has passed already")
+    return moment
 
 
 def _network(text: str) -> str:

@@ -152,6 +152,7 @@ async def test_the_last_use_is_noted_at_most_once_a_minute(farm: World) -> None:
     [
         ({"tenant": "nobody"}, "tenant"),
         ({"expires_at": "tomorrow"}, "expires_at"),
+        ({"expires_at": "2027-01-15T08:00:00Z"}, "expires_at"),
         ({"allowed_ips": ("192.0.2.1/24",)}, "allowed_ips"),
         ({"allowed_ips": ("192.0.2.1", "box.local")}, "allowed_ips"),
         ({"scopes": frozenset({Scope.REGISTRATION})}, "scopes"),
