@@ -121,7 +121,7 @@ async def override_upload(call: Call) -> web.StreamResponse:
 
 def _told(upload: Upload) -> dict[str, str]:
     told = {"Upload-Offset": str(upload.received)}
-    if upload.state in (uploads.OPEN, uploads.FINISHED):
+    if upload.state not in uploads.OVER:
         told["Upload-Expires"] = formatdate(upload.expires_at, usegmt=True)
     return told
 

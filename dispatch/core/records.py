@@ -358,8 +358,9 @@ class Delivery:
 class Upload:
     """A resumable upload; its bytes lie at `path` in the storage. `size` is None while it is not known.
 
-    `state` is `open`, `finished` or `gone`. `parts` are the uploads a concatenation was made of; a partial upload
-    has the metadata entry `partial`. `received` bytes are durable: after a crash it goes on from there.
+    `state` is one of those in `core.uploads`. `parts` are the uploads a concatenation was made of; a partial upload has
+    the entry `partial` in `metadata_json`, beside the `header` its client sent. `received` bytes are durable: after a
+    crash it goes on from there.
     """
 
     upload_id: str

@@ -14,9 +14,10 @@ from dispatch.core.tus import Creation, Piece
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.uploads import UploadState, UploadView
 
-OPEN, FINISHED, ENDING, GONE = "open", "finished", "ending", "gone"
-OVER = (ENDING, GONE)
-"""Ending: nobody may use it any more, its bytes go next. Gone: they went, and the row tells whoever still asks."""
+OPEN, FINISHED, USED, ENDING, GONE = "open", "finished", "used", "ending", "gone"
+WHOLE, OVER = (FINISHED, USED), (ENDING, GONE)
+"""Used: finished, and the input of a job, whose bytes count from then on instead of its own. Ending: nobody may use it any
+more, its bytes go next. Gone: they went, and the row tells whoever still asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def view(upload: Upload) -> UploadView:
     return UploadView(
         upload_id=upload.upload_id,
         tenant=upload.tenant,
-        state=UploadState(upload.state),
+        state=UploadState.FINISHED if upload.state in WHOLE else UploadState.OPEN,
         filename=upload.filename,
         size_bytes=upload.size,
         received_bytes=upload.received,
@@ -147,7 +148,7 @@ def usable(upload: Upload | None, who: Caller, *, upload_id: str) -> Upload:
         raise ReelyardError(ErrorCode.UPLOAD_NOT_FOUND, details={"upload_id": upload_id})
     if upload.state in OVER:
         raise ReelyardError(ErrorCode.UPLOAD_GONE, details={"upload_id": upload_id})
-    if upload.state != FINISHED or is_partial(upload):
+    if upload.state not in WHOLE or is_partial(upload):
         raise ReelyardError(ErrorCode.UPLOAD_UNFINISHED, details={"upload_id": upload_id, "received": upload.received})
     return upload
 

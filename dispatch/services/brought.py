@@ -9,16 +9,17 @@ from dataclasses import replace
 
 import structlog
 
-from dispatch.core import sniffing, thumbnails
+from dispatch.core import sniffing, thumbnails, uploads
 from dispatch.core.callers import Caller
 from dispatch.core.originals import extension_of
-from dispatch.core.records import Source, Upload
+from dispatch.core.records import Job, Source, Upload
 from dispatch.core.tenancy import root_of
 from dispatch.core.thumbnails import Picture
-from dispatch.ports import Clock, Ids
+from dispatch.ports import Clock, Ids, Transaction
 from dispatch.services.sources import Checked, Sources
 from dispatch.services.uploads import UploadService
 from protocol.errors import ErrorCode, ReelyardError
+from protocol.jobs import JobInput
 from protocol.storage import NotFound, StorageError, StorageProvider, Written
 
 log = structlog.get_logger("uploads")
@@ -97,6 +98,14 @@ class BroughtFiles:
 
     async def _first(self, path: str, length: int) -> bytes:
         return await _joined(await self._storage.read(path, 0, length))
+
+
+def mark_used(tx: Transaction, jobs: Iterable[Job]) -> None:
+    """What these new jobs got from uploads counts as theirs from now on."""
+    inputs = [JobInput.model_validate_json(job.input_json) for job in jobs if job.input_json and "upload_id" in job.input_json]
+    for upload in tx.uploads_of([told.upload_id for told in inputs if told.upload_id is not None]).values():
+        if upload.state == uploads.FINISHED:
+            tx.save_upload(upload, replace(upload, state=uploads.USED))
 
 
 async def _joined(blocks: AsyncIterator[bytes]) -> bytes:

@@ -64,8 +64,7 @@ class Reservations:
 
         They are booked before anybody is asked, so that two at once cannot both have the last room.
         """
-        held = self._held.setdefault(holder, _Held(tenant, 0, 0))
-        held.ahead += size
+        held = self._book(holder, tenant, size)
         held.uncounted += size
         try:
             await self._quota.check_bytes(tenant, sum(h.uncounted for h in self._held.values() if h.tenant == tenant))
@@ -73,6 +72,20 @@ class Reservations:
         except BaseException:
             self._give_back(holder, size)
             raise
+
+    async def take_room(self, holder: str, tenant: str, size: int) -> None:
+        """Room on the disk alone, for bytes that count already. Raises STORAGE_FULL."""
+        self._book(holder, tenant, size)
+        try:
+            await self._gate.check_room(self.ahead)
+        except BaseException:
+            self._give_back(holder, size)
+            raise
+
+    def _book(self, holder: str, tenant: str, size: int) -> _Held:
+        held = self._held.setdefault(holder, _Held(tenant, 0, 0))
+        held.ahead += size
+        return held
 
     def came(self, holder: str, size: int) -> None:
         """So many of its bytes lie on the disk now."""

@@ -18,7 +18,7 @@ from dispatch.core.purging import expiry_of
 from dispatch.core.records import Graph, Job, Source, Tenant
 from dispatch.core.views import job_view
 from dispatch.ports import Clock, Ids, Transaction
-from dispatch.services.brought import BroughtFiles
+from dispatch.services.brought import BroughtFiles, mark_used
 from dispatch.services.gate import StorageGate
 from dispatch.services.idempotency import Answered, Idempotency, answer_of
 from dispatch.services.sources import Checked, Sources
@@ -86,7 +86,7 @@ class SubmissionService:
 
         def save(tx: Transaction) -> Answered:
             refused = self._over_quota(tx, tenant, wanted)
-            tx.insert([graph for graph in wanted if graph.job.job_id not in refused])
+            self._insert(tx, [graph for graph in wanted if graph.job.job_id not in refused])
             items = tuple(g if isinstance(g, BatchItem) else _item(g, refused) for g in graphs)
             return answer_of(BatchReply(jobs=items), ACCEPTED)
 
@@ -156,10 +156,14 @@ class SubmissionService:
         def save(tx: Transaction) -> Answered:
             for refused in self._over_quota(tx, tenant, [graph]).values():
                 raise refused
-            tx.insert([graph])
+            self._insert(tx, [graph])
             return answer
 
         return await self._once.transact(who, key, save)
+
+    def _insert(self, tx: Transaction, graphs: Sequence[Graph]) -> None:
+        tx.insert(graphs)
+        mark_used(tx, [graph.job for graph in graphs])
 
     def _over_quota(self, tx: Transaction, tenant: Tenant, graphs: Sequence[Graph]) -> Mapping[str, ReelyardError]:
         """Counted in the transaction that inserts: of many at once only so many get in."""

@@ -73,7 +73,7 @@ class UploadCreation:
         """The parts stay, for as long as they are kept anyway."""
         parts = await self._uploads.parts(who, new.parts)
         size = uploads.joined(parts, self._uploads.spans)
-        await self._reserved.take(new.upload_id, new.tenant, size)
+        await self._reserved.take_room(new.upload_id, new.tenant, size)
         try:
             await self._storage.concatenate([part.path for part in parts], new.path)
         except NotFound as lost:

@@ -41,7 +41,7 @@ class UploadSweep:
         def expire(tx: Transaction) -> list[Upload]:
             due = [
                 upload
-                for state in (uploads.OPEN, uploads.FINISHED)
+                for state in (uploads.OPEN, *uploads.WHOLE)
                 for upload in tx.uploads_in(state, before=now, limit=MOST_AT_ONCE)
             ]
             for upload in due:

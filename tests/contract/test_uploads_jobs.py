@@ -180,3 +180,18 @@ async def test_a_tenant_takes_in_no_more_than_its_quota(server: Server) -> None:
 
     assert (made.status, fits.status, freed.status) == (201, 201, 201)
     assert [head_of(answer) for answer in (more, deferred)] == [(429, "QUOTA_EXCEEDED")] * 2
+
+
+async def test_bytes_count_once_whatever_becomes_of_them(server: Server) -> None:
+    quota = 3 * len(FILM)
+    await server.call("POST", "/api/v1/admin/tenants", json={"name": "small", "max_bytes_per_month": quota})
+    key = await server.new_key("files:write", "jobs:write", tenant="small")
+    used = await uploaded(server, FILM, key)
+    job = await submit(server, key, input={"upload_id": used})
+    parts = [await uploaded(server, FILM, key, Upload_Concat="partial") for _ in range(2)]
+    final = f"final;{UPLOADS}/{parts[0]} {UPLOADS}/{parts[1]}"
+    joined = await server.call("POST", UPLOADS, key=key, headers={**TUS, "Upload-Concat": final})
+    more = await create(server, 1, key)
+
+    assert (job.status, joined.status, head_of(more)) == (202, 201, (429, "QUOTA_EXCEEDED"))
+    assert (await server.call("GET", f"{UPLOADS}/{used}", key=key)).json["state"] == "finished"
