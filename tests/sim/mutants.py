@@ -12,13 +12,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dispatch.core import endings, lease_table, lifecycle, publication, ready_index, retry_policy, settlement
+from dispatch.core import endings, lease_table, lifecycle, publication, ready_index, retry_policy, settlement, webhooks
 from dispatch.core import purging as core_purging
 from dispatch.core.records import Deletion, Graph, Job, NewEvent
 from dispatch.core.task_machine import advance
 from dispatch.ports import Transaction
 from dispatch.services import grants, housekeeping, idempotency, jobs, leases, originals, publishing, purging, sweeps
+from dispatch.services.deliverer import Deliverer
 from dispatch.store import care, transaction
+from dispatch.store.webhooks import WebhookQueries
 from engine.core import attempts, workload
 from engine.core import messages as m
 from protocol.errors import FailureClass
@@ -247,6 +249,28 @@ async def _forgets_before_it_removes(self: Any) -> None:
         await self._is_removed(deletion)
 
 
+def _tells_by_a_transaction_of_its_own(self: Any, events: Any, jobs: Any) -> None:
+    """Deliveries made after the commit, which a crash prevents once in ten."""
+    if events[0].seq % 10:
+        _MAKE(self, events, jobs)
+
+
+_MAKE = WebhookQueries.make_deliveries
+
+
+def _waits_for_none_before(delivery: Any, *, now: float, monotonic: float) -> Any:
+    return replace(_WAITING(delivery, now=now, monotonic=monotonic), job_id=delivery.delivery_id)
+
+
+_WAITING = webhooks.waiting_of
+
+
+def _new_id_for_each_try(delivery_id: str, body: str, secrets: Any, *, now: float) -> dict[str, str]:
+    return _HEADERS(f"{delivery_id}{int(now)}", body, secrets, now=now)
+
+
+_HEADERS = webhooks.headers
+
 MUTANTS: dict[str, Mutant] = {
     "no token check": Mutant("a report is fenced by its attempt and token", lifecycle, "is_live", _ignores_token),
     "sweep without guard": Mutant("expiry looks at the row", sweeps.LeaseSweep, "_expire", _sweep_unguarded, draw=draw_edge),
@@ -292,6 +316,12 @@ MUTANTS: dict[str, Mutant] = {
     "no idempotency": Mutant("one key, one job", idempotency, "first_call", _no_earlier_answer),
     "metadata of the moment": Mutant("metadata follows from rows", publication, "_about", _dated_when_built),
     "index drops nothing": Mutant("the index follows the commits", ready_index.ReadyIndex, "drop", _drops_nothing),
+    "delivery outside of the transaction": Mutant(
+        "deliveries are in the transaction", WebhookQueries, "make_deliveries", _tells_by_a_transaction_of_its_own
+    ),
+    "a later event overtakes": Mutant("a job's events are told in order", webhooks, "waiting_of", _waits_for_none_before),
+    "an id for each try": Mutant("a delivery has one id", webhooks, "headers", _new_id_for_each_try),
+    "no deliveries after restart": Mutant("what waits is loaded", Deliverer, "load", _loads_nothing),
     "engine: ack before disk": Mutant("disk before ack", workload.Workload, "take", _acks_at_once),
     "engine: run before disk": Mutant("disk before start", workload.Workload, "take", _runs_unsaved),
     "engine: result forgotten when sent": Mutant("results wait for settlement", workload.Workload, "_end", _ends_unsaved),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from pathlib import Path
@@ -23,15 +24,14 @@ from protocol.storage import StorageError
 from tests.sim.ground import Ground
 from tests.sim.plan import Plan
 from tests.sim.process import Process
+from tests.sim.receiver import SIGNING, SimSender, Wire
 from tests.sim.storage import Disk, SimStorage
 from tests.sim.store import SimStore
 from tests.sim.watch import Watch
 
 T = TypeVar("T")
 REGISTRATION = "registration token of this world"
-SECRETS = Secrets(
-    signing=b"signing key of this world", admin="rk_admin", registration=REGISTRATION, renew_registration=lambda: REGISTRATION
-)
+SECRETS = Secrets(signing=SIGNING, admin="rk_admin", registration=REGISTRATION, renew_registration=lambda: REGISTRATION)
 
 
 @lru_cache(maxsize=1)
@@ -52,6 +52,7 @@ class Server:
     def __init__(self, ground: Ground, plan: Plan, connection: Connection, disk: Disk, watch: Watch) -> None:
         self._ground, self._connection, self._disk, self._watch = ground, connection, disk, watch
         self._settings = _settings(plan.lease_s, plan.heartbeat_s, plan.ack_s, plan.sweep_s)
+        self.wire = Wire(ground, random.Random(f"receivers {plan.seed}"))
         self._process: Process | None = None
         self.core: Core | None = None
         self.down_s = 0.0
@@ -75,12 +76,14 @@ class Server:
         store = SimStore(self._connection, self._ground, process, self._watch)
         store.listeners.extend((bus, self._watch.follow))
         ground = self._ground
-        outside = Outside(store, bus, SimStorage(self._disk, process), ground.clock, ground.ids, ground, profiles(), SECRETS)
+        files, sender = SimStorage(self._disk, process), SimSender(self.wire, process)
+        outside = Outside(store, bus, files, ground.clock, ground.ids, ground, profiles(), SECRETS, sender)
         core = assemble(outside, self._settings)
         await core.load()
         self._watch.dispatch_came()
         self.core = core
         process.spawn(core.scheduler.run())
+        process.spawn(core.deliverer.run())
         for duty in core.duties:
             process.spawn(duty.run())
         ground.note("dispatch up")

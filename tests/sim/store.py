@@ -66,7 +66,8 @@ class SimStore:
         return await self._inline.read(function)
 
     def _keep(self, commit: Commit) -> None:
-        if any((commit.events, commit.jobs, commit.tasks, commit.attempts, commit.engines, commit.tenants, commit.gone_engines)):
+        told = (commit.events, commit.jobs, commit.tasks, commit.attempts, commit.engines, commit.tenants, commit.gone_engines)
+        if any((*told, commit.deliveries, commit.endpoints)):
             self._untold.append(commit)
 
     def _tell(self, last: Commit | None) -> None:

@@ -20,6 +20,7 @@ from protocol.states import JobState
 from protocol.storage import StorageError
 from tests.sim.network import Line, Network, is_passing
 from tests.sim.plan import JobPlan
+from tests.sim.receiver import OWN_URL
 from tests.sim.tool import Bench
 
 CLIP = b"\x00\x00\x00\x18ftypmp42clip"
@@ -66,6 +67,7 @@ class Client:
             tags=self.plan.tags,
             ttl_s=self.plan.ttl_s,
             max_attempts=self.plan.max_attempts,
+            webhook_url=OWN_URL if self.plan.tenant == "default" else None,
             metadata={"number": self.plan.number},
             input=JobInput(url=f"https://films.example/{self.plan.number}.mp4?signature=1") if self.plan.film else None,
         )

@@ -14,13 +14,15 @@ import structlog
 
 from dispatch.app.assembly import Core
 from dispatch.core.callers import Caller
+from dispatch.store.running import run_batch
 from protocol.admin import Scope
 from protocol.states import JobState
-from tests.sim import verdict
+from tests.sim import told, verdict
 from tests.sim.box import Box
 from tests.sim.ground import NO_FAULTS, Broken, Ground
 from tests.sim.network import Network
 from tests.sim.plan import BUSY_S, Fault, FaultKind, Plan, draw_plan
+from tests.sim.receiver import endpoint
 from tests.sim.server import Server
 from tests.sim.storage import Disk
 from tests.sim.store import empty_database
@@ -53,6 +55,7 @@ class World:
         self.plan = plan
         self.ground = Ground(random.Random(f"world {plan.seed}"), plan.rates)
         self.connection = empty_database()
+        run_batch(self.connection, [lambda tx: tx.put_endpoint(endpoint())])
         self.disk = Disk(self.ground)
         self.watch = Watch(self.ground, plan, self.disk.files)
         self.disk.objection = self.watch.objection
@@ -117,6 +120,7 @@ class World:
         problems = [*verdict.of_jobs(found, self.clients, self.bench), *verdict.of_files(found, self.disk)]
         problems += verdict.of_originals(found, self.disk, self.bench)
         problems += verdict.of_purges(found, self.clients, self.disk)
+        problems += told.of_webhooks(found, told.Deliveries(self.connection), self.server.wire, core)
         return [*problems, *verdict.of_memory(found, core), *verdict.of_boxes(self.boxes)]
 
     def _is_quiet(self, clients: list[asyncio.Task[None]]) -> bool:
