@@ -33,6 +33,9 @@ Grantable = Annotated[
 """What a key can hold; whether it does is for the server to say."""
 
 
+Weight = Annotated[float, Field(gt=0, le=1000)]
+
+
 class EngineView(Message):
     engine_id: Identifier
     name: str
@@ -48,6 +51,7 @@ class EngineView(Message):
     running: tuple[RunningTask, ...]
     registered_at: str
     last_heartbeat_at: str | None
+    weight: float = 1.0
 
 
 class EnginePage(Page):
@@ -55,8 +59,11 @@ class EnginePage(Page):
 
 
 class EnginePatch(Message):
+    """`weight`: an engine of weight 2 is woken for new work as if it had twice its free slots; 1 unless told."""
+
     tags: frozenset[Tag] | None = None
     paused: bool | None = None
+    weight: Weight | None = None
 
 
 class KeyRequest(Message):
@@ -131,7 +138,6 @@ class AuditPage(Page):
     audit: tuple[AuditView, ...]
 
 
-Weight = Annotated[float, Field(gt=0, le=1000)]
 Quota = Annotated[int, Field(ge=0, le=2**53)]
 
 

@@ -11,7 +11,10 @@ from protocol.states import EngineState
 
 @dataclass(frozen=True, slots=True)
 class EngineSight:
-    """An engine as the scheduler sees it; `slots_json` is what it last told about its slots, as stored."""
+    """An engine as the scheduler sees it; `slots_json` is what it last told about its slots, as stored.
+
+    `weight` is an operator's: one of weight 2 counts as having twice the free slots it has.
+    """
 
     engine_id: str
     name: str
@@ -22,6 +25,7 @@ class EngineSight:
     wanted: str
     slots_json: str
     capabilities_json: str
+    weight: float = 1.0
 
     @property
     def takes_work(self) -> bool:
@@ -43,6 +47,7 @@ def sight_of(engine: Engine, known: EngineSight | None = None) -> EngineSight:
         wanted=engine.wanted,
         slots_json=engine.slots_json,
         capabilities_json=known.capabilities_json if known is not None and is_same else engine.capabilities_json,
+        weight=engine.weight,
     )
 
 

@@ -8,22 +8,26 @@ from heapq import heapify, heappop, heappush
 from dispatch.core.lanes import EngineClass, Lane, Lanes
 from dispatch.core.ready_index import Room
 
-_Candidate = tuple[int, float, int, str]  # minus free slots, waiting since, serial of the room, engine id
+_Candidate = tuple[float, float, int, str]  # minus weighted free slots, waiting since, serial of the room, engine id
 
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """`since` orders those that wait equally free; `serial` tells this room from the engine's earlier ones."""
+    """`since` orders those that wait equally free; `serial` tells this room from the engine's earlier ones.
+
+    `weight` is the engine's when it began to wait.
+    """
 
     engine_id: str
     kind: EngineClass
     room: Room
     since: float
     serial: int
+    weight: float
 
 
 class WaitingEngines:
-    """Waiting engines by class, most free slots first, then longest waiting."""
+    """Waiting engines by class, most free slots (times their weight) first, then longest waiting."""
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
@@ -40,13 +44,15 @@ class WaitingEngines:
         if room.encoding <= 0 and room.light <= 0:
             return
         self._serial += 1
-        waiter = Waiter(engine_id, self._lanes.engine_class(engine_id), room, since, self._serial)
+        sight = self._lanes.sight(engine_id)
+        weight = 1.0 if sight is None else sight.weight
+        waiter = Waiter(engine_id, self._lanes.engine_class(engine_id), room, since, self._serial, weight)
         self._waiters[engine_id] = waiter
         for is_light, free in ((False, room.encoding), (True, room.light)):
             if free > 0:
                 heap = self._heaps.setdefault((waiter.kind, is_light), [])
                 self._compact(heap)
-                heappush(heap, (-free, since, self._serial, engine_id))
+                heappush(heap, (-free * weight, since, self._serial, engine_id))
 
     def drop(self, engine_id: str) -> None:
         self._waiters.pop(engine_id, None)
@@ -70,7 +76,7 @@ class WaitingEngines:
 
     def _candidate(self, waiter: Waiter, lane: Lane) -> _Candidate:
         free = waiter.room.light if lane.is_light else waiter.room.encoding
-        return (-free, waiter.since, waiter.serial, waiter.engine_id)
+        return (-free * waiter.weight, waiter.since, waiter.serial, waiter.engine_id)
 
     def _top(self, kind: EngineClass, is_light: bool) -> _Candidate | None:
         heap = self._heaps[(kind, is_light)]

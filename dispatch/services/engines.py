@@ -128,6 +128,8 @@ class EngineService:
         def change(engine: Engine) -> Engine:
             if patch.tags is not None:
                 engine = replace(engine, tags=tuple(sorted(patch.tags)))
+            if patch.weight is not None:
+                engine = replace(engine, weight=patch.weight)
             if patch.paused is None:
                 return engine
             return _asked(engine, "pause") if patch.paused else _no_longer_asked(engine, "pause")
@@ -268,6 +270,7 @@ def _register(
         wanted=wanted,
         version=1 if known is None else known.version + 1,
         own_tags=own_tags,
+        weight=1.0 if known is None else known.weight,
     )
     tx.put_engine(engine)
     tx.append([engine_event(engine, EventType.ENGINE_REGISTERED, None if known is None else known.state, now)])
@@ -320,4 +323,5 @@ def engine_view(engine: Engine, live: Iterable[Attempt] = ()) -> EngineView:
         running=tuple(RunningTask(task_id=a.task_id, token=a.token, started=a.state is AttemptState.RUNNING) for a in live),
         registered_at=rfc3339(engine.registered_at),
         last_heartbeat_at=maybe(engine.last_heartbeat_at),
+        weight=engine.weight,
     )

@@ -75,7 +75,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "PATCH",
         f"{API}/engines/{{engine_id}}",
         S.ENGINES_ADMIN,
-        "Change tags, pause",
+        "Change tags and weight, pause",
         admin.EnginePatch,
         admin.EngineView,
         errors=(ErrorCode.ENGINE_NOT_APPROVED,),

@@ -362,3 +362,13 @@ async def test_what_an_engine_settled_itself_needs_no_order(farm: World) -> None
     await farm.settle(engine.engine_id, complete(grant.token, grant.task_id))
 
     assert (await farm.poll(engine.engine_id)).orders == ()
+
+
+async def test_an_engines_weight_is_an_operators_and_stays_over_its_restart(farm: World) -> None:
+    engine = await farm.register()
+
+    view = await farm.core.services.engines.patch(OPERATOR, engine.engine_id, EnginePatch(weight=2.5))
+    await farm.register(boot="boot-0002", credential=engine.credential)
+
+    assert view.weight == 2.5
+    assert (await farm.core.services.engines.get(engine.engine_id)).weight == 2.5
