@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -21,7 +22,11 @@ from protocol.jobs import ErrorEnvelope
 from protocol.operations import BY_NAME, Operation
 
 _AGAIN = frozenset({502, 503})
+_NOTHING_DONE = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.UPLOAD_LOCKED})
+"""Refused before anything was done: the same call may come again, whatever it is."""
+
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_PARAMETER = re.compile(r"\{(\w+)(:[^}]+)?\}")  # aiohttp: `{name}` and `{name:pattern}`
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 MakeBody = Callable[[], aiohttp.payload.Payload]
@@ -29,7 +34,9 @@ MakeBody = Callable[[], aiohttp.payload.Payload]
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a call that may be repeated is repeated; `longest_wait_s` also caps what `Retry-After` asks for."""
+    """How long a call that may be repeated is repeated. `longest_wait_s` caps what `Retry-After` asks for with 503; a rate
+    limit that asks for more is not waited for.
+    """
 
     attempts: int = 6
     within_s: float = 45.0
@@ -48,15 +55,30 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     make_body: MakeBody | None = None
+    also: frozenset[int] = frozenset()
+    """Statuses beside 2xx that bring an answer, not a refusal."""
 
     @property
     def row(self) -> Operation:
         return BY_NAME[self.operation]
 
     @property
+    def path(self) -> str:
+        """No id leads to another route; only a parameter that is a path itself keeps its slashes."""
+        return _PARAMETER.sub(lambda told: quote(self.ids[told[1]], safe="/" if told[2] else ""), self.row.path)
+
+    @property
     def is_repeatable(self) -> bool:
         """A second sending does no more than the first: a read, or a POST that carries an Idempotency-Key."""
         return self.row.method == "GET" or "Idempotency-Key" in self.headers
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`headers` are looked up whatever their case."""
+
+    headers: Mapping[str, str]
+    body: bytes
 
 
 def json_body(message: BaseModel) -> MakeBody:
@@ -108,18 +130,26 @@ class Transport:
         self._key, self._retry, self._timeout_s = key, retry, answer_timeout_s
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def longest_wait_s(self) -> float:
+        return self._retry.longest_wait_s
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
     async def ask(self, call: Call, reply: type[M]) -> M:
         """The parsed answer. Raises ReelyardError as the server told it, Unreachable or Unreadable."""
+        return parse(reply, (await self.answer(call)).body)
 
-        async def once() -> bytes:
+    async def answer(self, call: Call) -> Answer:
+        """The whole answer with its headers. Raises what `ask` raises."""
+
+        async def once() -> Answer:
             async with self.open(call) as response:
-                return await response.read()
+                return Answer(response.headers, await response.read())
 
-        return parse(reply, await self.repeat(once, is_repeatable=call.is_repeatable))
+        return await self.repeat(once, is_repeatable=call.is_repeatable)
 
     async def repeat(self, once: Callable[[], Awaitable[T]], *, is_repeatable: bool) -> T:
         """The result of `once`, tried again after faults that pass. The last fault is let through."""
@@ -136,12 +166,11 @@ class Transport:
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
         """One attempt: the answer with its body still to be read. Raises what `ask` raises."""
-        path = call.row.path.format(**{name: quote(value, safe="") for name, value in call.ids.items()})
         headers = {**call.headers, "X-API-Key": self._key} if self._key else dict(call.headers)
-        url = URL(self.server + path, encoded=True).with_query(call.query or None)
+        url = URL(self.server + call.path, encoded=True).with_query(call.query or None)
         body = call.make_body() if call.make_body else None
         async with self.send(call.row.method, url, headers, body) as response:
-            if not 200 <= response.status < 300:
+            if not 200 <= response.status < 300 and response.status not in call.also:
                 raise await refusal(response)
             yield response
 
@@ -194,6 +223,8 @@ def wait_before_repeat(error: Exception, *, is_repeatable: bool, policy: RetryPo
             return is_repeatable
         case ReelyardError(code=ErrorCode.IDEMPOTENCY_IN_PROGRESS):
             return is_repeatable
+        case ReelyardError(code=code, retry_after=told) if code in _NOTHING_DONE:
+            return True if told is None else told <= policy.longest_wait_s and told
         case ReelyardError() | Unreadable() if is_repeatable and error.status in _AGAIN:
             return True if error.retry_after is None else min(error.retry_after, policy.longest_wait_s)
         case _:

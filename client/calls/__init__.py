@@ -1,0 +1,1 @@
+"""The calls of the client by area; `client.api` puts them together."""
