@@ -26,6 +26,9 @@ MOST_READ = 65_536
 """Bytes of an answer: enough to use the connection again after what receivers usually say."""
 
 BODY_S = 2.0
+KEPT_OPEN_S = 4.0
+"""Idle connections: less than the five seconds after which usual servers close them, perhaps under our next request."""
+
 NAME_THREADS = 32
 Address = tuple[str, int]
 Lookup = Callable[[str, int], Awaitable[list[Address]]]
@@ -149,7 +152,11 @@ class HttpSender:
 
     def _opened(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            limit=0, use_dns_cache=False, resolver=CheckedNames(self._policy, self._lookup), socket_factory=self._socket
+            limit=0,
+            use_dns_cache=False,
+            resolver=CheckedNames(self._policy, self._lookup),
+            socket_factory=self._socket,
+            keepalive_timeout=KEPT_OPEN_S,
         )
         return aiohttp.ClientSession(
             connector=connector,

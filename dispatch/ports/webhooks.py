@@ -48,10 +48,6 @@ class WebhookRows(Protocol):
         """Newest first."""
         ...
 
-    def delete_deliveries_before(self, moment: float, limit: int) -> int:
-        """Forget those that ended before. How many there were, at most `limit`."""
-        ...
-
     def webhook_secrets(self, tenant: str) -> tuple[str, ...] | None:
         """As they are kept, sealed; None when there is no such tenant."""
         ...

@@ -27,7 +27,7 @@ MOST_AT_ONCE = 200
 COMMIT_LAG_S = 1.0
 """The row says that its endpoint is disabled, and memory will hear of it in a moment."""
 
-UNREADABLE = "the signing secret was sealed by another server; rotate it"
+UNREADABLE = "there is no signing secret that this server can read; rotate it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,12 @@ class Deliverer:
         if parcel is None or parcel.kept or parcel.endpoint is not None:
             return parcel
         tenant, fresh = parcel.delivery.tenant, self._keys.first()
-        kept = await self._store.transact(lambda tx: tenant_secrets(tx, tenant, fresh))
-        return replace(parcel, kept=kept)
+        try:
+            return replace(parcel, kept=await self._store.transact(lambda tx: tenant_secrets(tx, tenant, fresh)))
+        except ReelyardError as fault:
+            if fault.code is not ErrorCode.FORBIDDEN:
+                raise
+            return parcel  # nobody's secret: a failed try
 
     async def _send(self, parcel: Parcel) -> Tried:
         delivery = parcel.delivery
@@ -196,8 +200,8 @@ class Deliverer:
             tx.put_deliveries(webhooks.ended(delivery, DeliveryState.DEAD, why, now=now) for delivery in overdue)
             return len(overdue)
 
-        while await self._store.transact(end) == MOST_AT_ONCE:
-            log.warning("deliveries_given_up", count=MOST_AT_ONCE)
+        while (count := await self._store.transact(end)) > 0:
+            log.warning("deliveries_given_up", count=count)
 
 
 def _load(tx: Transaction, delivery_id: str) -> Parcel | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from dispatch.core import webhook_secrets
 from dispatch.ports import Clock, Transaction
-from dispatch.services.sealing import Sealer
+from dispatch.services.sealing import Sealer, Unsealable
 from protocol.errors import ErrorCode, ReelyardError
 
 
@@ -24,8 +25,14 @@ class WebhookKeys:
         return webhook_secrets.rotated(kept, self._fresh(), now=self._clock.now())
 
     def open(self, kept: tuple[str, ...]) -> list[str]:
-        """Those that are good now, the newest first. Raises Unsealable."""
-        return [self._sealer.open(text) for text in webhook_secrets.valid(kept, now=self._clock.now())]
+        """Those that are good now, the newest first; one that cannot be read is left out. Raises Unsealable when none can."""
+        opened = []
+        for text in webhook_secrets.valid(kept, now=self._clock.now()):
+            with suppress(Unsealable):  # of a server before: a rotation must help at once
+                opened.append(self._sealer.open(text))
+        if not opened:
+            raise Unsealable("none of the secrets was sealed by this server")
+        return opened
 
     def previous_until(self, kept: tuple[str, ...]) -> float | None:
         return webhook_secrets.previous_until(kept, now=self._clock.now())
@@ -35,7 +42,7 @@ class WebhookKeys:
 
 
 def tenant_secrets(tx: Transaction, tenant: str, fresh: tuple[str, ...]) -> tuple[str, ...]:
-    """The tenant's own, which are `fresh` when it had none until now. Raises FORBIDDEN for a tenant that does not exist."""
+    """The tenant's own, which are `fresh` when it had none until now. Raises FORBIDDEN for a tenant that is no row here."""
     kept = tx.webhook_secrets(tenant)
     if kept is None:
         raise ReelyardError(ErrorCode.FORBIDDEN, f"there is no tenant {tenant} here")

@@ -138,10 +138,6 @@ class WebhookQueries:
                 statement = statement.where(DELIVERIES.c[name] == value)
         return load_slice(self._connection, statement, NEWEST_FIRST, wanted.page, rows.DELIVERIES.load)
 
-    def delete_deliveries_before(self, moment: float, limit: int) -> int:
-        old = select(DELIVERIES.c.delivery_id).where(DELIVERIES.c.ended_at < moment).limit(limit)
-        return int(self._connection.execute(delete(DELIVERIES).where(DELIVERIES.c.delivery_id.in_(old))).rowcount)
-
     def _found(self, statement: Select[tuple[object, ...]]) -> list[Delivery]:
         return [rows.DELIVERIES.load(row) for row in self._connection.execute(statement)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -81,6 +82,34 @@ async def test_secrets_are_sealed_in_the_database(tmp_path: Path) -> None:
     assert len(endpoints[0].secrets) == 1
     assert secret.removeprefix("whsec_") not in stored
     assert own.removeprefix("whsec_") not in stored
+
+
+async def test_a_secret_of_another_server_is_a_failed_try_until_it_is_rotated(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        endpoint_id, _ = await world.endpoint(to.url("/in"))
+        endpoint = (await world.store.read(lambda tx: tx.endpoints_of(None)))[0]
+        await world.store.transact(lambda tx: tx.put_endpoint(replace(endpoint, secrets=("0:Zm9yZWlnbg",))))
+        await world.finish("a")
+        row = await world.tried(1)
+        with pytest.raises(ReelyardError) as unreadable:
+            await world.parts.service.endpoint_secret(CLIENT, endpoint_id)
+        answer = await world.parts.service.rotate_endpoint_secret(CLIENT, endpoint_id)
+        rotated = SecretReply.model_validate_json(answer.body)
+        await world.advance(5.0)
+        (got,) = await to.until(1)
+
+    (entry,) = orjson.loads(row.log_json)
+    assert entry["error"] == "there is no signing secret that this server can read; rotate it"
+    assert unreadable.value.code is ErrorCode.SECRET_UNREADABLE
+    assert got.is_signed_with(rotated.secret)
+
+
+async def test_a_job_of_a_tenant_that_is_no_row_is_a_failed_try(tmp_path: Path) -> None:
+    async with webhooks_world(tmp_path, [80]) as world:
+        await world.finish("a", tenant="ghost", webhook_url="http://127.0.0.1/in")
+        row = await world.tried(1)
+
+    assert (row.state, len(orjson.loads(row.log_json))) == (DeliveryState.PENDING, 1)
 
 
 async def test_ten_tries_of_the_same_message_at_their_moments(tmp_path: Path) -> None:
@@ -311,21 +340,6 @@ async def test_what_nobody_reached_for_a_week_is_given_up(tmp_path: Path) -> Non
 
     assert (waits.state, row.state) == (DeliveryState.PENDING, DeliveryState.DEAD)
     assert len(world.parts.deliverer.queue) == 0
-
-
-async def test_what_ended_long_ago_is_forgotten(tmp_path: Path) -> None:
-    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
-        await world.endpoint(to.url("/in"))
-        await world.finish("a")
-        await world.over()
-        to.always["/in"] = 500
-        await world.advance(100.0)
-        await world.finish("b")
-        await world.tried(1, state="pending")
-        gone = await world.store.transact(lambda tx: tx.delete_deliveries_before(world.clock.now() - 50.0, 100))
-        left = await world.rows()
-
-    assert (gone, [row.job_id for row in left]) == (1, ["job_b"])
 
 
 async def test_nothing_is_made_for_a_transaction_that_is_undone(tmp_path: Path) -> None:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from email.utils import formatdate
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from dispatch.clock import SystemClock
 from dispatch.core.webhooks import Tried
@@ -128,6 +137,35 @@ async def test_a_port_nobody_listens_on_is_a_failure() -> None:
         found = await made.send(f"http://127.0.0.1:{port}/", HEADERS, BODY)
 
     assert what(found) == (None, "the receiver refuses connections")
+
+
+@asynccontextmanager
+async def own_certificate(directory: Path) -> AsyncIterator[int]:
+    """A receiver whose certificate nobody has signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    start, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    made = made.not_valid_before(start).not_valid_after(end)
+    made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+    pem = directory / "pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(secret + made.sign(key, SHA256()).public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_certificate_that_nobody_signed_is_a_failure(tmp_path: Path) -> None:
+    async with own_certificate(tmp_path) as port, sender(port) as made:
+        found = await made.send(f"https://127.0.0.1:{port}/in", HEADERS, BODY)
+
+    assert what(found) == (None, "the receiver's TLS certificate is not trusted")
 
 
 # --- where it may go
