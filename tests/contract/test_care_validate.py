@@ -181,6 +181,19 @@ async def test_a_server_that_stops_waits_no_longer_and_tells_the_engine(farm: Wo
     assert [answer.error for answer in await farm.settle(engine.engine_id, late)] == [ErrorCode.STALE_LEASE]
 
 
+async def test_a_call_that_is_cut_off_leaves_its_look_to_the_sweep(farm: World) -> None:
+    engine = await farm.register()
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(outcome(farm))
+        await begun(farm, engine.engine_id)
+        await farm.duty("validations")
+        meanwhile = await rows(farm)
+        asked.cancel()
+    await farm.duty("validations")
+
+    assert (meanwhile, await rows(farm)) == ((1, 1, 0), (0, 0, 0))
+
+
 async def test_what_a_stopped_server_left_is_swept_at_its_next_start(tmp_path: Path) -> None:
     frame = Frame("job_9", NO_TENANT, 10, NOW, ("tsk_8", "tsk_9"))
     source = Source("url", "https://example.org/film.mp4", "film.mp4", 0)
