@@ -128,7 +128,7 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.PRECONDITION_REQUIRED: ErrorRow(428, "This call needs `If-Match` with the ETag of what it changes."),
     _C.UNSUPPORTED_MEDIA_TYPE: ErrorRow(415, "This call takes another Content-Type."),
     _C.UPGRADE_REQUIRED: ErrorRow(426, "This call takes a WebSocket. Send `Upgrade: websocket`."),
-    _C.UNAUTHORIZED: ErrorRow(401, "No key, or a key that is unknown, expired or revoked. Send `X-API-Key`."),
+    _C.UNAUTHORIZED: ErrorRow(401, "No key or token, or one that opens nothing here. Send `X-API-Key`, or `Authorization: Bearer`."),
     _C.FORBIDDEN: ErrorRow(403, "The key lacks the scope this call needs; `details.scope` names it."),
     _C.ROUTE_NOT_FOUND: ErrorRow(404, "There is no such route. See /openapi.json."),
     _C.METHOD_NOT_ALLOWED: ErrorRow(405, "The route exists, but not with this method; see the `Allow` header."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ import pytest
 from yarl import URL
 
 from config.dispatch import Api
+from dispatch.api.wiring import Services
+from dispatch.core.callers import Caller, IdempotencyKey
+from dispatch.services.idempotency import Answered
+from dispatch.services.submissions import SubmissionService
+from protocol.jobs import JobSubmission
 from tests.contract.api_server import Answer, Server, served
 
 JOBS = "/api/v1/jobs"
@@ -149,6 +155,30 @@ async def test_a_refused_call_leaves_its_key_free(server: Server) -> None:
 
     assert [refusal.status for refusal in refusals] == [422, 422, 401, 422]
     assert (answer.status, is_replay(answer), await count_jobs(server)) == (202, False, 1)
+
+
+class BreaksOnce(SubmissionService):
+    """Our own fault, the first time."""
+
+    def __init__(self, whole: SubmissionService) -> None:
+        self._whole, self._is_broken = whole, True
+
+    async def submit(self, who: Caller, submission: JobSubmission, key: IdempotencyKey | None) -> Answered:
+        if self._is_broken:
+            self._is_broken = False
+            raise ZeroDivisionError
+        return await self._whole.submit(who, submission, key)
+
+
+async def test_a_fault_of_ours_leaves_the_key_free(tmp_path: Path) -> None:
+    def breaking(services: Services) -> Services:
+        return replace(services, submissions=BreaksOnce(services.submissions))
+
+    async with served(tmp_path, change=breaking) as server:
+        first, second, third = [await post(server, NOOP) for _ in range(3)]
+
+        assert (first.status, second.status, is_replay(second), is_replay(third)) == (500, 202, False, True)
+        assert await count_jobs(server) == 1
 
 
 async def test_fifty_at_once_make_one_job(server: Server) -> None:
