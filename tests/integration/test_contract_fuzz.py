@@ -133,7 +133,10 @@ def fuzzed(server: Server, directory: Path, *, phases: str, examples: int) -> st
     rejecting = ", ".join(f'"{status}"' for status in REJECTING)
     hooks, left_out = json.dumps(str(HOOKS)), json.dumps(sorted(LEFT_OUT))
     settings.write_text(FUZZ.format(hooks=hooks, examples=examples, rejecting=rejecting, left_out=left_out))
-    command = [SCHEMATHESIS, "--config-file", str(settings), "run", f"{server.url}/openapi.json", "--no-color"]
+    document = directory / "openapi.json"  # from a file: the address of the document itself would be left out
+    with urllib.request.urlopen(f"{server.url}/openapi.json") as answer:
+        document.write_bytes(answer.read())
+    command = [SCHEMATHESIS, "--config-file", str(settings), "run", str(document), "--url", server.url, "--no-color"]
     environment = {**ENVIRONMENT, "REELYARD_CONTRACT": json.dumps(server.callers())}
     ran = subprocess.run(
         [*command, "--phases", phases, "--warnings", "off"],
