@@ -106,7 +106,8 @@ class MeterQueries:
 
     def usage_sums(self, tenant: str | None) -> list[UsageRow]:
         table = schema.usage
-        statement = select(table.c.tenant, *(func.sum(table.c[name]) for name in AMOUNTS)).group_by(table.c.tenant)
+        owner = table.c.tenant.concat("")  # grouped by the bare column, every row would be looked up by way of its index
+        statement = select(owner, *(func.sum(table.c[name]) for name in AMOUNTS)).group_by(owner)
         if tenant is not None:
             statement = statement.where(table.c.tenant == tenant)
         return [UsageRow("", row[0], "", *row[1:]) for row in self._connection.execute(statement)]

@@ -14,7 +14,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import OperationalError
 
 from dispatch.core import endings
@@ -23,6 +23,8 @@ from dispatch.core.paging import Wanted
 from dispatch.core.quotas import Standing
 from dispatch.core.records import Graph, Job, Source, Tenant, UsageRow
 from dispatch.ports import StaleRow, Store, Transaction
+from dispatch.store.migrate import migrate
+from dispatch.store.rows import JOB_COLUMNS, job_values
 from dispatch.store.running import connect, run_batch
 from dispatch.store.transaction import SqlTransaction
 from protocol.errors import ErrorCode, ReelyardError
@@ -321,3 +323,28 @@ def _changed(graph: Graph, what: str, now: float, token: int) -> Graph | None:
             return ended(graph, what, now=now, token=token)
         case _:
             return None
+
+
+# --- jobs from before usage was kept
+
+
+def test_jobs_from_before_are_counted_by_the_migration(tmp_path: Path) -> None:
+    connection = connect(f"sqlite:///{tmp_path / 'dispatch.db'}")
+    migrate(connection, "0001")
+    columns = tuple(column["name"] for column in inspect(connection).get_columns("jobs"))
+    made: dict[str, Any] = {"created_at": NOW, "updated_at": NOW + DAY, "completed_at": NOW + DAY, "started_at": NOW + DAY - 5}
+    for name, changes in {"1": {"state": "completed"}, "2": {"state": "failed", "tenant": "acme"}, "3": {}}.items():
+        values: dict[str, Any] = dict(zip(JOB_COLUMNS, job_values(job(name).job), strict=True)) | made | changes
+        marks = ", ".join("?" for _ in columns)
+        connection.exec_driver_sql(f"INSERT INTO jobs VALUES ({marks})", tuple(values[column] for column in columns))
+
+    migrate(connection)
+
+    found = SqlTransaction(connection).list_usage(UsageFilter()).rows
+    connection.close()
+    assert found == (
+        UsageRow(TOMORROW, "default", "", 0, 1, 0, 0, 100, 0, 5.0),
+        UsageRow(TOMORROW, "acme", "", 0, 0, 1, 0, 100, 0, 0.0),
+        UsageRow(TODAY, "default", "", 2),
+        UsageRow(TODAY, "acme", "", 1),
+    )
