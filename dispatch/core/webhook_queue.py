@@ -7,12 +7,14 @@ here sends: `take` says what may start now, `ended` is told how it went.
 from __future__ import annotations
 
 from bisect import insort
+from collections import Counter
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import inf
 
 OPENS_AFTER = 5
 SHORTEST_S, LONGEST_S = 30.0, 600.0
+SLOW_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -23,15 +25,27 @@ class Waiting:
     delivery_id: str
     job_id: str = field(compare=False)
     receiver: str = field(compare=False)
+    tenant: str = field(compare=False)
     due: float = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many are in flight at once: for one receiver, and for all."""
+    """How many are in flight at once: for one receiver, and for all.
+
+    Receivers that failed last, or were slow, may together take half of the room, and a tenant three quarters of it.
+    """
 
     per_receiver: int
     in_all: int
+
+    @property
+    def of_suspects(self) -> int:
+        return max(1, self.in_all // 2)
+
+    @property
+    def of_a_tenant(self) -> int:
+        return max(1, self.in_all * 3 // 4)
 
 
 @dataclass(slots=True)
@@ -64,8 +78,13 @@ class Lane:
     busy: set[str] = field(default_factory=set)
     breaker: Breaker = field(default_factory=Breaker)
     is_paused: bool = False
+    is_slow: bool = False
     heads: list[tuple[float, Waiting]] = field(default_factory=list)
     alarm: float = inf
+
+    @property
+    def is_suspect(self) -> bool:
+        return self.is_slow or self.breaker.failures > 0
 
     def offer(self, job_id: str) -> None:
         """The job's first delivery has its place in the heap; what was there before is passed over by `head`."""
@@ -92,7 +111,7 @@ class Lane:
 
 
 class DeliveryQueue:
-    """All that waits. Receivers that failed last may together take half of the room, so that they delay no others."""
+    """All that waits, for all receivers."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
@@ -100,8 +119,9 @@ class DeliveryQueue:
         self._known: dict[str, Waiting] = {}
         self._flying: dict[str, tuple[Waiting, bool]] = {}
         self._suspects = 0
+        self._of_tenant: Counter[str] = Counter()
         self._asking: dict[str, None] = {}
-        self._held_back: set[str] = set()
+        self._held_back: dict[str, None] = {}
         self._timers: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
@@ -172,27 +192,36 @@ class DeliveryQueue:
             if not lane.chains and not lane.busy and not lane.is_paused:
                 del self._lanes[receiver]
             return None
-        is_suspect = lane.breaker.failures > 0
-        if is_suspect and self._suspects >= max(1, self._bounds.in_all // 2):
-            self._held_back.add(receiver)
+        if not self._has_room(lane, head):
+            self._held_back[receiver] = None
             return None
         lane.busy.add(head.job_id)
-        self._flying[head.delivery_id] = (head, is_suspect)
-        self._suspects += is_suspect
+        self._flying[head.delivery_id] = (head, lane.is_suspect)
+        self._suspects += lane.is_suspect
+        self._of_tenant[head.tenant] += 1
         return head
 
-    def ended(self, delivery_id: str, *, is_good: bool | None, now: float) -> None:
-        """The try is over and what came of it was saved and put, or could not be: `is_good` None says nothing of it."""
+    def _has_room(self, lane: Lane, head: Waiting) -> bool:
+        if lane.is_suspect and self._suspects >= self._bounds.of_suspects:
+            return False
+        return self._of_tenant[head.tenant] < self._bounds.of_a_tenant
+
+    def ended(self, delivery_id: str, *, is_good: bool | None, now: float, seconds: float = 0.0) -> None:
+        """The try took so long, and what came of it was saved and put. `is_good` None: there was none after all."""
         waiting, is_suspect = self._flying.pop(delivery_id)
         self._suspects -= is_suspect
+        self._of_tenant[waiting.tenant] -= 1
+        if not self._of_tenant[waiting.tenant]:
+            del self._of_tenant[waiting.tenant]
         lane = self._lanes[waiting.receiver]
         lane.busy.discard(waiting.job_id)
         if is_good is not None:
+            lane.is_slow = seconds > SLOW_S
             lane.breaker.note(is_good=is_good, now=now)
         lane.offer(waiting.job_id)
-        self._asking[waiting.receiver] = None
-        self._asking |= dict.fromkeys(sorted(self._held_back))
+        self._asking |= self._held_back  # before the one that had its turn just now
         self._held_back.clear()
+        self._asking.setdefault(waiting.receiver)
 
     def next_moment(self) -> float:
         """When `take` may give something, if nothing else happens before; `inf` when there is nothing to wait for."""

@@ -134,7 +134,7 @@ def receiver_of(delivery: Delivery) -> str:
 def waiting_of(delivery: Delivery, *, now: float, monotonic: float) -> Waiting:
     """As the queue holds it. A moment further ahead than any delay was set before the wall clock went back."""
     due = monotonic + min(max(delivery.next_at - now, 0.0), LONGEST_DELAY_S)
-    return Waiting(delivery.seq, delivery.delivery_id, delivery.job_id, receiver_of(delivery), due)
+    return Waiting(delivery.seq, delivery.delivery_id, delivery.job_id, receiver_of(delivery), delivery.tenant, due)
 
 
 # --- what is sent

@@ -111,7 +111,7 @@ class Deliverer:
 
     async def _try(self, waiting: Waiting) -> None:
         """One try, saved before the next of its receiver; what cannot be read or saved now is tried again."""
-        is_good: bool | None = None
+        is_good, seconds = None, 0.0
         try:
             parcel = await self._parcel(waiting.delivery_id)
             if parcel is None:
@@ -120,12 +120,12 @@ class Deliverer:
                 await asyncio.sleep(COMMIT_LAG_S)
             else:
                 tried = await self._send(parcel)
-                is_good = tried.is_delivered
+                is_good, seconds = tried.is_delivered, tried.seconds
                 await self._settle(parcel, tried)
         except ReelyardError as away:
             log.warning("delivery_waits", delivery=waiting.delivery_id, code=away.code, reason=away.message)
             await asyncio.sleep(DATABASE_AWAY_S)
-        self.queue.ended(waiting.delivery_id, is_good=is_good, now=self._clock.monotonic())
+        self.queue.ended(waiting.delivery_id, is_good=is_good, now=self._clock.monotonic(), seconds=seconds)
         self.wake()
 
     async def _parcel(self, delivery_id: str) -> Parcel | None:

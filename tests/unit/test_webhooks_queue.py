@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from math import inf
 
 from dispatch.core.webhook_queue import LONGEST_S, OPENS_AFTER, SHORTEST_S, Bounds, DeliveryQueue, Waiting
@@ -12,7 +13,8 @@ BOUNDS = Bounds(per_receiver=2, in_all=8)
 
 
 def waiting(seq: int, *, job: str | None = None, receiver: str = "a", due: float = 0.0) -> Waiting:
-    return Waiting(seq, f"d{seq}", job or f"job{seq}", receiver, due)
+    """Each receiver is of a tenant of its own, but for those whose name begins with the tenant's: `acme 1`."""
+    return Waiting(seq, f"d{seq}", job or f"job{seq}", receiver, receiver.split(" ")[0], due)
 
 
 def queue_of(*entries: Waiting, bounds: Bounds = BOUNDS) -> DeliveryQueue:
@@ -32,7 +34,7 @@ def deliver(queue: DeliveryQueue, delivery_id: str, now: float = 0.0) -> None:
 
 
 def fail(queue: DeliveryQueue, entry: Waiting, *, again_at: float, now: float) -> None:
-    queue.put(Waiting(entry.seq, entry.delivery_id, entry.job_id, entry.receiver, again_at))
+    queue.put(replace(entry, due=again_at))
     queue.ended(entry.delivery_id, is_good=False, now=now)
 
 
@@ -144,6 +146,41 @@ def test_receivers_that_fail_leave_half_of_the_room_to_the_others() -> None:
 
     assert len(slow) == 4
     assert names(queue.take(0.0)) == ["d1000", "d1001"]
+
+
+def test_receivers_that_are_slow_leave_half_of_the_room_to_the_others_though_they_never_fail() -> None:
+    queue = queue_of(*(waiting(n, receiver=f"slow{n % 20}") for n in range(200)))
+    for _ in range(20):
+        for entry in queue.take(0.0):
+            queue.remove(entry.delivery_id)
+            queue.ended(entry.delivery_id, is_good=True, now=0.0, seconds=2.1)
+
+    assert len(queue.take(0.0)) == 4
+
+
+def test_receivers_that_are_held_back_take_turns_too() -> None:
+    queue = queue_of(*(waiting(n, receiver=f"slow{n % 20}") for n in range(2000)))
+    flying, told = queue.take(0.0), Counter[str]()
+    while len(told) < 20 and sum(told.values()) < 200:
+        entry = flying.pop(0)
+        told[entry.receiver] += 1
+        queue.remove(entry.delivery_id)
+        queue.ended(entry.delivery_id, is_good=True, now=0.0, seconds=9.0)
+        flying += queue.take(0.0)
+
+    assert len(told) == 20
+    assert max(told.values()) <= 3
+
+
+def test_a_tenant_leaves_a_quarter_of_the_room_to_the_others() -> None:
+    queue = queue_of(*(waiting(n, receiver=f"acme {n}") for n in range(20)))
+    theirs = queue.take(0.0)
+    queue.put(waiting(100, receiver="other"))
+    others = queue.take(0.0)
+    deliver(queue, theirs[0].delivery_id)
+
+    assert (len(theirs), names(others)) == (6, ["d100"])
+    assert len(queue.take(0.0)) == 1
 
 
 def test_a_receiver_nobody_waits_for_is_forgotten() -> None:
