@@ -183,12 +183,13 @@ def test_secret_is_read_from_either_header() -> None:
             {"Authorization": "bearer rk_2"},
             {"X-API-Key": "rk_1", "Authorization": "Bearer rk_2"},
             {"Authorization": "Basic cms6MQ=="},
-            {"X-API-Key": "x" * 5000},
+            {"X-API-Key": "x" * 8193},
+            {"X-API-Key": "é"},
             {},
         )
     ]
 
-    assert shown == [["rk_1"], ["rk_2"], ["rk_1", "rk_2"], [], [], []]
+    assert shown == [["rk_1"], ["rk_2"], ["rk_1", "rk_2"], [], [], [], []]
 
 
 def test_last_event_id_is_a_whole_number() -> None:
