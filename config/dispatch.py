@@ -158,7 +158,7 @@ class Registration(Section):
 
 
 class Webhooks(Section):
-    """`allow_private_addresses` is for closed networks, `ports` are those that are connected to. The rest is seconds and counts."""
+    """`allow_private_addresses` is for closed networks; `ports` are those connected to. The rest is seconds and counts."""
 
     allow_private_addresses: bool = False
     ports: tuple[Annotated[int, Field(ge=1, le=LAST_PORT)], ...] = (80, 443, 8080, 8443)

@@ -128,7 +128,7 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.PRECONDITION_REQUIRED: ErrorRow(428, "This call needs `If-Match` with the ETag of what it changes."),
     _C.UNSUPPORTED_MEDIA_TYPE: ErrorRow(415, "This call takes another Content-Type."),
     _C.UPGRADE_REQUIRED: ErrorRow(426, "This call takes a WebSocket. Send `Upgrade: websocket`."),
-    _C.UNAUTHORIZED: ErrorRow(401, "No key or token, or one that opens nothing here. Send `X-API-Key`, or `Authorization: Bearer`."),
+    _C.UNAUTHORIZED: ErrorRow(401, "No key or token, or one that opens nothing here. Send `X-API-Key` or `Authorization`."),
     _C.FORBIDDEN: ErrorRow(403, "The key lacks the scope this call needs; `details.scope` names it."),
     _C.ROUTE_NOT_FOUND: ErrorRow(404, "There is no such route. See /openapi.json."),
     _C.METHOD_NOT_ALLOWED: ErrorRow(405, "The route exists, but not with this method; see the `Allow` header."),
@@ -176,7 +176,7 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.NO_SUCH_PROFILE: ErrorRow(404, "No profile has this name."),
     _C.PROFILE_BUILT_IN: ErrorRow(409, "A profile of the server's own cannot be changed. Put one of another name."),
     _C.PROFILE_IN_USE: ErrorRow(409, "Tenants have this profile as their default; `details.tenants` names them."),
-    _C.QUOTA_EXCEEDED: ErrorRow(429, "The tenant's quota is used up; `details.quota` names which. Wait for `Retry-After` seconds."),
+    _C.QUOTA_EXCEEDED: ErrorRow(429, "The tenant's quota is used up; `details.quota` names which. Wait for `Retry-After`."),
     _C.RATE_LIMITED: ErrorRow(429, "Too many calls. Wait for `Retry-After` seconds."),
     _C.INPUT_NOT_FOUND: ErrorRow(422, "The input does not exist or cannot be read."),
     _C.INPUT_URL_REFUSED: ErrorRow(

@@ -29,7 +29,7 @@ class Rules:
     ttl_s: float
     default_profile: str
     fetch: FetchPolicy
-    webhooks: AddressPolicy = AddressPolicy()
+    webhooks: AddressPolicy
 
 
 @dataclass(frozen=True, slots=True)

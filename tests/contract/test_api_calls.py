@@ -105,7 +105,7 @@ async def test_foreign_job_is_the_same_404_as_a_missing_one(tmp_path: Path) -> N
         await server.new_tenant("acme")
         key = await server.new_key("jobs:read", "jobs:write", "files:read", tenant="acme")
         job = await server.submit()
-        routes = [o for o in OPERATIONS if "{job_id}" in o.path]
+        routes = [o for o in OPERATIONS if "{job_id}" in o.path and o.scope is not Scope.ADMIN]
         told = {}
         for operation in routes:
             pair = []

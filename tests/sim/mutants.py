@@ -14,6 +14,7 @@ from typing import Any
 
 from dispatch.core import endings, lease_table, lifecycle, publication, ready_index, retry_policy, settlement, webhooks
 from dispatch.core import purging as core_purging
+from dispatch.core.originals import original_path
 from dispatch.core.records import Deletion, Graph, Job, NewEvent
 from dispatch.core.task_machine import advance
 from dispatch.ports import Transaction
@@ -158,7 +159,7 @@ _FLUSH = transaction.SqlTransaction.flush_events
 
 async def _takes_what_stands(self: Any, brought: Any) -> str:
     """Whatever has the name is taken for the file that was fetched."""
-    first = originals.original_path(brought.job, brought.staged.path)
+    first = original_path(brought.job, brought.staged.path)
     with suppress(StorageError):
         lies_at = f"{grants.staging_prefix(brought.job.job_id, brought.task_id, brought.token)}/{brought.staged.path}"
         await self._storage.link(lies_at, first, size=brought.staged.size, sha256=brought.staged.sha256)
@@ -167,7 +168,7 @@ async def _takes_what_stands(self: Any, brought: Any) -> str:
 
 async def _names_it_later(self: Any, brought: Any) -> str:
     """The row first; the file would follow after the commit."""
-    return str(originals.original_path(brought.job, brought.staged.path))
+    return str(original_path(brought.job, brought.staged.path))
 
 
 def _source_as_it_was(job: Job, original: Any) -> Any:
