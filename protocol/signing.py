@@ -1,7 +1,7 @@
 """Signed links: an HMAC over method, prefix, expiry and tenant stands in the path, so relative names in playlists work.
 
-`/files/s/<signature>.<expiry>/<path>` holds for every path below the signed prefix. The tenant is the first component
-of the path (`staging` for what engines stage, `inputs` for what they read).
+`/files/s/<signature>.<expiry>/<path>` holds for every path below the signed prefix. The tenant stands in it by the
+directory of its files, the first component of the path (`staging` for what engines stage, `inputs` for what they read).
 """
 
 from __future__ import annotations

@@ -251,3 +251,21 @@ async def test_a_profile_that_makes_no_sense_is_refused(tmp_path: Path, profile:
         refused = await server.call("PUT", f"{PROFILES}/mine", json=profile)
 
     assert head_of(refused) == (422, "VALIDATION_FAILED")
+
+
+async def test_no_more_of_a_tenant_is_handed_out_than_it_may_run(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        await server.call("POST", TENANTS, json={"name": "acme", "max_running": 1})
+        key = await server.new_key("jobs:read", "jobs:write", tenant="acme")
+        jobs = [await server.submit(key=key) for _ in range(3)]
+        engine = await server.new_engine()
+        first = await server.lease(engine, "req-1", slots=4)
+        why = await server.call("GET", f"/api/v1/jobs/{jobs[2]['job_id']}/why", key=key)
+        empty = await server.lease(engine, "req-2", slots=4, wait_s=0.0)
+        await server.report(engine, first["tasks"][0], "complete", result={})
+        second = await server.lease(engine, "req-3", slots=4)
+        await patch(server, f"{TENANTS}/acme", '"1"', max_running=None)
+        third = await server.lease(engine, "req-4", slots=4)
+
+    assert [len(told["tasks"]) for told in (first, empty, second, third)] == [1, 0, 1, 1]
+    assert why.json["summary"] == "noop waits for another task of its tenant to end: 1 runs, and no more may."

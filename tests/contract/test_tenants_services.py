@@ -14,6 +14,8 @@ from pydantic import JsonValue
 
 from dispatch.core.audit import AuditFilter
 from dispatch.core.callers import Caller
+from dispatch.core.metering import HeldCount
+from dispatch.core.records import NO_TENANT
 from dispatch.services.profiles import ProfileBook, ProfileService
 from dispatch.services.submissions import Sent
 from dispatch.services.tenants import TenantBook, TenantService
@@ -22,7 +24,8 @@ from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import BatchReply, BatchSubmission, JobSubmission
 from protocol.profiles import Profile
 from tests.contract.services_world import CLIENT, World, blocks_of, job_of, world
-from tests.contract.store_adapters import ADAPTERS
+from tests.contract.store_adapters import ADAPTERS, job
+from tests.unit.dispatch_jobs import complete
 
 ADMIN = Caller("key_9", "default", frozenset({Scope.ADMIN}))
 NOOP = JobSubmission(profile="noop")
@@ -186,3 +189,26 @@ async def test_what_was_put_in_is_known_after_a_restart(farm: World) -> None:
 
     assert profiles.find("mine")[0] == profile
     assert (tenants.find("acme").max_queued, tenants.find("acme").default_profile) == (0, "mine")
+
+
+async def test_what_engines_hold_is_found_in_the_rows(farm: World) -> None:
+    """From there the scheduler counts after a restart."""
+    who = await tenant(farm)
+    engine_id = (await farm.register()).engine_id
+    jobs = [await farm.submit(who) for _ in range(3)]
+    grants = [await farm.grant(engine_id, job_id) for job_id in jobs[:2]]
+    await farm.settle(engine_id, complete(grants[0].token, grants[0].task_id))
+
+    held, counts = await farm.core.outside.store.read(lambda tx: (tx.held_tasks(), tx.held_counts(None)))
+
+    assert [(task.job_id, task.tenant, task.engine_id) for task in held] == [(jobs[1], "acme", engine_id)]
+    assert counts == [HeldCount("acme", engine_id, 1)]
+
+
+async def test_figures_leave_out_what_only_looks_at_an_input(farm: World) -> None:
+    looking = job("1", tenant=NO_TENANT)
+    await farm.core.outside.store.transact(lambda tx: tx.insert([looking]))
+
+    found = await farm.core.services.stats.stats(ADMIN)
+
+    assert (found.total_jobs, found.pending) == (0, 0)
