@@ -47,13 +47,6 @@ class Answered:
     headers: Mapping[str, str] = field(default_factory=dict)
     replayed: bool = False
 
-    @property
-    def job_id(self) -> str | None:
-        """Of the one job it tells of, if it does."""
-        told = orjson.loads(self.body) if self.body else {}
-        found: str | None = told.get("job_id")
-        return found
-
 
 def answer_of(reply: BaseModel, status: int, headers: Mapping[str, str] | None = None) -> Answered:
     return Answered(status, reply.model_dump_json(by_alias=True).encode(), headers or {})

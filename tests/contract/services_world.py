@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from config.dispatch import DispatchSettings, Inputs
 from dispatch.app.assembly import Core, Outside, assemble
 from dispatch.app.secrets import Secrets
@@ -165,8 +167,8 @@ async def blocks_of(content: bytes) -> AsyncIterator[bytes]:
 
 
 def job_of(answer: Answered) -> str:
-    assert answer.job_id is not None
-    return answer.job_id
+    job_id: str = orjson.loads(answer.body)["job_id"]
+    return job_id
 
 
 @asynccontextmanager

@@ -85,9 +85,8 @@ class Client:
                     raise
                 await asyncio.sleep(1.0)
                 continue
-            assert answer.job_id is not None
-            self.accepted.append(answer.job_id)
-            self.bench.ground.note("accepted", answer.job_id, self.plan.number)
+            self.accepted.append(_job_of(answer))
+            self.bench.ground.note("accepted", _job_of(answer), self.plan.number)
             return
 
     async def _take_in(self, core: Core, submission: JobSubmission, key: IdempotencyKey) -> Answered:
@@ -102,8 +101,7 @@ class Client:
             except StorageError as error:
                 raise as_client_error(error) from error
             answer = await submissions.submit_upload(self.who, place, Sent(written), submission, key)
-        if answer.job_id is not None:
-            self.accepted.append(answer.job_id)
+        self.accepted.append(_job_of(answer))
         return answer
 
     async def _ask(self, what: str) -> JobView | None:
@@ -171,6 +169,10 @@ class Client:
                 break
             await asyncio.sleep(1.0)
         self.is_purged = not self.plan.keeps_job
+
+
+def _job_of(answer: Answered) -> str:
+    return JobView.model_validate_json(answer.body).job_id
 
 
 async def _blocks() -> AsyncIterator[bytes]:
