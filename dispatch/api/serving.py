@@ -19,7 +19,7 @@ from dispatch.api.throttle import Failures, Throttle
 from dispatch.api.wiring import Services
 from protocol.admin import Scope
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.operations import STREAMS, Form, Operation
+from protocol.operations import OPERATIONS, STREAMS, Form, Operation
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,6 +33,8 @@ class Serving:
 
     def route(self, app: web.Application, operation: Operation, handler: Handler) -> None:
         serve = self._of(operation, handler)
+        if operation.method == "OPTIONS":
+            serve = _before_keys(operation, serve)
         resource = self._resources.get(operation.path) or app.router.add_resource(operation.path)
         self._resources[operation.path] = resource
         is_read = operation.method == "GET" and operation.gives not in STREAMS
@@ -134,6 +136,21 @@ class Serving:
             return await compression.encode(call.request, answer)
 
         return dress
+
+
+def _before_keys(operation: Operation, serve: Serve) -> Serve:
+    """A browser asks before it sends a key: it is told the methods of a route that answers OPTIONS by itself, too."""
+    methods = {other.method for other in OPERATIONS if other.path == operation.path}
+    allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "Access-Control-Request-Method" in request.headers:
+            return web.Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": allowed})
+        told = await serve(request)
+        told.headers["Allow"] = allowed
+        return told
+
+    return answer
 
 
 @lru_cache(maxsize=4)

@@ -160,6 +160,18 @@ async def test_listed_origin_may_read_and_another_may_not(tmp_path: Path) -> Non
     assert media.headers["Access-Control-Allow-Origin"] == "https://play.example"
 
 
+async def test_browser_asks_before_it_shows_a_key(tmp_path: Path) -> None:
+    asking = {"Origin": "https://a.example", **PREFLIGHT}
+    paths = {re.sub(r"\{[^}]*\}", "none", o.path) for o in OPERATIONS if o.path.startswith("/api/")}
+    async with served(tmp_path, Limits(cors_origins=("https://a.example",))) as server:
+        told = {path: await server.call("OPTIONS", path, key=None, headers=asking) for path in sorted(paths)}
+        upload = await server.call("OPTIONS", "/api/v1/uploads")
+
+    assert {answer.status for answer in told.values()} == {204}
+    assert all(answer.headers["Access-Control-Allow-Methods"] == answer.headers["Allow"] for answer in told.values())
+    assert (upload.status, upload.headers["Allow"]) == (204, told["/api/v1/uploads"].headers["Allow"])
+
+
 async def test_any_origin_never_comes_with_credentials(tmp_path: Path) -> None:
     async with served(tmp_path, Limits(cors_origins=("*",))) as server:
         read = await server.call("GET", "/healthz", headers={"Origin": "https://a.example"})
