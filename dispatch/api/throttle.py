@@ -102,11 +102,13 @@ class Throttle:
         headers, refusal = self._count(self._key, f"key:{who.key_id}")
         if refusal is not None:
             return headers, refusal
-        of_tenant, refusal = self._count(self._tenant, f"tenant:{who.tenant}")
-        return (headers, None) if refusal is None else (of_tenant, refusal)
+        tenant = f"tenant:{who.tenant}"
+        return (headers, None) if self._limiter.hit(self._tenant, tenant) else self._told(self._tenant, tenant, is_within=False)
 
     def _count(self, item: RateLimitItem, name: str) -> tuple[Headers, ReelyardError | None]:
-        is_within = self._limiter.hit(item, name)
+        return self._told(item, name, is_within=self._limiter.hit(item, name))
+
+    def _told(self, item: RateLimitItem, name: str, *, is_within: bool) -> tuple[Headers, ReelyardError | None]:
         ends, remaining = self._limiter.get_window_stats(item, name)
         wait = max(0, ceil(ends - self._monotonic()))
         headers = {"RateLimit-Limit": str(item.amount), "RateLimit-Remaining": str(remaining), "RateLimit-Reset": str(wait)}
