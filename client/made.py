@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import JsonValue
 
 from client.errors import one_line
-from client.rows import NONE, Table, size
+from client.table import NONE, Table, size
 
 HEADERS = ("NAME", "RESOLUTION", "CODEC", "BITRATE", "SIZE", "PATH")
 PLAIN_PARTS = frozenset({"video", "auto_generated"})  # what one expects under the name of the whole

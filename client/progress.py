@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from client.errors import one_line
-from client.rows import failure, input_name, size, span
+from client.rows import failure, input_name
 from client.screen import Screen
+from client.table import size, span
 from protocol.jobs import JobView, StepView
 from protocol.states import TERMINAL_JOB_STATES, JobState, StepState
 

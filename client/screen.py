@@ -6,13 +6,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import BaseModel
-from pydantic_core import to_json
+from typing import TYPE_CHECKING
 
 from client.errors import ClientError, one_line
-from client.rows import Table, lines
+from client.table import Table, lines
 from protocol.errors import ErrorCode, ReelyardError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 def program() -> str:
@@ -22,6 +23,8 @@ def program() -> str:
 
 def as_json(value: BaseModel | Sequence[BaseModel] | dict[str, object]) -> str:
     """JSON as the API writes it: by the names of the wire."""
+    from pydantic_core import to_json  # only where a document is asked for: a start is quick without it
+
     return to_json(value, by_alias=True).decode()
 
 
@@ -41,6 +44,11 @@ class Screen:
         """A line for people."""
         if not self.is_json:
             print(one_line(text), flush=True)  # noqa: T201 - a command line prints
+
+    def verbatim(self, text: str) -> None:
+        """A line of a document of our own, its blanks kept."""
+        if not self.is_json:
+            print(text, flush=True)  # noqa: T201 - a command line prints
 
     def table(self, table: Table) -> None:
         if self.is_json:

@@ -6,21 +6,21 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import stamina.instrumentation
-
-from client.api import ReelyardClient
 from client.errors import ClientCode, ClientError, exit_code
-from client.location import locate
+from client.location import Location, locate
 from client.options import Common, Remote
 from client.screen import Screen
-from client.transport import RetryPolicy
 from protocol.errors import ErrorCode, ReelyardError
 
+if TYPE_CHECKING:
+    from client.api import ReelyardClient
+
 O = TypeVar("O", bound=Common)  # noqa: E741 - options
-PATIENCE = RetryPolicy(attempts=5, within_s=4.0, longest_wait_s=3.0)
-"""A person waits for the answer: a server that restarts is met, one that is not there is told soon."""
+PATIENCE = (5, 4.0, 3.0)
+"""Attempts, seconds in all, longest wait. A person waits for the answer: a server that restarts is met, one that is not there
+is told soon."""
 
 INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 + SIGINT, 128 + SIGPIPE, as shells have it
 
@@ -39,8 +39,7 @@ class Shell:
         if self._client is None:
             if not isinstance(self._options, Remote):
                 raise ClientError(ClientCode.SERVER_UNKNOWN, "this command speaks to no server")
-            place = locate(self._options)
-            self._client = ReelyardClient(place.server, place.key, retry=PATIENCE)
+            self._client = connect(locate(self._options))
         return self._client
 
     async def close(self) -> None:
@@ -48,12 +47,23 @@ class Shell:
             await self._client.close()
 
 
+def connect(place: Location) -> ReelyardClient:
+    """Imported here: what speaks HTTP takes longer to load than all else, and not every command needs it."""
+    import stamina.instrumentation
+
+    from client.api import ReelyardClient
+    from client.notes import default_directory
+    from client.transport import RetryPolicy
+
+    stamina.instrumentation.set_on_retry_hooks([])  # the default ones log to stdout, where the document goes
+    return ReelyardClient(place.server, place.key, retry=RetryPolicy(*PATIENCE), notes=default_directory())
+
+
 Handler = Callable[[Shell, O], Awaitable[int]]
 
 
 def run(handler: Handler[O], options: O) -> int:
     """The exit code of a command. What goes wrong becomes one line; nothing is raised."""
-    stamina.instrumentation.set_on_retry_hooks([])  # the default ones log to stdout, where the document goes
     screen = Screen(is_json=options.json, is_live=sys.stdout.isatty())
     try:
         return asyncio.run(_run(handler, options, screen))

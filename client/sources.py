@@ -1,7 +1,8 @@
-"""What a user names on the command line, turned into submissions. Pure but for what the file system says elsewhere."""
+"""What a user names on the command line, turned into submissions. Pure but for `check_file`."""
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,17 @@ def _checked_input(text: str, **told: object) -> JobInput:
         raise ClientError(ClientCode.USAGE, f"{text!r} is no input: {first_problem(error)}") from error
 
 
+def check_file(path: Path) -> None:
+    """Raise INPUT_NOT_FOUND unless `path` is a file that can be read, before anything is sent."""
+    if path.is_dir():
+        raise ReelyardError(ErrorCode.INPUT_NOT_FOUND, f"{path} is a directory; give its files")
+    if not path.exists():
+        sentence = f"{path}: there is no such file here; a path on the server is written server:{path}"
+        raise ReelyardError(ErrorCode.INPUT_NOT_FOUND, sentence)
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise ReelyardError(ErrorCode.INPUT_NOT_FOUND, f"{path} cannot be read as a file")
+
+
 def read_metadata(pairs: list[str]) -> dict[str, str]:
     """`k=v` words as an object of strings. Raises ClientError for a word without `=`."""
     split = [pair.partition("=") for pair in pairs]
@@ -80,6 +92,8 @@ def read_submission(source: Source, options: SubmitOptions) -> JobSubmission:
         "priority": options.priority,
         "metadata": read_metadata(options.meta) or None,
         "ttl_s": options.ttl,
+        "expires_at": options.expires_at,
+        "webhook_url": options.webhook,
         "required_capabilities": frozenset(options.requires) or None,
         "tags": frozenset(options.tag) or None,
     }

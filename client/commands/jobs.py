@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from client import operator_rows, rows
 from client import options as o
-from client import rows
+from client.commands.pages import query, show_page
 from client.errors import ExitCode
 from client.progress import Display, display, ending
 from client.shell import Shell
-from protocol.jobs import JobView
+from client.sources import LocalFile, check_file, first_problem, read_metadata, read_source
+from client.table import size
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.jobs import JobInput, JobPatch, JobSubmission, JobView
 from protocol.states import TERMINAL_JOB_STATES, JobState
 
 
@@ -36,13 +42,10 @@ async def fetch_outputs(shell: Shell, job_id: str, directory: Path) -> list[Path
 
 
 async def jobs(shell: Shell, options: o.JobsOptions) -> int:
-    asked = {"limit": str(options.limit), "status": options.status, "cursor": options.cursor}
-    page = await shell.client.list(**{name: value for name, value in asked.items() if value is not None})
-    shell.screen.document(page)
-    shell.screen.table(rows.job_table(page))
-    if page.next_cursor:
-        shell.screen.line(f"{len(page.jobs)} of {page.total_count}; go on with --cursor {page.next_cursor}")
-    return ExitCode.DONE
+    asked = {"status": options.status, "q": options.search, "tenant": options.tenant}
+    metadata = {f"metadata.{name}": value for name, value in read_metadata(options.meta).items()}
+    page = await shell.client.list(**query(limit=options.limit, cursor=options.cursor, **asked), **metadata)
+    return show_page(shell, page, rows.job_table(page))
 
 
 async def job(shell: Shell, options: o.JobOptions) -> int:
@@ -94,12 +97,61 @@ async def retry(shell: Shell, options: o.RetryOptions) -> int:
     return ExitCode.DONE
 
 
+async def set_job(shell: Shell, options: o.SetOptions) -> int:
+    seen = await shell.client.get(options.job_id)
+    wanted: dict[str, object] = {}
+    if options.priority is not None:
+        wanted["priority"] = options.priority
+    if options.webhook is not None:
+        wanted["webhook_url"] = options.webhook or None
+    if options.meta:
+        merged = {**seen.user_metadata, **read_metadata(options.meta)}
+        wanted["metadata"] = {name: value for name, value in merged.items() if value != ""}
+    try:
+        change = JobPatch.model_validate(wanted)
+    except ValidationError as error:
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, first_problem(error)) from error
+    changed = await shell.client.patch_job(seen, change)
+    shell.screen.document(changed)
+    shell.screen.line(f"{changed.job_id} is {changed.state}, at priority {changed.priority}")
+    return ExitCode.DONE
+
+
+async def purge(shell: Shell, options: o.PurgeOptions) -> int:
+    call = shell.client.purge_outputs if options.outputs else shell.client.purge
+    was = await call(options.job_id)
+    shell.screen.document(was)
+    shell.screen.line(f"the outputs of {was.job_id} are purged" if options.outputs else f"{was.job_id} is purged")
+    return ExitCode.DONE
+
+
+async def validate(shell: Shell, options: o.ValidateOptions) -> int:
+    """A file is sent for it; `submit` of the same file then finds it there."""
+    source = read_source(options.input)
+    if isinstance(source, LocalFile):
+        check_file(source.path)
+        with display(shell.screen, jobs=1) as view:
+            upload_id = await shell.client.send_file(
+                source.path, progress=lambda count, total: view.sent(source.path.name, count, total)
+            )
+        told = JobInput(upload_id=upload_id)
+    else:
+        told = source.told
+    asked = JobSubmission(input=told) if options.profile is None else JobSubmission(input=told, profile=options.profile)
+    reply = await shell.client.validate(asked)
+    shell.screen.document(reply)
+    shell.screen.table(operator_rows.validation_table(reply))
+    return ExitCode.DONE if reply.valid else ExitCode.JOB_FAILED
+
+
 async def outputs(shell: Shell, options: o.OutputsOptions) -> int:
     reply = await shell.client.outputs(options.job_id)
+    if options.zip is not None:
+        shell.screen.progress(str(await shell.client.outputs_zip(options.job_id, options.zip)))
     if options.download is not None:
         for link in reply.files:
-            shell.screen.progress(f"{await shell.client.download(link, options.download)}  {rows.size(link.size_bytes)}")
-    else:
+            shell.screen.progress(f"{await shell.client.download(link, options.download)}  {size(link.size_bytes)}")
+    if options.download is None and options.zip is None:
         shell.screen.table(rows.link_table(reply))
         shell.screen.line(f"the links expire at {reply.expires_at}")
     shell.screen.document(reply)

@@ -1,43 +1,26 @@
-"""Commands about engines, keys, tenants, profiles and versions."""
+"""Commands of operators: engines, figures, what is kept, what is in force."""
 
 from __future__ import annotations
 
-from importlib.metadata import version as installed_version
-
-from pydantic import ValidationError
-
+from client import operator_rows as rows
 from client import options as o
-from client import rows
-from client.api import ReelyardClient
-from client.errors import ClientError, ExitCode
-from client.location import locate
+from client.commands.pages import ALL, query, show_all, show_page
+from client.errors import ExitCode
 from client.shell import Shell
-from client.sources import first_problem
-from client.transport import RetryPolicy
-from protocol.admin import EngineView, KeyRequest, Scope, TenantRequest
-from protocol.errors import ErrorCode, ReelyardError
-
-DEFAULT_SCOPES = (Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.FILES_READ)
-
-
-ALL = {"limit": "200"}  # as many as one page may hold
-
-
-def _rest(shell: Shell, shown: int, total: int) -> None:
-    if shown < total:
-        shell.screen.line(f"{shown} of {total}")
+from protocol.admin import EngineView
 
 
 async def engines(shell: Shell, options: o.EnginesOptions) -> int:
     page = await shell.client.engines(**ALL)
-    shell.screen.document(page)
-    shell.screen.table(rows.engine_table(page))
-    _rest(shell, len(page.engines), page.total)
-    return ExitCode.DONE
+    return show_all(shell, page, rows.engine_table(page))
 
 
 async def engine_info(shell: Shell, options: o.EngineInfoOptions) -> int:
     return _show(shell, await shell.client.engine(options.engine_id))
+
+
+async def approve(shell: Shell, options: o.ApproveOptions) -> int:
+    return _show(shell, await shell.client.approve(options.engine_id))
 
 
 async def drain(shell: Shell, options: o.DrainOptions) -> int:
@@ -54,79 +37,54 @@ def _show(shell: Shell, engine: EngineView) -> int:
     return ExitCode.DONE
 
 
-async def create_key(shell: Shell, options: o.KeyCreateOptions) -> int:
-    told = {"name": options.name, "tenant": options.tenant, "expires_at": options.expires_at}
-    try:
-        scopes = frozenset(Scope(scope) for scope in options.scope or DEFAULT_SCOPES)
-        request = KeyRequest(scopes=scopes, **{name: value for name, value in told.items() if value is not None})
-    except ValidationError as error:
-        raise ReelyardError(ErrorCode.VALIDATION_FAILED, first_problem(error)) from error
-    except ValueError as error:
-        known = ", ".join(scope for scope in Scope)
-        raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"{error}; scopes are {known}") from error
-    made = await shell.client.create_key(request)
-    shell.screen.document(made)
-    shell.screen.line(made.api_key)
-    if not shell.screen.is_json:
-        shell.screen.note(f"{made.key_id}: {made.warning}")
+async def stats(shell: Shell, options: o.StatsOptions) -> int:
+    told = await shell.client.stats()
+    shell.screen.document(told)
+    shell.screen.table(rows.stats_table(told))
     return ExitCode.DONE
 
 
-async def keys(shell: Shell, options: o.KeyListOptions) -> int:
-    page = await shell.client.keys(**ALL)
-    shell.screen.document(page)
-    shell.screen.table(rows.key_table(page))
-    _rest(shell, len(page.api_keys), page.total)
+async def usage(shell: Shell, options: o.UsageOptions) -> int:
+    asked = query(tenant=options.tenant, key_id=options.key_id, to=options.until, limit=options.limit, cursor=options.cursor)
+    page = await shell.client.usage(**asked, **({"from": options.since} if options.since else {}))
+    return show_page(shell, page, rows.usage_table(page))
+
+
+async def audit(shell: Shell, options: o.AuditOptions) -> int:
+    asked = query(actor=options.actor, action=options.action, since=options.since, limit=options.limit, cursor=options.cursor)
+    page = await shell.client.audit(**asked)
+    return show_page(shell, page, rows.audit_table(page))
+
+
+async def retention(shell: Shell, options: o.RetentionOptions) -> int:
+    page = await shell.client.retention(**query(limit=options.limit, cursor=options.cursor))
+    show_page(shell, page, rows.retention_table(page))
+    if page.dry_run:
+        shell.screen.line("dry_run is set: nothing goes by age")
     return ExitCode.DONE
 
 
-async def revoke_key(shell: Shell, options: o.KeyRevokeOptions) -> int:
-    revoked = await shell.client.revoke_key(options.key_id)
-    shell.screen.document(revoked)
-    shell.screen.line(f"{revoked.key_id} ({revoked.name}) is revoked")
+async def dead_letters(shell: Shell, options: o.DeadLetterListOptions) -> int:
+    page = await shell.client.dead_letters(**query(limit=options.limit, cursor=options.cursor))
+    return show_page(shell, page, rows.dead_letter_table(page))
+
+
+async def retry_dead_letter(shell: Shell, options: o.DeadLetterRetryOptions) -> int:
+    job = await shell.client.retry_dead_letter(options.job_id, priority=options.priority)
+    shell.screen.document(job)
+    shell.screen.line(f"{job.job_id} is {job.state}, at priority {job.priority}")
     return ExitCode.DONE
 
 
-async def create_tenant(shell: Shell, options: o.TenantCreateOptions) -> int:
-    try:
-        request = TenantRequest(name=options.name, weight=options.weight)
-    except ValidationError as error:
-        raise ReelyardError(ErrorCode.VALIDATION_FAILED, first_problem(error)) from error
-    made = await shell.client.create_tenant(request)
-    shell.screen.document(made)
-    shell.screen.line(f"tenant {made.name}, weight {made.weight:g}")
+async def discard_dead_letter(shell: Shell, options: o.DeadLetterDiscardOptions) -> int:
+    was = await shell.client.discard_dead_letter(options.job_id)
+    shell.screen.document(was)
+    shell.screen.line(f"{was.job_id} is purged")
     return ExitCode.DONE
 
 
-async def tenants(shell: Shell, options: o.TenantListOptions) -> int:
-    page = await shell.client.tenants(**ALL)
-    shell.screen.document(page)
-    shell.screen.table(rows.tenant_table(page))
-    _rest(shell, len(page.tenants), page.total)
+async def show_config(shell: Shell, options: o.ConfigShowOptions) -> int:
+    reply = await shell.client.config()
+    shell.screen.document(reply)
+    shell.screen.table(rows.settings_table(reply.settings))
     return ExitCode.DONE
-
-
-async def profiles(shell: Shell, options: o.ProfilesOptions) -> int:
-    page = await shell.client.profiles()
-    shell.screen.document(page)
-    shell.screen.table(rows.profile_table(page))
-    return ExitCode.DONE
-
-
-async def version(shell: Shell, options: o.VersionOptions) -> int:
-    """The server's part is left out where none answers: the question is about this program first."""
-    here = installed_version("reelyard")
-    told, why = await _server_version(options)
-    shell.screen.document({"client": here, "server": told, "server_problem": why})
-    shell.screen.line(f"reelyard {here}")
-    shell.screen.line(f"server {told}" if told else f"no server told its version: {why}")
-    return ExitCode.DONE
-
-
-async def _server_version(options: o.VersionOptions) -> tuple[str | None, str | None]:
-    try:
-        place = locate(options)
-        async with ReelyardClient(place.server, place.key, retry=RetryPolicy(attempts=1)) as client:
-            return (await client.version()).version, None
-    except (ReelyardError, ClientError) as error:
-        return None, error.message

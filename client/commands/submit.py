@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from client.commands.jobs import exit_for, fetch_outputs, follow
-from client.errors import ClientCode, ClientError, ExitCode, exit_code, one_line
+from client.errors import ClientError, ExitCode, exit_code, one_line
 from client.options import SubmitOptions
 from client.progress import Display, display, ending
 from client.screen import program
 from client.shell import Shell
-from client.sources import LocalFile, Source, key_for, read_source, read_submission
+from client.sources import LocalFile, Source, check_file, key_for, read_source, read_submission
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.jobs import BatchItem, JobSubmission, JobView
+from protocol.jobs import BatchItem, JobSubmission, JobView, Thumbnail
 
 WATCHED_AT_ONCE = 16  # each takes a connection; aiohttp holds 100 per session
 
@@ -43,12 +43,15 @@ class Sent:
 
 async def submit(shell: Shell, options: SubmitOptions) -> int:
     orders = read_orders(options)
-    for order in orders:
-        if isinstance(order.source, LocalFile):
-            await asyncio.to_thread(check_file, order.source.path)
+    here = [order.source.path for order in orders if isinstance(order.source, LocalFile)]
+    for path in (*here, *([options.thumbnail] if options.thumbnail else [])):
+        await asyncio.to_thread(check_file, path)
+    if here and options.profile is not None:
+        await check_profile(shell, options.profile)
     is_waiting = options.wait or options.download is not None
     with display(shell.screen, jobs=len(orders)) as view:
-        sent = await send(shell, orders, view)
+        async with pictured(shell, orders, options) as whole:
+            sent = await send(shell, whole, view)
         if is_waiting:
             sent = await stay(shell, sent, view)
     if options.download is not None:
@@ -66,15 +69,29 @@ def read_orders(options: SubmitOptions) -> list[Order]:
     ]
 
 
-def check_file(path: Path) -> None:
-    """Raise INPUT_NOT_FOUND unless `path` is a file that can be read, before anything is sent."""
-    if path.is_dir():
-        raise ReelyardError(ErrorCode.INPUT_NOT_FOUND, f"{path} is a directory; give its files")
-    if not path.exists():
-        sentence = f"{path}: there is no such file here; a path on the server is written server:{path}"
-        raise ReelyardError(ErrorCode.INPUT_NOT_FOUND, sentence)
-    if not path.is_file() or not os.access(path, os.R_OK):
-        raise ReelyardError(ErrorCode.INPUT_NOT_FOUND, f"{path} cannot be read as a file")
+async def check_profile(shell: Shell, name: str) -> None:
+    """A profile's name is tried before a large file is sent for nothing. Raises PROFILE_NOT_FOUND, as the submission would."""
+    try:
+        await shell.client.profile(name)
+    except ReelyardError as error:
+        if error.code is ErrorCode.NO_SUCH_PROFILE:
+            known = ", ".join(profile.name for profile in (await shell.client.profiles()).profiles)
+            raise ReelyardError(ErrorCode.PROFILE_NOT_FOUND, f"there is no profile {name!r}; known are {known}") from error
+        if error.code is not ErrorCode.FORBIDDEN:  # a key that may submit need not be one that may look
+            raise
+
+
+@asynccontextmanager
+async def pictured(shell: Shell, orders: list[Order], options: SubmitOptions) -> AsyncIterator[list[Order]]:
+    """The orders with the user's own picture, sent once; each job makes a copy of its own."""
+    if options.thumbnail is None:
+        yield orders
+        return
+    key = None if options.idempotency_key is None else f"{options.idempotency_key}.thumbnail"
+    picture = Thumbnail(upload_id=await shell.client.send_file(options.thumbnail, key=key))
+    yield [replace(one, submission=one.submission.model_copy(update={"thumbnail": picture})) for one in orders]
+    with suppress(ReelyardError, ClientError):  # it expires by itself
+        await shell.client.end_upload(picture.upload_id)
 
 
 async def send(shell: Shell, orders: Sequence[Order], view: Display) -> list[Sent]:
@@ -93,12 +110,9 @@ async def _send_one(shell: Shell, order: Order, view: Display) -> JobView:
     if not isinstance(order.source, LocalFile):
         return await shell.client.submit(order.submission, key=order.key)
     path = order.source.path
-    try:
-        return await shell.client.upload(
-            path, order.submission, key=order.key, progress=lambda count, total: view.sent(path.name, count, total)
-        )
-    except OSError as error:
-        raise ClientError(ClientCode.LOCAL_FILE, f"cannot read {path}: {error.strerror or error}") from error
+    return await shell.client.submit_file(
+        path, order.submission, key=order.key, progress=lambda count, total: view.sent(path.name, count, total)
+    )
 
 
 async def _send_file(shell: Shell, order: Order, view: Display) -> Sent:

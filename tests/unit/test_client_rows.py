@@ -6,7 +6,8 @@ import pytest
 from pydantic import JsonValue
 
 from client.made import made_table
-from client.rows import Table, job_table, lines, size, span
+from client.rows import job_table
+from client.table import Table, lines, size, span
 from protocol.jobs import JobPage
 from protocol.states import JobState
 from tests.unit.client_views import job

@@ -1,0 +1,72 @@
+"""Commands about profiles."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from client import operator_rows as rows
+from client import options as o
+from client.commands.pages import ALL, show_all
+from client.errors import ClientCode, ClientError, ExitCode
+from client.screen import as_json
+from client.shell import Shell
+from client.sources import first_problem
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.profiles import Profile
+
+
+async def profiles(shell: Shell, options: o.ProfilesOptions) -> int:
+    page = await shell.client.profiles(**ALL)
+    return show_all(shell, page, rows.profile_table(page))
+
+
+async def get_profile(shell: Shell, options: o.ProfileGetOptions) -> int:
+    """One document with and without `--json`: it is what `profiles put` takes."""
+    profile = await shell.client.profile(options.name)
+    shell.screen.document(profile)
+    for line in json.dumps(json.loads(as_json(profile)), indent=2).splitlines():
+        shell.screen.verbatim(line)
+    return ExitCode.DONE
+
+
+async def put_profile(shell: Shell, options: o.ProfilePutOptions) -> int:
+    profile = read_profile(options.file)
+    put = await shell.client.put_profile(profile, tag=await _tag(shell, profile.name))
+    shell.screen.document(put)
+    shell.screen.line(f"profile {put.name} is put in")
+    return ExitCode.DONE
+
+
+async def _tag(shell: Shell, name: str) -> str | None:
+    """Of the profile that is to be replaced, None when there is none."""
+    try:
+        return (await shell.client.tagged_profile(name))[1]
+    except ReelyardError as error:
+        if error.code is ErrorCode.NO_SUCH_PROFILE:
+            return None
+        raise
+
+
+def read_profile(path: Path) -> Profile:
+    """Raises ClientError LOCAL_FILE, or ReelyardError VALIDATION_FAILED as the server would."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".toml":
+            text = json.dumps(tomllib.loads(text))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ClientError(ClientCode.LOCAL_FILE, f"cannot read {path}: {reason}") from error
+    try:
+        return Profile.model_validate_json(text)
+    except ValidationError as error:
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"{path}: {first_problem(error)}") from error
+
+
+async def delete_profile(shell: Shell, options: o.ProfileDeleteOptions) -> int:
+    shell.screen.document(await shell.client.delete_profile(options.name))
+    shell.screen.line(f"profile {options.name} is taken out")
+    return ExitCode.DONE
