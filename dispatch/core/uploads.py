@@ -83,7 +83,8 @@ def taking(upload: Upload, piece: Piece, spans: Spans) -> Upload:
         raise ReelyardError(ErrorCode.UPLOAD_OFFSET, details={"offset": upload.received})
     sized = upload if piece.size is None else _sized(upload, piece.size, spans)
     most = room(sized, spans)
-    if piece.length is not None and piece.length > most:
+    is_over = piece.length is None and upload.state in WHOLE
+    if is_over or (piece.length is not None and piece.length > most):
         raise ReelyardError(ErrorCode.UPLOAD_TOO_LARGE, details={"max_bytes": most})
     return sized
 

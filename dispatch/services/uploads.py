@@ -50,21 +50,32 @@ class UploadService:
 
     async def look(self, who: Caller, upload_id: str) -> Upload:
         """Where it stands. A request that stands still is ended first: what came of it counts."""
+        await self._load(who, upload_id)
         await self._turns.settle(upload_id)
         return await self._load(who, upload_id)
 
     async def receive(self, who: Caller, upload_id: str, piece: Piece, body: Body) -> Upload:
         """A body that breaks off keeps what came of it, unless it announced a checksum."""
-        uploads.visible(await self._store.read(lambda tx: tx.upload(upload_id)), who, upload_id=upload_id)
+        await self._load(who, upload_id)
         async with self._turns.take(upload_id, body.line) as turn:
-            upload = uploads.taking(await self._load(who, upload_id), piece, self.spans)
-            await self._reserve(upload, piece)
+            before = await self._load(who, upload_id)
+            upload = uploads.taking(before, piece, self.spans)
+            if upload.state in uploads.WHOLE:
+                return upload
             intake = Intake(turn.watched(body.blocks), room=uploads.room(upload, self.spans), checksum=piece.checksum)
             try:
-                return await self._take_in(upload, piece, intake)
-            finally:
-                if upload.size is None:
-                    self._reserved.release(upload_id)
+                await self._reserve(upload, piece)
+                after = await self._take_in(upload, piece, intake)
+            except BaseException:
+                self._release_unknown(before)
+                raise
+            self._release_unknown(after)
+            return after
+
+    def _release_unknown(self, upload: Upload) -> None:
+        """Without a size that a row tells, nothing is reserved beyond the request that took it."""
+        if upload.size is None:
+            self._reserved.release(upload.upload_id)
 
     async def end(self, who: Caller, upload_id: str) -> None:
         """Row first, bytes later; a request that is sending to it is broken off."""

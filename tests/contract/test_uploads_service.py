@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from dispatch.core.records import Upload
-from dispatch.core.tus import Creation, Piece
+from dispatch.core.tus import Checksum, Creation, Piece
 from dispatch.services.intake import STEP
 from dispatch.services.turns import STILL_S
 from dispatch.services.uploads import Body
 from plugins.storage_local.provider import LocalStorage
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.storage import Space
-from tests.contract.services_world import CLIENT, World, world
+from tests.contract.services_world import CLIENT, OTHER, World, world
 
 DAY = 86_400.0
 
@@ -205,6 +205,44 @@ async def test_a_restart_reserves_again_what_may_still_come(tmp_path: Path) -> N
         ahead = before.core.services.reservations.ahead
     async with world(tmp_path, adapter="sqlite") as after:
         assert (ahead, after.core.services.reservations.ahead) == (600, 600)
+
+
+async def test_a_size_that_was_told_with_bytes_nobody_kept_reserves_nothing(farm: World) -> None:
+    upload = await begin(farm, None)
+    wrong = Piece(0, 5, 1000, Checksum("md5", bytes(16)))
+    refused = await refusal(farm.core.services.uploads.receive(CLIENT, upload.upload_id, wrong, whole(b"01234")))
+
+    assert (refused, farm.core.services.reservations.ahead) == ("CHECKSUM_MISMATCH", 0)
+
+    await farm.core.services.uploads.receive(CLIENT, upload.upload_id, Piece(0, 5, 1000), whole(b"01234"))
+    assert farm.core.services.reservations.ahead == 995
+
+
+async def test_a_finished_upload_takes_nothing_more(farm: World) -> None:
+    upload, receive = await begin(farm, 5), farm.core.services.uploads.receive
+    await receive(CLIENT, upload.upload_id, Piece(0, 5), whole(b"01234"))
+    await farm.core.services.uploads.give(upload, "default/raw/job_1_original.mp4")
+
+    nothing = await receive(CLIENT, upload.upload_id, Piece(5, 0), whole())
+    more = [await refusal(receive(CLIENT, upload.upload_id, Piece(5, length), whole(b"x"))) for length in (1, None)]
+
+    assert (nothing.state, more) == ("finished", ["UPLOAD_TOO_LARGE"] * 2)
+    assert (farm.root / upload.path).read_bytes() == b"01234"
+
+
+async def test_a_stranger_ends_nobodys_request(farm: World) -> None:
+    upload, sender = await begin(farm, 10), Sender()
+    uploads = farm.core.services.uploads
+    async with asyncio.TaskGroup() as group:
+        group.create_task(uploads.receive(CLIENT, upload.upload_id, Piece(0), sender.body(b"01234")))
+        await sender.blocks.join()
+        await settled()
+        farm.clock.advance(STILL_S)
+        told = await refusal(uploads.look(OTHER, upload.upload_id))
+        also = await refusal(uploads.receive(OTHER, upload.upload_id, Piece(0), whole(b"x")))
+        sender.blocks.put_nowait(None)
+
+    assert (told, also, sender.closed) == ("UPLOAD_NOT_FOUND", "UPLOAD_NOT_FOUND", False)
 
 
 # --- the end of an upload
