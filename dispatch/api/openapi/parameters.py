@@ -149,6 +149,10 @@ HEADER_PARAMETERS: dict[str, Json] = {
     },
     "If-Match": {"description": "The ETag the change was made from; 412 when it is no longer the current one.", "schema": _TAGS},
     "If-None-Match": {"description": "304 when it names the current ETag.", "schema": _TAGS},
+    "If-Range": {
+        "description": "The ETag or the date of what the client holds; of another version all of it is sent.",
+        "schema": {"type": "string", "examples": ['"6418f2d0-1f4"']},
+    },
     "Last-Event-ID": {
         "description": "The number of the last event seen; the stream goes on behind it.",
         "schema": {"type": "string", "pattern": "^[0-9]{1,18}$", "examples": ["1204"]},
@@ -175,6 +179,7 @@ def header_names(operation: Operation) -> tuple[str, ...]:
         "If-Match": ErrorCode.PRECONDITION_FAILED in operation.errors,
         "If-None-Match": operation.method == "GET" and (operation.is_tagged or operation.gives is Form.BYTES),
         "Last-Event-ID": operation.gives is Form.SSE,
+        "If-Range": operation.method == "GET" and operation.gives is Form.BYTES,
         "Range": operation.method == "GET" and operation.gives is Form.BYTES,
     }
     return tuple(name for name, is_wanted in wanted.items() if is_wanted)

@@ -57,15 +57,14 @@ def codes(operation: Operation) -> dict[int, tuple[ErrorCode, ...]]:
     return {status: tuple(by_status[status]) for status in sorted(by_status)}
 
 
-HEADERS_OF_CODE: dict[ErrorCode, tuple[str, ...]] = {
-    _C.UNAUTHORIZED: ("WWW-Authenticate",),
-    _C.RATE_LIMITED: ("Retry-After",),
-    _C.IDEMPOTENCY_IN_PROGRESS: ("Retry-After",),
-    _C.STORAGE_UNAVAILABLE: ("Retry-After",),
-    _C.DATABASE_UNAVAILABLE: ("Retry-After",),
-    _C.SHUTTING_DOWN: ("Retry-After",),
-    _C.RANGE_NOT_SATISFIABLE: ("Content-Range",),
+HEADERS_OF_STATUS: dict[int, tuple[str, ...]] = {
+    401: ("WWW-Authenticate",),
+    409: ("Retry-After",),
+    416: ("Content-Range",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
 }
+"""What stands on a refusal beside what stands on every one."""
 
 
 Refused = tuple[tuple[ErrorCode, ...], bool]
@@ -83,7 +82,7 @@ def answer(refused: Refused, envelope: str, headers: Callable[[str], Json]) -> J
     given, is_resumable = refused
     narrowed = {"properties": {"error": {"properties": {"code": {"enum": [code.value for code in given]}}}}}
     tus = ("Tus-Resumable", "Tus-Version") if is_resumable else ()
-    names = dict.fromkeys(("X-Request-Id", *RATE, *tus, *(name for code in given for name in HEADERS_OF_CODE.get(code, ()))))
+    names = ("X-Request-Id", *RATE, *tus, *HEADERS_OF_STATUS.get(ERRORS[given[0]].status, ()))
     return {
         "description": " ".join(f"`{code}`: {ERRORS[code].meaning}" for code in given),
         "headers": {name: headers(name) for name in names},

@@ -10,9 +10,10 @@ INFO: Json = {
     "summary": "A transcoding farm: jobs go in, verified renditions come out",
     "description": (
         "Every answer that is not 2xx (or 304) is an error envelope; its `code` is stable and meant for programs. Every answer"
-        " has `X-Request-Id`. Times are RFC 3339 in UTC, durations are seconds, sizes are bytes. Unknown fields and unknown"
-        " query parameters are refused with 422.\n\nA call shows its key as `X-API-Key` or as `Authorization: Bearer`; what"
-        " the key must be allowed is the call's `x-scope`. Somebody else's id is answered as one that does not exist."
+        " has `X-Request-Id`. Times are RFC 3339 in UTC, durations are seconds, sizes are bytes; whole numbers are written"
+        " without a point. Unknown fields are refused with 422, and so are unknown query parameters of calls that take any."
+        "\n\nA call shows its key as `X-API-Key` or as `Authorization: Bearer`; what the key must be allowed is the call's"
+        " `x-scope`. Somebody else's id is answered as one that does not exist."
     ),
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
 }
