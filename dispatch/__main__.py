@@ -1,4 +1,4 @@
-"""`python -m dispatch`: the server."""
+"""`python -m dispatch`: the server, or `config-check`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from dispatch.app import configuration
 from dispatch.app.process import main
 
 
@@ -18,5 +19,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["config-check"]:
+        sys.exit(configuration.main(sys.argv[2:]))
     told = vars(parser().parse_args())
     sys.exit(main({name: told[name] for name in ("data", "listen")}, told["config"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import fcntl
+import json
 import os
 import random
 import signal
@@ -41,7 +42,7 @@ from engine.shell.survey import ToolSurvey
 from engine.shell.transfer import Transfer
 from protocol.capabilities import Capabilities
 
-EXIT_USAGE = 2
+EXIT_USAGE, SETTINGS_INVALID = 2, "SETTINGS_INVALID"
 log = structlog.get_logger()
 
 
@@ -55,6 +56,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         if argv[:1] == ["doctor"]:
             return asyncio.run(doctor(_doctor_arguments(argv[1:])))
+        if argv[:1] == ["config-check"]:
+            return check_settings(argv[1:])
         settings = _settings(argv)
         settings.data.mkdir(parents=True, mode=0o700, exist_ok=True)
         with only_one(settings.data):
@@ -95,6 +98,33 @@ def _settings(argv: Sequence[str]) -> EngineSettings:
     toml = arguments.pop("config")
     given = {name: value for name, value in arguments.items() if value is not None}
     return read_settings(EngineSettings, given, toml=toml, environ=os.environ)
+
+
+def check_settings(argv: Sequence[str]) -> int:
+    """Print what would be in force, as a settings file takes it; 2 and one line that names what is wrong."""
+    parser = argparse.ArgumentParser(prog="reelyard config check --engine", description="Check the settings of an engine.")
+    parser.add_argument("--config", type=Path, help="TOML file with settings")
+    parser.add_argument("--server", help="URL of dispatch, where the file has none")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    told = parser.parse_args(argv)
+    try:
+        settings = read_settings(
+            EngineSettings, {"server": told.server} if told.server else {}, toml=told.config, environ=os.environ
+        )
+    except SettingsProblem as problem:
+        print(f"error: {SETTINGS_INVALID}: {problem}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
+        document: dict[str, object] = {"error": {"code": SETTINGS_INVALID, "message": str(problem), "details": {}}}
+        lines: list[str] = []
+    else:
+        known = settings.model_dump(mode="json")
+        document, lines = {"settings": known}, [_setting(name, value) for name, value in known.items()]
+    print(*([json.dumps(document)] if told.json else lines), sep="\n", end="\n" if told.json or lines else "")  # noqa: T201 - the answer
+    return 0 if "settings" in document else EXIT_USAGE
+
+
+def _setting(name: str, value: object) -> str:
+    """TOML knows no null: what is not set is a comment."""
+    return f"# {name} is not set" if value is None else f"{name} = {json.dumps(value)}"
 
 
 def _doctor_arguments(argv: Sequence[str]) -> argparse.Namespace:

@@ -103,6 +103,24 @@ def streams(*chunks: bytes) -> Answer:
     return give
 
 
+UPLOAD = "/api/v1/uploads/upl_1"
+
+
+def takes_an_upload(farm: Farm) -> None:
+    """A server that takes one file by tus, in pieces, and remembers nothing of it."""
+
+    async def begin(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=201, headers={"Location": UPLOAD, "Upload-Offset": "0"})
+
+    async def take(request: web.Request) -> web.StreamResponse:
+        reached = int(request.headers["Upload-Offset"]) + (request.content_length or 0)
+        return web.Response(status=204, headers={"Upload-Offset": str(reached)})
+
+    farm.on("POST /api/v1/uploads", begin)
+    farm.on(f"PATCH {UPLOAD}", take)
+    farm.on(f"DELETE {UPLOAD}", web.Response(status=204))
+
+
 CONTENT = b"moving pictures" * 1000
 
 

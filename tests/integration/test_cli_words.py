@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -26,9 +27,12 @@ from tests.integration.cli_farm import (
     refused,
     stored,
     streams,
+    takes_an_upload,
     told,
 )
 from tests.unit.client_views import JOB_ID, job, step
+
+ENVIRONMENT = {**os.environ, "XDG_CACHE_HOME": os.devnull}  # nothing is kept for a next run
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ class Ran:
 async def start_cli(*words: str, server: str) -> asyncio.subprocess.Process:
     """`reelyard` as a process of its own."""
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "client", *words, "--server", server, "--key", "rk_test",
+        sys.executable, "-m", "client", *words, "--server", server, "--key", "rk_test", env=ENVIRONMENT,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 
@@ -65,7 +69,8 @@ async def cli(*words: str, server: str) -> Ran:
 async def test_submit_and_wait_tells_the_path_of_the_job_in_plain_lines(farm: Farm, tmp_path: Path) -> None:
     clip = tmp_path / "my.mp4"
     clip.write_bytes(b"x" * 1000)
-    farm.on("POST /api/v1/jobs/upload", told(job(), 202))
+    takes_an_upload(farm)
+    farm.on("POST /api/v1/jobs", told(job(), 202))
     farm.on(f"GET /api/v1/jobs/{JOB_ID}", job(), job(JobState.COMPLETED, step("noop", StepState.COMPLETED, 100)))
     farm.on(f"GET /api/v1/jobs/{JOB_ID}/events", streams(stored(1, EventType.JOB_FINISHED)))
 
@@ -73,7 +78,8 @@ async def test_submit_and_wait_tells_the_path_of_the_job_in_plain_lines(farm: Fa
 
     assert ran == Ran(
         0,
-        f"upload my.mp4 100 % of 1.0 kB\n{JOB_ID} pending\n{JOB_ID} noop completed\n{JOB_ID} completed in -\n",
+        "upload my.mp4 0 % of 1.0 kB\nupload my.mp4 100 % of 1.0 kB\n"
+        f"{JOB_ID} pending\n{JOB_ID} noop completed\n{JOB_ID} completed in -\n",
         "",
     )
 
@@ -122,7 +128,8 @@ async def test_several_inputs_are_each_answered_and_the_worst_decides(farm: Farm
     clip.write_bytes(b"x")
     refusal = json.loads(refused(ErrorCode.PATH_NOT_ALLOWED, 403).text or "")["error"]
     items = (BatchItem(status=202, job_id="job_02"), BatchItem.model_validate_json(json.dumps({"status": 403, "error": refusal})))
-    farm.on("POST /api/v1/jobs/upload", told(job(), 202))
+    takes_an_upload(farm)
+    farm.on("POST /api/v1/jobs", told(job(), 202))
     farm.on("POST /api/v1/jobs/batch", web.Response(text=BatchReply(jobs=items).model_dump_json(), status=202))
 
     ran = await cli("submit", "server:/a", str(clip), "server:/b", "--json", "--idempotency-key", "k", server=farm.url)
@@ -133,7 +140,9 @@ async def test_several_inputs_are_each_answered_and_the_worst_decides(farm: Farm
         ("server:/b", None),
     ]
     assert (ran.code, ran.err.splitlines()[-1]) == (3, "error: PATH_NOT_ALLOWED: server:/b: no")
-    assert farm.header("Idempotency-Key") == ["k.0", "k.1"]
+    keys = {route: headers.get("Idempotency-Key") for route, headers, _ in farm.asked}
+    assert (keys["POST /api/v1/jobs/batch"], keys["POST /api/v1/jobs"]) == ("k.0", "k.1")
+    assert keys["POST /api/v1/uploads"] not in ("k.0", "k.1", None)
 
 
 async def test_outputs_are_fetched_to_a_directory(farm: Farm, tmp_path: Path) -> None:
