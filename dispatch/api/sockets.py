@@ -17,7 +17,11 @@ from protocol.operations import SUBPROTOCOL
 MOST_TOLD = 4096
 """Bytes: a reader has nothing to say, so its messages are read only to find the closing one."""
 
-CLOSE_CODES = {Ending.TOO_SLOW: WSCloseCode.TRY_AGAIN_LATER, Ending.SHUTDOWN: WSCloseCode.GOING_AWAY}
+CLOSE_CODES = {
+    Ending.TOO_SLOW: WSCloseCode.TRY_AGAIN_LATER,
+    Ending.SHUTDOWN: WSCloseCode.GOING_AWAY,
+    Ending.NOT_LET_IN: WSCloseCode.POLICY_VIOLATION,
+}
 
 
 class _Gone(Exception):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from dispatch.api.authentication import admit
 from dispatch.api.call import Call
 from dispatch.core.paging import refuse
 from dispatch.core.records import Event
 from dispatch.events import frames
 from dispatch.events.hub import Audience, Ending, Progress, Subscription
+from protocol.errors import ErrorCode, ReelyardError
 from protocol.states import TERMINAL_JOB_STATES
 
 PAGE = 500
@@ -44,6 +46,7 @@ class Tail:
     """Where one reader stands. `has_ended` is whether the job it follows stands in a terminal state.
 
     `ending` tells, once the items are over, why the server ended them; None when the job did.
+    `admitted_at`: when the key, which may end while the reader stays, was looked at last; monotonic.
     """
 
     call: Call
@@ -51,6 +54,10 @@ class Tail:
     last: int
     has_ended: bool = False
     ending: Ending | None = None
+    admitted_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.admitted_at = self.call.services.clock.monotonic()
 
     async def page(self) -> list[Event]:
         """The next stored events; an empty page means that the reader has all there was when it was read."""
@@ -70,8 +77,24 @@ class Tail:
             async for stored in self._stored():
                 yield stored
             while not self._is_over and subscription.ending is None:
-                yield self._news(await _taken(subscription, beat_s))
+                news = await _taken(subscription, beat_s)
+                if not await self._is_let_in(beat_s):
+                    subscription.end(Ending.NOT_LET_IN)
+                    break
+                yield self._news(news)
             self.ending = subscription.ending
+
+    async def _is_let_in(self, beat_s: float) -> bool:
+        """Asked anew about once a beat: revoked, expired or rotated away, a key opens nothing that it opened before."""
+        now = self.call.services.clock.monotonic()
+        if now - self.admitted_at < beat_s / 2:
+            return True
+        self.admitted_at = now
+        try:
+            await admit(self.call)
+        except ReelyardError as fault:  # a database that is away for a moment ends nobody's stream
+            return fault.code not in (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN)
+        return True
 
     async def _stored(self) -> AsyncIterator[Items]:
         while page := await self.page():

@@ -36,6 +36,7 @@ class Audience:
 class Ending(StrEnum):
     TOO_SLOW = "too slow: reconnect with Last-Event-ID"
     SHUTDOWN = "the server is stopping: reconnect in a moment"
+    NOT_LET_IN = "the key is good no longer"
 
 
 class Subscription:
