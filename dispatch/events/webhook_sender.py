@@ -29,7 +29,9 @@ BODY_S = 2.0
 KEPT_OPEN_S = 4.0
 """Idle connections: less than the five seconds after which usual servers close them, perhaps under our next request."""
 
-NAME_THREADS = 32
+NAME_THREADS = 128
+"""Twice as many as are sent at once by default: a look-up that was given up keeps its thread for a while."""
+
 Address = tuple[str, int]
 Lookup = Callable[[str, int], Awaitable[list[Address]]]
 

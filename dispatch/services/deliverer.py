@@ -17,6 +17,7 @@ from dispatch.ports import Clock, Commit, Store, Transaction
 from dispatch.ports.webhooks import WebhookSender
 from dispatch.services.leases import Chance
 from dispatch.services.sealing import Unsealable
+from dispatch.services.sweeps import WallGuard
 from dispatch.services.webhook_keys import WebhookKeys, tenant_secrets
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.webhooks import DeliveryState
@@ -53,7 +54,7 @@ class Deliverer:
         self, store: Store, sender: WebhookSender, keys: WebhookKeys, clock: Clock, chance: Chance, bounds: Bounds
     ) -> None:
         self._store, self._sender, self._keys = store, sender, keys
-        self._clock, self._chance = clock, chance
+        self._clock, self._chance, self._wall = clock, chance, WallGuard(clock)
         self.queue = DeliveryQueue(bounds)
         self._woken = asyncio.Event()
 
@@ -191,7 +192,9 @@ class Deliverer:
     # --- giving up
 
     async def give_up(self) -> None:
-        """A duty: what has been due for so long that nobody waits for it any more is dead."""
+        """A duty: what has been due for so long that nobody waits for it any more is dead. A clock that jumped tells nothing."""
+        if not self._wall.agrees():
+            return
         now = self._clock.now()
 
         def end(tx: Transaction) -> int:

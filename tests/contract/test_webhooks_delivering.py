@@ -19,7 +19,7 @@ from protocol.states import JobState
 from protocol.webhooks import DeliveryDetail, DeliveryState, EndpointPatch, SecretReply, WebhookEvent
 from tests.contract.services_world import CLIENT, OTHER, Moments
 from tests.contract.store_adapters import job
-from tests.contract.webhook_receiver import Received, receiver
+from tests.contract.webhook_receiver import Received, raw_server, receiver
 from tests.contract.webhooks_world import TO_COMPLETED, webhooks_world
 
 
@@ -340,6 +340,37 @@ async def test_what_nobody_reached_for_a_week_is_given_up(tmp_path: Path) -> Non
 
     assert (waits.state, row.state) == (DeliveryState.PENDING, DeliveryState.DEAD)
     assert len(world.parts.deliverer.queue) == 0
+
+
+async def test_a_clock_that_jumps_by_a_week_gives_nothing_up(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        to.always["/in"] = 500
+        await world.endpoint(to.url("/in"))
+        await world.finish("a")
+        await world.tried(1)
+        world.clock.jump(8 * 86_400.0)
+        await world.parts.deliverer.give_up()
+        row = await world.one()
+
+    assert row.state == DeliveryState.PENDING
+
+
+async def test_black_holes_delay_no_other_receiver(tmp_path: Path) -> None:
+    async with (
+        receiver() as to,
+        raw_server(b"", holds=True) as hole,
+        webhooks_world(tmp_path, [to.port, hole], timeout_s=0.2, in_flight=4) as world,
+    ):
+        for number in range(6):
+            await world.endpoint(f"http://127.0.0.1:{hole}/{number}")
+        await world.endpoint(to.url("/in"))
+        for number in range(10):
+            await world.finish(f"j{number}")
+        await world.until(lambda rows: len(rows) == 10, state="delivered")
+        rows = await world.rows_of_all()
+
+    assert [one.path for one in to.got] == ["/in"] * 10
+    assert sum(row.state == DeliveryState.PENDING for row in rows) == 60
 
 
 async def test_nothing_is_made_for_a_transaction_that_is_undone(tmp_path: Path) -> None:
