@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -29,6 +31,8 @@ from protocol.storage import NotFound, StorageProvider
 
 log = structlog.get_logger("validation")
 WAIT_S, RETRY_AFTER_S = 10.0, 5.0
+MOST_OF_A_TENANT = 8
+"""Dry runs under way: they go before all other work, so nobody may fill the farm with them."""
 
 
 class Farm(Protocol):
@@ -58,6 +62,7 @@ class ValidationService:
         self._store, self._inputs, self._farm = store, inputs, farm
         self._ids, self._clock, self._wait_s = ids, clock, wait_s
         self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._under_way: Counter[str] = Counter()
         self._is_closed = False
 
     def __call__(self, commit: Commit) -> None:
@@ -79,8 +84,8 @@ class ValidationService:
             waiting.set_result(None)
 
     async def validate(self, who: Caller, submission: JobSubmission) -> ValidationReply:
-        """Raises NO_ENGINE when none fits, or none has told within the wait; and what a submission would be refused with
-        that is not about its input."""
+        """Raises NO_ENGINE when none fits, or none has told within the wait; RATE_LIMITED; and what a submission would be
+        refused with that is not about its input."""
         profiles = await self._profiles()
         try:
             checked = await self._checked(who, submission)
@@ -91,11 +96,25 @@ class ValidationService:
         if checked.profile.is_noop:
             return ValidationReply(valid=True, video_info=None, transcoding_options={}, problems=(), estimate=None)
         self._check_open()
-        reply = validation.reply_of(await self._look(self._graph(checked)), profiles)
+        with self._turn(who.tenant):
+            reply = validation.reply_of(await self._look(self._graph(checked)), profiles)
         if reply is None:
             self._check_open()
             raise ReelyardError(ErrorCode.NO_ENGINE, retry_after=RETRY_AFTER_S)
         return reply
+
+    @contextmanager
+    def _turn(self, tenant: str) -> Iterator[None]:
+        if self._under_way[tenant] >= MOST_OF_A_TENANT:
+            message = f"{MOST_OF_A_TENANT} dry runs of this tenant are under way; wait for one to end"
+            raise ReelyardError(ErrorCode.RATE_LIMITED, message, retry_after=RETRY_AFTER_S)
+        self._under_way[tenant] += 1
+        try:
+            yield
+        finally:
+            self._under_way[tenant] -= 1
+            if not self._under_way[tenant]:
+                del self._under_way[tenant]
 
     def _check_open(self) -> None:
         if self._is_closed:

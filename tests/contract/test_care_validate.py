@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from dispatch.core.metering import UsageFilter
 from dispatch.core.planning import Demands, Frame
 from dispatch.core.records import NO_TENANT, Source, Upload
 from dispatch.ports import Transaction
+from dispatch.services.validation import MOST_OF_A_TENANT
 from protocol.care import ValidationReply
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
 from protocol.jobs import JobInput, JobSubmission
@@ -260,6 +262,22 @@ async def test_the_profile_that_makes_nothing_needs_no_engine(farm: World) -> No
     reply = await farm.core.services.care.validations.validate(CLIENT, JobSubmission(profile="noop"))
 
     assert (reply.valid, reply.transcoding_options) == (True, {})
+
+
+async def test_a_tenant_looks_at_so_many_inputs_at_once_and_no_more(farm: World) -> None:
+    await farm.register()
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(outcome(farm)) for _ in range(MOST_OF_A_TENANT + 1)]
+
+        async def are_waiting() -> bool:
+            return sum(task.done() for task in asked) == 1 and (await rows(farm))[0] == MOST_OF_A_TENANT
+
+        await until(are_waiting)
+        farm.core.services.care.validations.close()
+    told = Counter(task.result() for task in asked)
+
+    assert told == {ErrorCode.RATE_LIMITED: 1, ErrorCode.SHUTTING_DOWN: MOST_OF_A_TENANT}
+    assert await rows(farm) == (0, 0, 0)
 
 
 async def test_dry_run_over_http(tmp_path: Path) -> None:
