@@ -30,14 +30,17 @@ class Page(Message):
 Identifier = Annotated[str, Field(pattern=r"^[a-z]{3}_[0-9a-z]{1,40}$")]
 """An opaque sortable id with a three-letter prefix: `job_`, `tsk_`, `eng_`, `key_`."""
 
-Token = Annotated[int, Field(ge=1)]
+LARGEST = 2**63 - 1
+"""The largest whole number every store holds."""
+
+Token = Annotated[int, Field(ge=1, le=LARGEST)]
 """The fencing number of a lease, from one global rising sequence."""
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time", "examples": ["2026-12-20T10:00:00Z"]})]
 """A time as clients send it: RFC 3339 with an offset. The server parses it."""
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Bytes = Annotated[int, Field(ge=0)]
+Bytes = Annotated[int, Field(ge=0, le=LARGEST)]
 RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*$", max_length=300)]
 """A path below a job's own root: plain names joined by `/`, nowhere `.` or `..`, never absolute."""
 

@@ -38,17 +38,14 @@ CALLED_MALFORMED = frozenset(
 UNTOLD: dict[str, str] = {
     r"offset: go on by cursor or by offset": "no schema tells that two parameters exclude each other",
     r"status: ask for state or for status": "the same",
-    r"(cursor|.*cursor of this): ": "a cursor is what the server gave, not a form",
+    r"Upload-[\w-]+ ": "the same: which headers of tus go together",
     r"cursor: ": "a cursor is what the server gave, not a form",
-    r"(created_\w+|since|from|to): ": "a moment of any year fits its format, and not the calendar of the server",
-    r"expires_at: ": "how far ahead is for the server's clock to say",
+    r"(created_\w+|since|from|to|expires_at): ": "a moment fits its format in any year; the server's calendar and clock do not",
     r"allowed_ips: ": "a network has no form a pattern could hold",
-    r"input: is required": "needed or not, by the profile",
-    r"input: .*(exactly one|takes no input)": "the same",
-    r"thumbnail: ": "the same",
-    r"(scopes|tenant|name): .*": "whether it exists, or exists already",
+    r"input: (is required|.*exactly one|.*takes no input)": "needed or not, by the profile; one of four, by the message",
+    r"(tenant|name): ": "whether it exists, or exists already",
     r"metadata(\..*)?: ": "depth and size have no keyword in JSON Schema",
-    r"Upload-[\w-]+ ": "tus: which headers go together",
+    r"thumbnail: is no": "bytes have no schema",
 }
 """What a call that fits the document may be refused for all the same, with the reason; by the message's beginning."""
 
