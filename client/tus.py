@@ -128,18 +128,27 @@ class Piece:
 async def _send_piece(transport: Transport, upload_id: str, piece: Piece) -> int:
     checksum = await asyncio.to_thread(lambda: piece.checksum)
     headers = {**VERSION, "Upload-Offset": str(piece.at), "Upload-Checksum": checksum}
-    call = Call("continue_upload", ids={"upload_id": upload_id}, headers=headers, make_body=lambda: PiecePayload(piece))
-    async with transport.open(call) as response:
-        offset = response.headers.get("Upload-Offset", "")
-        return int(offset) if offset.isdigit() else piece.at + len(piece.content)
+    body = PiecePayload(piece)
+    call = Call("continue_upload", ids={"upload_id": upload_id}, headers=headers, make_body=lambda: body)
+    try:
+        async with transport.open(call) as response:
+            offset = response.headers.get("Upload-Offset", "")
+            return int(offset) if offset.isdigit() else piece.at + len(piece.content)
+    finally:
+        if body.fault is not None:
+            raise body.fault
 
 
 class PiecePayload(aiohttp.payload.Payload):
-    """A piece, written in blocks, telling how far it is."""
+    """A piece, written in blocks, telling how far it is.
+
+    What the caller's `progress` raises is kept as `fault`: the task that writes bodies is not ours and would lose it.
+    """
 
     def __init__(self, piece: Piece) -> None:
         super().__init__(piece, content_type="application/offset+octet-stream")
         self._piece, self._size = piece, len(piece.content)
+        self.fault: BaseException | None = None
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("a piece of a file is no text")
@@ -152,7 +161,14 @@ class PiecePayload(aiohttp.payload.Payload):
         for start in range(0, len(view), BLOCK):
             block = view[start : start + BLOCK]
             await writer.write(block)
-            piece.progress(piece.at + start + len(block), piece.total)
+            self._tell(piece.at + start + len(block))
+
+    def _tell(self, sent: int) -> None:
+        try:
+            self._piece.progress(sent, self._piece.total)
+        except BaseException as fault:
+            self.fault = fault
+            raise
 
 
 def _open(path: Path) -> BinaryIO:
