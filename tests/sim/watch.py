@@ -241,6 +241,11 @@ class Watch:
         attempt = self.attempts.get(token)
         return attempt is not None and attempt.state in LIVE
 
+    def _is_gone(self, token: int) -> bool:
+        """Whether all of its job is purged, which only a job that has ended can be."""
+        attempt = self.attempts.get(token)
+        return attempt is not None and attempt.job_id in self._gone
+
     def live_of_request(self, engine_id: str, request_id: str) -> set[Key]:
         """The live grants of a request that dispatch has in memory."""
         return {
@@ -254,13 +259,18 @@ class Watch:
         self._in_memory.update(attempt.token for attempt in commit.attempts)
 
     def answered(self, request: LeaseRequest, reply: LeaseReply, before: set[Key]) -> None:
-        """A repeated call returns its grants that still live; a settled report is answered as the first time."""
+        """A repeated call returns its grants that still live; a settled report is answered as the first time.
+
+        But for one of a job that is purged whole: of its attempts nothing is known any more, whatever they once reported.
+        """
         missing = {key for key in before if self.is_live(key.token)} - {Key(g.task_id, g.token) for g in reply.tasks}
         if missing:
             raise self._wrong(f"request {request.request_id} came again and was not given its {sorted(missing)}")
         for report, answer in zip(request.reports, reply.settled, strict=True):
             if report.type in ("ack", "start") or answer.error is ErrorCode.STORAGE_UNAVAILABLE:
                 continue  # the latter asks for the report once more
+            if answer.error is ErrorCode.STALE_LEASE and self._is_gone(report.token):
+                continue  # the rows that remembered are purged; to the engine it is as final
             first = self._settled.setdefault((report.token, report.type), answer)
             if first != answer:
                 raise self._wrong(f"{report.type} of {report.token} was answered {first}, and then {answer}")
