@@ -66,13 +66,13 @@ def outputs(graph: Graph, reason: Reason, *, now: float) -> Purge | None:
 def original(graph: Graph, reason: Reason, *, now: float) -> Purge | None:
     """The original in the storage and the client's own picture; a file the server reads in place is never touched.
 
-    What was staged goes too: without its original the job cannot be tried again. None when there is nothing to take.
+    What was staged goes with its original: the job cannot be tried again then. None when there is nothing to take.
     """
     _require_ended(graph, "purge")
     job = graph.job
     if not has_original(job):
         return None
-    return _made(graph, _without_original(job, now=now), _original_paths(job), Scope.ORIGINAL, reason, now=now)
+    return _made(graph, _without_original(job, now=now), _given_up(job), Scope.ORIGINAL, reason, now=now)
 
 
 def files(graph: Graph, reason: Reason, *, now: float) -> Purge | None:
@@ -85,14 +85,14 @@ def files(graph: Graph, reason: Reason, *, now: float) -> Purge | None:
     after = _without_original(job, now=now)
     after = _without_outputs(after, now=now) if has_outputs else after
     published = (published_prefix(job),) if has_outputs else ()
-    return _made(graph, after, (*published, *_original_paths(job)), Scope.FILES, reason, now=now)
+    return _made(graph, after, (*published, *_given_up(job)), Scope.FILES, reason, now=now)
 
 
 def everything(graph: Graph, reason: Reason, *, now: float) -> Purge:
     """All that is known of the job, and every file of it. Raises INVALID_TRANSITION unless it has ended."""
     _require_ended(graph, "purge")
     job = graph.job
-    return _made(graph, None, (published_prefix(job), *_original_paths(job)), Scope.JOB, reason, now=now)
+    return _made(graph, None, (published_prefix(job), *_original_paths(job), _staging(job)), Scope.JOB, reason, now=now)
 
 
 def _made(graph: Graph, after: Job | None, paths: tuple[str, ...], scope: Scope, reason: Reason, *, now: float) -> Purge:
@@ -122,11 +122,20 @@ def has_original(job: Job) -> bool:
 
 
 def _original_paths(job: Job) -> tuple[str, ...]:
-    """What came in for the job, and what was staged for it: without the one the other is of no use."""
+    """What came in for the job."""
     found = [job.source.path] if job.source.kind == "storage" else []
     if job.thumbnail_json is not None:
         found.append(str(orjson.loads(job.thumbnail_json)["path"]))
-    return (*(path for path in found if is_of(job, path)), f"staging/{job.job_id}")
+    return tuple(path for path in found if is_of(job, path))
+
+
+def _staging(job: Job) -> str:
+    return f"staging/{job.job_id}"
+
+
+def _given_up(job: Job) -> tuple[str, ...]:
+    """What came in, and what was staged, unless the job may still be tried again from a file or a URL outside."""
+    return (*_original_paths(job), _staging(job)) if job.source.kind == "storage" else _original_paths(job)
 
 
 def is_of(job: Job, path: str) -> bool:

@@ -56,6 +56,10 @@ class CareRows(Protocol):
         """Ids of all jobs of a tenant."""
         ...
 
+    def known_jobs(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of these jobs that exist."""
+        ...
+
     def purged_jobs(self, job_ids: Iterable[str]) -> set[str]:
         """Those of these jobs of which an event tells that all of it was purged."""
         ...

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import structlog
 
 from dispatch.core.originals import is_left_behind, job_of_original
-from dispatch.core.records import NO_TENANT
+from dispatch.core.records import NO_TENANT, Job
 from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.publishing import Publisher
 from dispatch.services.sweeps import JobTimers
@@ -16,6 +16,9 @@ from protocol.storage import Stat, StorageError, StorageProvider
 log = structlog.get_logger("housekeeping")
 ORPHAN_AGE_S, MARKED_S = 86_400.0, 3600.0
 """Only what nobody references, is older than a day, and was found so an hour before is deleted."""
+
+JOBS_AT_ONCE = 500
+"""A week's originals may be a hundred thousand: their jobs are never in memory all at once."""
 
 
 class Housekeeping:
@@ -48,7 +51,7 @@ class Housekeeping:
     async def _staging_of_nobody(self, by_job: Mapping[str, Stat]) -> list[str]:
         """The directories of jobs that do not exist."""
         old = {job_id for job_id, file in by_job.items() if self._is_old(file)}
-        known = await self._store.read(lambda tx: set(tx.graphs(old)))
+        known = await self._store.read(lambda tx: tx.known_jobs(old))
         return [f"staging/{job_id}" for job_id in sorted(old - known)]
 
     async def _originals_of_nobody(self) -> list[str]:
@@ -74,8 +77,14 @@ class Housekeeping:
     async def _unreferenced(self, paths: Iterable[str]) -> list[str]:
         """A job that still works on it may take a file over at any moment: then it stays, whatever the row says."""
         made_for = {path: job_id for path in paths if (job_id := job_of_original(path)) is not None}
-        jobs = await self._store.read(lambda tx: {k: g.job for k, g in tx.graphs(set(made_for.values())).items()})
-        return [path for path, job_id in made_for.items() if job_id not in jobs or is_left_behind(path, jobs[job_id])]
+        found: list[str] = []
+        for some in _in_parts(sorted(made_for)):
+            jobs = await self._jobs({made_for[path] for path in some})
+            found += [path for path in some if made_for[path] not in jobs or is_left_behind(path, jobs[made_for[path]])]
+        return found
+
+    async def _jobs(self, job_ids: set[str]) -> dict[str, Job]:
+        return await self._store.read(lambda tx: {job_id: graph.job for job_id, graph in tx.graphs(job_ids).items()})
 
     def _is_old(self, file: Stat) -> bool:
         return file.modified < self._clock.now() - ORPHAN_AGE_S
@@ -95,6 +104,10 @@ class Housekeeping:
         return path.startswith("staging/") or await self._unreferenced([path]) == [path]
 
 
+def _in_parts(paths: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (paths[start : start + JOBS_AT_ONCE] for start in range(0, len(paths), JOBS_AT_ONCE))
+
+
 def _purged(tx: Transaction, job_ids: set[str]) -> set[str]:
     """Those that are gone because they were purged, and not merely unknown yet."""
-    return tx.purged_jobs(job_ids - set(tx.graphs(job_ids)))
+    return tx.purged_jobs(job_ids - tx.known_jobs(job_ids))

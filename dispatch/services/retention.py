@@ -19,8 +19,8 @@ from dispatch.services.sweeps import WallGuard
 from protocol.care import RetentionItem, RetentionPage, RetentionSpans
 
 log = structlog.get_logger("retention")
-ITEMS_AT_ONCE, ROWS_AT_ONCE = 50, 1000
-"""Small transactions, so that nobody waits long behind one."""
+PAGE, ITEMS_AT_ONCE, ROWS_AT_ONCE = 1000, 50, 1000
+"""Small transactions, so that nobody waits long behind one. To find a page costs a look at all that is due, so it is large."""
 
 
 class RetentionService:
@@ -52,15 +52,17 @@ class RetentionService:
 
     async def _take(self, at: Cutoffs, kinds: Iterable[Kind]) -> None:
         """Page by page: an item that cannot be taken does not hold up those behind it."""
-        wanted: Wanted | None = Wanted(limit=ITEMS_AT_ONCE)
+        wanted: Wanted | None = Wanted(limit=PAGE)
         while wanted is not None:
             items, wanted = await self._page(at, wanted, kinds)
-            for item in await self._store.transact(partial(_take_all, items=items, at=at)):
-                log.info("retention_took", **_told(item))
+            for start in range(0, len(items), ITEMS_AT_ONCE):
+                some = items[start : start + ITEMS_AT_ONCE]
+                for item in await self._store.transact(partial(_take_all, items=some, at=at)):
+                    log.info("retention_took", **_told(item))
 
     async def _tell(self, at: Cutoffs) -> None:
         """What a run would take, the first of it; an item is told when it becomes due, not with every run."""
-        items, _ = await self._page(at, Wanted(limit=ROWS_AT_ONCE), CONFIGURED)
+        items, _ = await self._page(at, Wanted(limit=PAGE), CONFIGURED)
         for item in items:
             if item.place not in self._told:
                 log.info("retention_would_take", **_told(item))

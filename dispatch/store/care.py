@@ -30,6 +30,7 @@ SELECT_DELETIONS = (
 )
 DROP_DELETION = Statement(delete(schema.deletions).where(schema.deletions.c.path == bindparam("path")), ("path",))
 
+KNOWN_JOBS = Lookup(by_ids(schema.jobs, "job_id", "job_id"))
 EVENTS_OF_JOBS = Lookup(by_ids(schema.events, "job_id", "job_id", "type", "data_json"))
 WHOLE = f'"scope":"{Scope.JOB}"'
 
@@ -94,6 +95,9 @@ class CareQueries(RetentionQueries):
     def jobs_of(self, tenant: str) -> list[str]:
         found = self._connection.execute(select(schema.jobs.c.job_id).where(schema.jobs.c.tenant == tenant))
         return [row[0] for row in found]
+
+    def known_jobs(self, job_ids: Iterable[str]) -> set[str]:
+        return {row[0] for row in KNOWN_JOBS.rows(self._connection, job_ids)}
 
     def purged_jobs(self, job_ids: Iterable[str]) -> set[str]:
         told = EVENTS_OF_JOBS.rows(self._connection, job_ids)

@@ -15,7 +15,7 @@ from dispatch.core.records import Source
 from dispatch.core.retention import DAY_S, Spans
 from dispatch.core.times import rfc3339
 from dispatch.ports import Transaction
-from dispatch.services.retention import RetentionService
+from dispatch.services.retention import ITEMS_AT_ONCE, RetentionService
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobInput, RetryRequest
 from tests.contract.care_world import completed, failed, uploaded
@@ -90,6 +90,18 @@ async def test_a_cancelled_record_goes_after_a_month(farm: World) -> None:
     await swept(farm)
 
     assert (await exists(farm, job_id), farm.files()) == (False, [])
+
+
+async def test_more_than_one_transaction_takes_goes_in_one_run(farm: World) -> None:
+    job_ids = [await uploaded(farm) for _ in range(ITEMS_AT_ONCE + 1)]
+    for job_id in job_ids:
+        await farm.core.services.jobs.cancel(CLIENT, job_id)
+
+    farm.clock.advance(30 * DAY_S + 60)
+    await swept(farm)
+
+    assert await farm.core.outside.store.read(lambda tx: tx.known_jobs(job_ids)) == set()
+    assert farm.files() == []
 
 
 async def test_a_job_that_has_not_ended_is_never_due(farm: World) -> None:
@@ -225,6 +237,8 @@ async def test_a_clients_own_picture_goes_like_an_original_and_tells_no_path_of_
     job_id = await failed(farm)
     film, picture = farm.root.parent / "media" / "film.mp4", f"default/raw/{job_id}_thumbnail.png"
     await farm.core.services.storage.write(picture, blocks_of(b"picture"))
+    staged = f"staging/{job_id}/of a task that will be needed if it is tried again"
+    await farm.core.services.storage.write(staged, blocks_of(b"done already"))
 
     def with_picture(tx: Transaction) -> None:
         graph = tx.graphs([job_id])[job_id]
@@ -238,7 +252,7 @@ async def test_a_clients_own_picture_goes_like_an_original_and_tells_no_path_of_
     await swept(farm)
 
     assert [(item.kind, item.path) for item in listed] == [("original", None)]
-    assert (farm.files(), film.read_bytes()) == ([f"default/raw/{job_id}_original.mp4"], FILM)
+    assert (farm.files(), film.read_bytes()) == ([f"default/raw/{job_id}_original.mp4", staged], FILM)
     assert (await farm.graph(job_id)).job.source.kind == "server"
 
 
