@@ -66,6 +66,15 @@ database = "none"
 allow-extra-parameters = false
 max-examples = {examples}
 
+[phases.examples.extra-data-sources]
+responses = false
+
+[phases.coverage.extra-data-sources]
+responses = false
+
+[phases.fuzzing.extra-data-sources]
+responses = false
+
 [phases.stateful]
 max-steps = 6
 

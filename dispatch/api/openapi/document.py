@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic.json_schema import JsonSchemaMode
 
 from dispatch.api.form import FIELDS, FILE, THUMBNAIL, Kind
-from dispatch.api.openapi import examples, notices, parameters, refusals, replies
+from dispatch.api.openapi import examples, notices, parameters, refusals, replies, schemas
 from dispatch.api.openapi.parameters import PARAMETER, Json
 from dispatch.api.openapi.refusals import Refused
 from dispatch.api.openapi.resumable import is_resumable
+from dispatch.api.openapi.schemas import REFERENCE
 from dispatch.api.openapi.surroundings import INFO, SECURITY_SCHEMES, TAGS, security_of
-from protocol.jobs import ErrorEnvelope, JobSubmission
+from protocol.jobs import JobSubmission
 from protocol.notices import WebhookMessage
 from protocol.operations import API, OPERATIONS, Form, Operation
 from protocol.operations.rows import STREAMS
 
-_SCHEMA = "#/components/schemas/{model}"
 _BINARY: Json = {"type": "string", "format": "binary"}
 _WORD = r"[a-z0-9_]+:[A-Za-z0-9_.\-]{1,60}"
 _WORDS: Json = {"type": "string", "pattern": f"^({_WORD}(,{_WORD}){{0,15}})?$", "examples": ["site:oslo,site:bergen"]}
-_ENVELOPE = _SCHEMA.format(model="ErrorEnvelope")
-Mode = JsonSchemaMode
-Wanted = tuple[type[BaseModel], Mode]
+_ENVELOPE = REFERENCE.format(model="ErrorEnvelope")
 
 
 def text(document: Json) -> str:
@@ -63,7 +60,7 @@ class _Writer:
     """Holds what several operations refer to: schemas, their examples, and the answers to what went wrong."""
 
     def __init__(self) -> None:
-        self.definitions, self._schemas = _schemas()
+        self.definitions, self._schemas = schemas.of_all(OPERATIONS)
         self.examples: Json = {}
         uses = Counter(refused for operation in OPERATIONS for refused in _refused(operation).values())
         self._shared = {refused for refused, count in uses.items() if count > 1 and len(refused[0]) < 4}
@@ -128,7 +125,7 @@ class _Writer:
         content = {"schema": schema, "examples": {operation.request.__name__: {"$ref": example}}}
         return {"required": _is_needed(operation.request), "content": {Form.JSON.value: content}}
 
-    def message(self, model: type[BaseModel], mode: Mode) -> tuple[Json, str]:
+    def message(self, model: type[BaseModel], mode: JsonSchemaMode) -> tuple[Json, str]:
         """The reference to its schema and to its example."""
         schema = self._schemas[model, mode]
         name = schema["$ref"].rpartition("/")[2]
@@ -151,28 +148,6 @@ def tag_of(operation: Operation) -> str:
     """The first word of the path; calls of operators alone go by what they are about."""
     rest = operation.path.removeprefix(API).strip("/").split("/")
     return rest[1] if rest[0] == "admin" else rest[0]
-
-
-def _schemas() -> tuple[Json, dict[Wanted, Json]]:
-    wanted: list[Wanted] = [(ErrorEnvelope, "serialization"), (JobSubmission, "validation"), (WebhookMessage, "validation")]
-    for operation in OPERATIONS:
-        wanted += [(operation.request, "validation")] if operation.request else []
-        wanted += [(operation.reply, "serialization")] if operation.reply else []
-    names, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=_SCHEMA)
-    return _without_uniqueness(definitions["$defs"]), {
-        (model, mode): schema for (model, mode), schema in names.items() if issubclass(model, BaseModel)
-    }
-
-
-def _without_uniqueness(node: Any) -> Any:  # Any: JSON of any kind goes in, the same comes out
-    """Sets take a word that is told twice; the schema shall not forbid what the server takes."""
-    match node:
-        case dict():
-            return {key: _without_uniqueness(value) for key, value in node.items() if key != "uniqueItems"}
-        case list():
-            return [_without_uniqueness(item) for item in node]
-        case _:
-            return node
 
 
 def _header(name: str) -> Json:
@@ -207,7 +182,7 @@ def _besides(operation: Operation) -> Json:
 
 def _form_schema() -> Json:
     """A form has no null: a field is there or is left out. A list is one field: words with commas between, or JSON."""
-    rows = JobSubmission.model_json_schema(ref_template=_SCHEMA)["properties"]
+    rows = JobSubmission.model_json_schema(ref_template=REFERENCE)["properties"]
     fields = {name: _WORDS if kind is Kind.WORDS else _of_form(rows[name]) for name, kind in FIELDS.items()}
     return {
         "type": "object",
