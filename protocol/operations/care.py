@@ -92,7 +92,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "job_file",
         "GET",
-        f"{API}/jobs/{{job_id}}/files/{{path:.+}}",
+        f"{API}/jobs/{{job_id}}/files/{{path:(?s:.+)}}",
         S.FILES_READ,
         "One output by its stable URL",
         None,

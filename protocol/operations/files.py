@@ -10,7 +10,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "signed_get",
         "GET",
-        "/files/s/{signature}/{path:.+}",
+        "/files/s/{signature}/{path:(?s:.+)}",
         S.OPEN,
         "A file by a signed link; ranges",
         None,
@@ -21,7 +21,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "signed_put",
         "PUT",
-        "/files/s/{signature}/{path:.+}",
+        "/files/s/{signature}/{path:(?s:.+)}",
         S.OPEN,
         "Stage a file by a signed link; create-only",
         None,

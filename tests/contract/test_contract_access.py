@@ -203,6 +203,17 @@ async def test_every_route_of_the_server_is_in_the_document_and_the_other_way_ro
     assert running == {(route.method, route.path) for route in ROUTES}
 
 
+async def test_odd_path_of_a_file_is_still_a_path_of_a_file(tmp_path: Path) -> None:
+    async with served(tmp_path, UNHURRIED, sections=NOWHERE) as server:
+        job = await MAKERS["job_id"](server)
+        odd = ["a%0Ab", "%C2%84", "a%2Fb", "%F3%B9%B0%95"]
+        told = [head_of(await server.call("GET", f"/api/v1/jobs/{job}/files/{path}")) for path in odd]
+        signed = [head_of(await server.call("GET", f"/files/s/AAAA.1/{path}", key=None)) for path in odd]
+
+    assert {code for _, code in told} <= {"FILE_NOT_FOUND", "OUTPUTS_NOT_READY"}
+    assert set(signed) == {(403, "LINK_INVALID")}
+
+
 async def test_fixed_path_means_itself_alone(tmp_path: Path) -> None:
     fixed = [route for route in ROUTES if not route.parameters and route.path.startswith("/api/v1/")]
     allowed = {route.path: {r.method for r in fixed if r.path == route.path} for route in fixed}
