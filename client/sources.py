@@ -107,7 +107,8 @@ def first_problem(error: ValidationError) -> str:
     """The first thing that does not fit, as `field: reason`."""
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]
+    what = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what
 
 
 def key_for(options: SubmitOptions, number: int | None) -> str | None:
