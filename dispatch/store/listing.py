@@ -6,29 +6,32 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal_column, not_, or_, select
 
 from dispatch.core.job_list import JobFilter, MetadataMatch
 from dispatch.core.paging import Slice
 from dispatch.core.records import NO_TENANT, Graph
 from dispatch.store import rows, schema
 from dispatch.store.keyset import Order, load_slice
+from dispatch.store.statements import Statement
 from protocol.states import JobState, TaskState
 
-WAITING = tuple(s.value for s in (JobState.PENDING, JobState.ASSIGNED, JobState.RETRYING))
+WAITING: list[ColumnElement[str]] = [
+    literal_column(f"'{state.value}'") for state in (JobState.PENDING, JobState.ASSIGNED, JobState.RETRYING)
+]
 SORTS = {
     "created_at": schema.jobs.c.created_at,
     "completed_at": func.coalesce(schema.jobs.c.completed_at, 0.0),
     "priority": schema.jobs.c.priority,
 }
 
-# Duties run these two every few seconds.
 SELECT_IN_STATES = (
     select(schema.jobs.c.job_id)
     .where(schema.jobs.c.state.in_(bindparam("states", expanding=True)))
     .order_by(schema.jobs.c.created_at)
 )
-SELECT_OVERDUE = (
+# Duties run these two every few seconds.
+SELECT_OVERDUE = Statement(
     select(schema.jobs.c.job_id)
     .where(
         schema.jobs.c.state.in_(WAITING),
@@ -36,9 +39,10 @@ SELECT_OVERDUE = (
         schema.jobs.c.ttl_from + schema.jobs.c.ttl_s <= bindparam("now"),
     )
     .order_by(schema.jobs.c.ttl_from)
-    .limit(bindparam("most"))
+    .limit(bindparam("most")),
+    ("now", "most"),
 )
-SELECT_PAST_BACKOFF = (
+SELECT_PAST_BACKOFF = Statement(
     select(schema.jobs.c.job_id)
     .distinct()
     .join(schema.tasks, schema.tasks.c.job_id == schema.jobs.c.job_id)
@@ -49,7 +53,8 @@ SELECT_PAST_BACKOFF = (
         or_(schema.tasks.c.not_before <= bindparam("now"), schema.tasks.c.not_before > bindparam("furthest")),
     )
     .order_by(schema.jobs.c.job_id)
-    .limit(bindparam("most"))
+    .limit(bindparam("most")),
+    ("now", "furthest", "most"),
 )
 
 
@@ -64,12 +69,11 @@ class ListingQueries:
 
     def expired_jobs(self, now: float, limit: int) -> list[str]:
         """Ids of jobs never started within their span, oldest first."""
-        return [row[0] for row in self._connection.execute(SELECT_OVERDUE, {"now": now, "most": limit})]
+        return [row[0] for row in SELECT_OVERDUE.rows(self._connection, (now, limit))]
 
     def jobs_past_backoff(self, now: float, furthest: float, limit: int) -> list[str]:
         """Ids of jobs in retrying with a backoff that has passed, or that lies further ahead than any reaches."""
-        values = {"now": now, "furthest": furthest, "most": limit}
-        return [row[0] for row in self._connection.execute(SELECT_PAST_BACKOFF, values)]
+        return [row[0] for row in SELECT_PAST_BACKOFF.rows(self._connection, (now, furthest, limit))]
 
     def list_jobs(self, wanted: JobFilter) -> Slice[Graph]:
         """One page of jobs with their tasks. Stable under inserts with a cursor."""

@@ -6,16 +6,26 @@ from sqlalchemy import Connection, bindparam, delete, insert, or_, select, updat
 
 from dispatch.core.records import ApiKey, Engine, IdempotencyRow, Tenant
 from dispatch.store import rows, schema
-from dispatch.store.statements import Statement
+from dispatch.store.statements import Statement, inserting
 
-# Every heartbeat runs these three; building a statement costs more than running it.
+# What every call of an engine or a client runs; building a statement costs more than running it.
 SELECT_ENGINE = Statement(select(schema.engines).where(schema.engines.c.engine_id == bindparam("wanted_id")), ("wanted_id",))
-UPDATE_ENGINE = (
+SELECT_CREDENTIAL = Statement(
+    select(schema.engines).where(schema.engines.c.credential_sha256 == bindparam("sha256")), ("sha256",)
+)
+UPDATE_ENGINE = Statement(
     update(schema.engines)
     .where(schema.engines.c.engine_id == bindparam("wanted_id"))
-    .values({column.name: bindparam(column.name) for column in schema.engines.columns})
+    .values({column.name: bindparam(column.name) for column in schema.engines.columns}),
+    (*schema.engines.columns.keys(), "wanted_id"),
 )
-INSERT_ENGINE = insert(schema.engines)
+INSERT_ENGINE = inserting(schema.engines)
+SELECT_TENANTS = Statement(select(schema.tenants).order_by(schema.tenants.c.name))
+SAME_CALL = tuple(schema.idempotency.c[name] == bindparam(f"of_{name}") for name in ("tenant", "route", "key"))
+CALL = ("of_tenant", "of_route", "of_key")
+SELECT_ANSWER = Statement(select(schema.idempotency).where(*SAME_CALL), CALL)
+DELETE_ANSWER = Statement(delete(schema.idempotency).where(*SAME_CALL), CALL)
+INSERT_ANSWER = inserting(schema.idempotency)
 
 
 class RegistryQueries:
@@ -32,19 +42,17 @@ class RegistryQueries:
         return rows.ENGINES.load(found[0]) if found else None
 
     def engine_by_credential(self, sha256: str) -> Engine | None:
-        wanted = select(schema.engines).where(schema.engines.c.credential_sha256 == sha256)
-        found = self._connection.execute(wanted).first()
-        return None if found is None else rows.ENGINES.load(found)
+        found = SELECT_CREDENTIAL.rows(self._connection, (sha256,))
+        return rows.ENGINES.load(found[0]) if found else None
 
     def engines(self) -> list[Engine]:
         statement = select(schema.engines).order_by(schema.engines.c.engine_id)
         return [rows.ENGINES.load(row) for row in self._connection.execute(statement)]
 
     def put_engine(self, engine: Engine) -> None:
-        params = rows.ENGINES.params(engine)
-        changed = self._connection.execute(UPDATE_ENGINE, {**params, "wanted_id": engine.engine_id})
-        if changed.rowcount == 0:
-            self._connection.execute(INSERT_ENGINE, params)
+        values = rows.ENGINES.values(engine)
+        if not UPDATE_ENGINE.run_many(self._connection, [(*values, engine.engine_id)]):
+            INSERT_ENGINE.run_many(self._connection, [values])
         self._engines.append(engine)
 
     def delete_engine(self, engine_id: str) -> None:
@@ -74,9 +82,7 @@ class RegistryQueries:
             self._connection.execute(insert(table), params)
 
     def tenants(self) -> list[Tenant]:
-        return [
-            rows.TENANTS.load(row) for row in self._connection.execute(select(schema.tenants).order_by(schema.tenants.c.name))
-        ]
+        return [rows.TENANTS.load(row) for row in SELECT_TENANTS.rows(self._connection)]
 
     def put_tenant(self, tenant: Tenant) -> None:
         params = rows.TENANTS.params(tenant)
@@ -87,16 +93,12 @@ class RegistryQueries:
         self._tenants.append(tenant)
 
     def idempotency(self, tenant: str, route: str, key: str) -> IdempotencyRow | None:
-        table = schema.idempotency
-        wanted = select(table).where(table.c.tenant == tenant, table.c.route == route, table.c.key == key)
-        found = self._connection.execute(wanted).first()
-        return None if found is None else rows.IDEMPOTENCY.load(found)
+        found = SELECT_ANSWER.rows(self._connection, (tenant, route, key))
+        return rows.IDEMPOTENCY.load(found[0]) if found else None
 
     def put_idempotency(self, row: IdempotencyRow) -> None:
-        table = schema.idempotency
-        same = (table.c.tenant == row.tenant, table.c.route == row.route, table.c.key == row.key)
-        self._connection.execute(delete(table).where(*same))
-        self._connection.execute(insert(table), rows.IDEMPOTENCY.params(row))
+        DELETE_ANSWER.run_many(self._connection, [(row.tenant, row.route, row.key)])
+        INSERT_ANSWER.run_many(self._connection, [rows.IDEMPOTENCY.values(row)])
 
     def delete_idempotency_before(self, moment: float) -> int:
         table = schema.idempotency

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict, fields
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -36,6 +38,8 @@ PUBLISHED = select(func.coalesce(func.sum(schema.staged_files.c.size), 0)).where
 ORIGINAL_PATH = case((JOBS.source_kind == "storage", JOBS.source_path), else_=literal("", String))
 """The path of a file that the server reads in place, or a URL, is nothing that goes."""
 
+CUTOFFS = {field.name: bindparam(field.name, type_=Float) for field in fields(Cutoffs)}
+
 EMPTY_LOG = Statement(
     update(schema.attempts)
     .where(ATTEMPTS.token == bindparam("which"), ATTEMPTS.ended_at <= bindparam("before"))
@@ -57,11 +61,8 @@ class RetentionQueries:
 
     def due_items(self, at: Cutoffs, wanted: Wanted, kinds: Iterable[Kind]) -> Slice[Item]:
         """The parts find their rows by partial indexes: jobs with an original, with an expiry, attempts with a log."""
-        parts = [_part(kind, at) for kind in sorted(kinds)]
-        found = union_all(*parts).subquery("due")
-        columns = found.c
-        order = Order(columns.since, columns.kind, columns.job_id, columns.token)
-        return load_slice(self._connection, select(found), order, wanted, _item)
+        statement, order = _due(frozenset(kinds))
+        return load_slice(self._connection, statement.params(asdict(at)), order, wanted, _item)
 
     def empty_logs(self, tokens: Iterable[int], before: float) -> int:
         return EMPTY_LOG.run_many(self._connection, [("", token, before) for token in tokens])
@@ -83,23 +84,31 @@ def _item(row: Found) -> Item:
     return Item(Kind(kind), job_id, tenant, path, since, size, token)
 
 
-def _part(kind: Kind, at: Cutoffs) -> Select[Any]:  # the row types are the same, which SQLAlchemy does not know
+@lru_cache(maxsize=1 << len(Kind))
+def _due(kinds: frozenset[Kind]) -> tuple[Select[Any], Order]:
+    """All rows of these kinds, by the cutoffs in its parameters; to build it costs more than to run it."""
+    found = union_all(*(_part(kind) for kind in sorted(kinds))).subquery("due")
+    columns = found.c
+    return select(found), Order(columns.since, columns.kind, columns.job_id, columns.token)
+
+
+def _part(kind: Kind) -> Select[Any]:  # the row types are the same, which SQLAlchemy does not know
     """The rows of one kind, all with the same columns."""
     match kind:
         case Kind.ORIGINAL:
-            due = and_(schema.HAS_ORIGINAL, JOBS.ended_at <= at.originals)
+            due = and_(schema.HAS_ORIGINAL, JOBS.ended_at <= CUTOFFS["originals"])
             return _of_jobs(kind, ORIGINAL_PATH, JOBS.ended_at, JOBS.source_size).where(due)
         case Kind.RECORD:
             states = JOBS.state.in_([str(state) for state in RECORD_STATES])
-            due = and_(states, JOBS.created_at <= at.records, JOBS.ended_at <= at.records)
+            due = and_(states, JOBS.created_at <= CUTOFFS["records"], JOBS.ended_at <= CUTOFFS["records"])
             return _of_jobs(kind, literal("", String), JOBS.ended_at, literal(0, Integer)).where(due)
         case Kind.EXPIRED:
             has_outputs = and_(JOBS.state == str(JobState.COMPLETED), JOBS.outputs_purged_at.is_(None))
             has_files = or_(schema.HAS_ORIGINAL, has_outputs)
-            due = and_(JOBS.expires_at <= at.now, JOBS.ended_at.is_not(None), has_files)
+            due = and_(JOBS.expires_at <= CUTOFFS["now"], JOBS.ended_at.is_not(None), has_files)
             return _of_jobs(kind, literal("", String), JOBS.expires_at, PUBLISHED.scalar_subquery()).where(due)
         case Kind.LOG:
-            due = and_(schema.HAS_LOG, ATTEMPTS.ended_at <= at.logs)
+            due = and_(schema.HAS_LOG, ATTEMPTS.ended_at <= CUTOFFS["logs"])
             return _of_logs().where(due)
 
 

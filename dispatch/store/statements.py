@@ -6,9 +6,11 @@ A statement stays a Core object; here its text is made once for each dialect, wi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Executable, Table, bindparam, insert, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
 Values = tuple[Any, ...]  # what a driver binds, in the order of the statement's parameters
@@ -21,24 +23,51 @@ class ParametersDiffer(Exception):
     """The compiled statement takes other parameters than its caller gives: nothing is run like that."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A text, and what the statement binds itself; `places` say where each value and then each of these goes, in the text."""
+
+    text: str
+    own: Values = ()
+    places: tuple[int, ...] = ()
+
+    def bound(self, values: Values) -> Values:
+        if not self.own:
+            return values
+        both = (*values, *self.own)
+        return tuple(both[place] for place in self.places)
+
+
 class Statement:
-    """`takes` names the parameters in the order in which the values come."""
+    """`takes` names the parameters in the order in which the values come. Words and numbers in the statement are bound too."""
 
     def __init__(self, statement: Executable, takes: Sequence[str] = ()) -> None:
         self._statement, self._takes = statement, tuple(takes)
-        self._texts: dict[str, str] = {}
+        self._ready: dict[str, Ready] = {}
 
     def rows(self, connection: Connection, values: Values = ()) -> Sequence[Found]:
-        return connection.exec_driver_sql(self.text(connection), values).fetchall()
+        """Read by the driver's own cursor: SQLAlchemy describes each result anew, five times the cost of a small read."""
+        ready = self._for(connection)
+        bound = ready.bound(values)
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(ready.text, bound)
+            return cursor.fetchall()
+        except _driver_error(connection) as error:
+            raise _as_ours(connection, ready.text, bound, error) from error
+        finally:
+            cursor.close()
 
     def run_many(self, connection: Connection, values: list[Values]) -> int:
         """How many rows were met by all of them together."""
-        return connection.exec_driver_sql(self.text(connection), values).rowcount if values else 0
+        ready = self._for(connection)
+        bound = [ready.bound(some) for some in values] if ready.own else values
+        return connection.exec_driver_sql(ready.text, bound).rowcount if values else 0
 
-    def text(self, connection: Connection) -> str:
-        found = self._texts.get(connection.dialect.name)
+    def _for(self, connection: Connection) -> Ready:
+        found = self._ready.get(connection.dialect.name)
         if found is None:
-            found = self._texts[connection.dialect.name] = _text(connection, self._statement, self._takes)
+            found = self._ready[connection.dialect.name] = _ready(connection, self._statement, self._takes)
         return found
 
 
@@ -83,10 +112,27 @@ def inserting(table: Table) -> Statement:
     )
 
 
-def _text(connection: Connection, statement: Executable, takes: tuple[str, ...]) -> str:
+def _driver_error(connection: Connection) -> type[Exception]:
+    found: type[Exception] = connection.dialect.loaded_dbapi.Error
+    return found
+
+
+def _as_ours(connection: Connection, text: str, values: Values, error: Exception) -> BaseException:
+    """As SQLAlchemy raises it, which is what callers of the store look for."""
+    return DBAPIError.instance(text, values, error, _driver_error(connection))
+
+
+def _ready(connection: Connection, statement: Executable, takes: tuple[str, ...]) -> Ready:
     assert isinstance(statement, ClauseElement)  # noqa: S101  # every statement of ours is one
     compiled: Any = statement.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
     order = tuple(compiled.positiontup or ())
-    if order != takes:
+    own = {name: bind.value for bind, name in compiled.bind_names.items() if name in order and _is_own(bind, name, takes)}
+    if tuple(name for name in order if name not in own) != takes:
         raise ParametersDiffer(f"{compiled} takes {order}, not {takes}")
-    return str(compiled)
+    given = (*takes, *own)
+    return Ready(str(compiled), tuple(own.values()), tuple(given.index(name) for name in order))
+
+
+def _is_own(bind: BindParameter[Any], name: str, takes: tuple[str, ...]) -> bool:
+    """A parameter whose value stands in the statement itself, and not in an expanded list."""
+    return name not in takes and not bind.required and not bind.expanding

@@ -63,11 +63,14 @@ ATTEMPTS_BY_TOKEN = Lookup(by_ids(schema.attempts, "token"))
 STAGED_PATHS = Lookup(by_ids(schema.staged_files, "job_id", "job_id", "path"))
 JOB_IDS = Lookup(by_ids(schema.tasks, "task_id", "task_id", "job_id"))
 SELECT_LIVE = select(schema.attempts).where(schema.IS_LIVE)
-SELECT_JOB_ATTEMPTS = (
-    select(schema.attempts).where(schema.attempts.c.job_id == bindparam("job_id")).order_by(schema.attempts.c.token)
+SELECT_ALL_LIVE = Statement(SELECT_LIVE)
+SELECT_LIVE_OF = Statement(SELECT_LIVE.where(schema.attempts.c.engine_id == bindparam("of_engine")), ("of_engine",))
+SELECT_JOB_ATTEMPTS = Statement(
+    select(schema.attempts).where(schema.attempts.c.job_id == bindparam("of_job")).order_by(schema.attempts.c.token), ("of_job",)
 )
-SELECT_STAGED = (
-    select(schema.staged_files).where(schema.staged_files.c.job_id == bindparam("job_id")).order_by(schema.staged_files.c.path)
+SELECT_STAGED = Statement(
+    select(schema.staged_files).where(schema.staged_files.c.job_id == bindparam("of_job")).order_by(schema.staged_files.c.path),
+    ("of_job",),
 )
 SELECT_READY = (
     select(schema.tasks)
@@ -121,11 +124,14 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
         return {attempt.token: attempt for attempt in loaded}
 
     def live_attempts(self, engine_id: str | None = None) -> list[Attempt]:
-        statement = SELECT_LIVE if engine_id is None else SELECT_LIVE.where(schema.attempts.c.engine_id == engine_id)
-        return [rows.ATTEMPTS.load(row) for row in self._connection.execute(statement)]
+        if engine_id is None:
+            found = SELECT_ALL_LIVE.rows(self._connection)
+        else:
+            found = SELECT_LIVE_OF.rows(self._connection, (engine_id,))
+        return [rows.ATTEMPTS.load(row) for row in found]
 
     def job_attempts(self, job_id: str) -> list[Attempt]:
-        return [rows.ATTEMPTS.load(row) for row in self._connection.execute(SELECT_JOB_ATTEMPTS, {"job_id": job_id})]
+        return [rows.ATTEMPTS.load(row) for row in SELECT_JOB_ATTEMPTS.rows(self._connection, (job_id,))]
 
     def jobs_of_tasks(self, task_ids: Iterable[str]) -> dict[str, str]:
         return {row[0]: row[1] for row in JOB_IDS.rows(self._connection, task_ids)}
@@ -134,7 +140,7 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
         return {(row[0], row[1]) for row in STAGED_PATHS.rows(self._connection, job_ids)}
 
     def staged(self, job_id: str) -> list[StagedRow]:
-        return [rows.STAGED.load(row) for row in self._connection.execute(SELECT_STAGED, {"job_id": job_id})]
+        return [rows.STAGED.load(row) for row in SELECT_STAGED.rows(self._connection, (job_id,))]
 
     def ready_tasks(self) -> list[Task]:
         return [rows.TASKS.load(row) for row in self._connection.execute(SELECT_READY)]

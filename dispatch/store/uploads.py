@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from dispatch.core.records import Upload
 from dispatch.ports import StaleRow
 from dispatch.store import rows, schema
-from dispatch.store.statements import Lookup, by_ids
+from dispatch.store.statements import Lookup, Statement, by_ids
 
 UPLOADS_BY_ID = Lookup(by_ids(schema.uploads, "upload_id"))
+# A duty runs these every few seconds.
+IN_STATE = (
+    select(schema.uploads)
+    .where(schema.uploads.c.state == bindparam("in_state"))
+    .order_by(schema.uploads.c.expires_at, schema.uploads.c.upload_id)
+    .limit(bindparam("most"))
+)
+FIRST_TO_EXPIRE = Statement(IN_STATE, ("in_state", "most"))
+EXPIRED = Statement(IN_STATE.where(schema.uploads.c.expires_at <= bindparam("before")), ("in_state", "before", "most"))
 
 
 class UploadQueries:
@@ -28,11 +37,11 @@ class UploadQueries:
 
     def uploads_in(self, state: str, *, before: float | None = None, limit: int) -> list[Upload]:
         """In this state, the first to expire first; with `before` only those that expire by then."""
-        table = schema.uploads
-        statement = select(table).where(table.c.state == state).order_by(table.c.expires_at, table.c.upload_id).limit(limit)
-        if before is not None:
-            statement = statement.where(table.c.expires_at <= before)
-        return [rows.UPLOADS.load(row) for row in self._connection.execute(statement)]
+        if before is None:
+            found = FIRST_TO_EXPIRE.rows(self._connection, (state, limit))
+        else:
+            found = EXPIRED.rows(self._connection, (state, before, limit))
+        return [rows.UPLOADS.load(row) for row in found]
 
     def insert_upload(self, upload: Upload) -> None:
         self._connection.execute(insert(schema.uploads).values(rows.UPLOADS.params(upload)))

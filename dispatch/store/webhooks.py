@@ -35,6 +35,11 @@ LEFT_OUT = {"payload": "", "log_json": "[]"}
 SELECT_PENDING = select(
     *(literal(LEFT_OUT[c.name]).label(c.name) if c.name in LEFT_OUT else c for c in DELIVERIES.columns)
 ).where(IS_UNDELIVERED)
+SELECT_ALL_PENDING = Statement(SELECT_PENDING.order_by(DELIVERIES.c.seq))
+SELECT_ENDPOINT = Statement(select(ENDPOINTS).where(ENDPOINTS.c.endpoint_id == bindparam("wanted_id")), ("wanted_id",))
+SELECT_SECRETS = Statement(
+    select(schema.tenants.c.webhook_secrets).where(schema.tenants.c.name == bindparam("wanted_name")), ("wanted_name",)
+)
 NEWEST_FIRST = Order(DELIVERIES.c.delivery_id, is_descending=True)
 
 
@@ -88,8 +93,8 @@ class WebhookQueries:
     # --- endpoints
 
     def endpoint(self, endpoint_id: str) -> WebhookEndpoint | None:
-        found = self._connection.execute(select(ENDPOINTS).where(ENDPOINTS.c.endpoint_id == endpoint_id)).first()
-        return None if found is None else rows.ENDPOINTS.load(found)
+        found = SELECT_ENDPOINT.rows(self._connection, (endpoint_id,))
+        return rows.ENDPOINTS.load(found[0]) if found else None
 
     def endpoints_of(self, tenant: str | None) -> list[WebhookEndpoint]:
         statement = select(ENDPOINTS).order_by(ENDPOINTS.c.endpoint_id)
@@ -116,7 +121,7 @@ class WebhookQueries:
         return [rows.DELIVERIES.load(row) for row in BY_ID.rows(self._connection, delivery_ids)]
 
     def pending_deliveries(self) -> list[Delivery]:
-        return self._found(SELECT_PENDING.order_by(DELIVERIES.c.seq))
+        return [rows.DELIVERIES.load(row) for row in SELECT_ALL_PENDING.rows(self._connection)]
 
     def pending_of_endpoint(self, endpoint_id: str) -> list[Delivery]:
         return self._found(select(DELIVERIES).where(IS_UNDELIVERED, DELIVERIES.c.endpoint_id == endpoint_id))
@@ -145,9 +150,8 @@ class WebhookQueries:
 
     def webhook_secrets(self, tenant: str) -> tuple[str, ...] | None:
         """As they are kept, sealed; None when there is no such tenant."""
-        wanted = select(schema.tenants.c.webhook_secrets).where(schema.tenants.c.name == tenant)
-        found = self._connection.execute(wanted).scalar()
-        return None if found is None else tuple(str(found).split())
+        found = SELECT_SECRETS.rows(self._connection, (tenant,))
+        return tuple(str(found[0][0]).split()) if found else None
 
     def put_webhook_secrets(self, tenant: str, kept: tuple[str, ...]) -> None:
         statement = update(schema.tenants).where(schema.tenants.c.name == tenant)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Connection, Select, bindparam, insert, select
+from sqlalchemy.exc import OperationalError
 
 from dispatch.store import schema, transaction
 from dispatch.store.migrate import migrate
@@ -42,6 +43,30 @@ def test_a_statement_with_other_parameters_than_its_caller_gives_is_refused(conn
 
     with pytest.raises(ParametersDiffer):
         statement.run_many(connection, [(1, "token")])
+
+
+def test_numbers_in_a_statement_go_where_they_stand_among_those_of_the_caller(connection: Connection) -> None:
+    inserting(schema.sequences).run_many(connection, [("a", 1), ("b", 2), ("c", 2), ("d", 2)])
+    wanted = select(schema.sequences.c.name).where(
+        schema.sequences.c.name > bindparam("above"), schema.sequences.c.value == 2, schema.sequences.c.name < bindparam("below")
+    )
+    statement = Statement(wanted.order_by(schema.sequences.c.name), ("above", "below"))
+
+    assert [row[0] for row in statement.rows(connection, ("b", "d"))] == ["c"]
+
+
+def test_a_statement_that_misses_a_parameter_is_refused(connection: Connection) -> None:
+    statement = Statement(select(schema.sequences).where(schema.sequences.c.name == bindparam("wanted")))
+
+    with pytest.raises(ParametersDiffer):
+        statement.rows(connection)
+
+
+def test_what_the_driver_raises_is_an_error_of_the_store(connection: Connection) -> None:
+    connection.exec_driver_sql("DROP TABLE sequences")
+
+    with pytest.raises(OperationalError, match="no such table"):
+        Statement(select(schema.sequences)).rows(connection)
 
 
 def _plan(connection: Connection, wanted: Select[tuple[object]]) -> str:
