@@ -55,6 +55,11 @@ def test_what_is_no_address_is_told_apart(told: str) -> None:
         (ReelyardError(ErrorCode.IDEMPOTENCY_MISMATCH), False, False),
         (ReelyardError(ErrorCode.INTERNAL_ERROR), False, False),
         (ReelyardError(ErrorCode.STORAGE_FULL), False, False),
+        (ReelyardError(ErrorCode.RATE_LIMITED), True, True),
+        (ReelyardError(ErrorCode.RATE_LIMITED, retry_after=2.0), 2.0, 2.0),
+        (ReelyardError(ErrorCode.RATE_LIMITED, retry_after=900.0), False, False),
+        (ReelyardError(ErrorCode.QUOTA_EXCEEDED, retry_after=2.0), False, False),
+        (ReelyardError(ErrorCode.UPLOAD_LOCKED), True, True),
         (ValueError("ours"), False, False),
     ],
 )

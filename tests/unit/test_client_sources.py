@@ -51,6 +51,8 @@ def test_every_option_has_its_field() -> None:
         priority=9,
         meta=["title=a=b", "empty="],
         ttl=60,
+        webhook="https://hooks.example/x",
+        expires_at="2027-01-31T00:00:00Z",
         requires=["encoder:libx264"],
         tag=["site:oslo"],
     )
@@ -61,6 +63,8 @@ def test_every_option_has_its_field() -> None:
         priority=9,
         metadata={"title": "a=b", "empty": ""},
         ttl_s=60,
+        webhook_url="https://hooks.example/x",
+        expires_at="2027-01-31T00:00:00Z",
         required_capabilities=frozenset({"encoder:libx264"}),
         tags=frozenset({"site:oslo"}),
     )
