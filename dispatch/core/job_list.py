@@ -35,6 +35,10 @@ class MetadataMatch:
     texts: tuple[str, ...]
 
 
+FAR = 10_000
+"""Rows that are passed over by an offset before it is a search."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobFilter:
     """What a list may ask for; None means any.
@@ -58,6 +62,11 @@ class JobFilter:
     @property
     def listing(self) -> Listing:
         return listing_of(self.sort, descending=self.descending)
+
+    @property
+    def is_search(self) -> bool:
+        """Whether no index finds the page: very many jobs may have to be looked at."""
+        return bool(self.text or self.metadata) or self.sort != "created_at" or self.page.offset > FAR
 
 
 def listing_of(sort: str, *, descending: bool) -> Listing:

@@ -121,10 +121,14 @@ class Commit:
 
 
 class Store(Protocol):
-    """`transact` runs a function durably; `read` runs one on a snapshot and must not write."""
+    """`transact` runs a function durably; `read` runs one on a snapshot and must not write.
+
+    `search` is a read that may look at very many rows: it waits for other searches, and no other read waits for it.
+    """
 
     async def transact(self, function: Callable[[Transaction], T]) -> T: ...
     async def read(self, function: Callable[[Transaction], T]) -> T: ...
+    async def search(self, function: Callable[[Transaction], T]) -> T: ...
 
 
 class CommitListener(Protocol):

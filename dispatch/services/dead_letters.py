@@ -32,7 +32,7 @@ class DeadLetterService:
             rows = tuple(dead_letters.dead_letter(job, tx.job_attempts(job.job_id)) for job in found.rows)
             return DeadLetterPage(dead_letters=rows, **page_fields(found, wanted, LISTING))
 
-        return await self._store.read(load)
+        return await self._store.search(load)
 
     async def retry(self, who: Caller, job_id: str, request: RetryRequest, key: IdempotencyKey | None = None) -> Answered:
         """The answer is `JobView`. Raises JOB_NOT_FOUND for what is no dead letter, INPUT_PURGED when its original is gone."""

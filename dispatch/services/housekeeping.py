@@ -43,7 +43,7 @@ class Housekeeping:
         """What a zombie staged, or a late report named, for a job that was purged meanwhile: it never comes back."""
         made_for = {f"staging/{job_id}": job_id for job_id in staged}
         made_for |= {path: job_id for path in await self._originals() if (job_id := job_of_original(path)) is not None}
-        purged = await self._store.read(lambda tx: _purged(tx, set(made_for.values())))
+        purged = await self._store.search(lambda tx: _purged(tx, set(made_for.values())))
         for path in sorted(path for path, job_id in made_for.items() if job_id in purged):
             await self._storage.delete(path)
             log.info("late_bytes_removed", path=path)
@@ -51,7 +51,7 @@ class Housekeeping:
     async def _staging_of_nobody(self, by_job: Mapping[str, Stat]) -> list[str]:
         """The directories of jobs that do not exist."""
         old = {job_id for job_id, file in by_job.items() if self._is_old(file)}
-        known = await self._store.read(lambda tx: tx.known_jobs(old))
+        known = await self._store.search(lambda tx: tx.known_jobs(old))
         return [f"staging/{job_id}" for job_id in sorted(old - known)]
 
     async def _originals_of_nobody(self) -> list[str]:
@@ -60,7 +60,7 @@ class Housekeeping:
         return await self._unreferenced([path for path, file in found.items() if self._is_old(file)])
 
     async def _originals(self) -> dict[str, Stat]:
-        tenants = await self._store.read(lambda tx: tx.tenants())
+        tenants = await self._store.search(lambda tx: tx.tenants())
         roots = {NO_TENANT, *(tenant.prefix or tenant.name for tenant in tenants)}
         return {file.path: file for root in sorted(roots) for file in await self._storage.list(f"{root}/raw")}
 
@@ -71,7 +71,7 @@ class Housekeeping:
 
     async def _unknown_uploads(self, paths: list[str]) -> list[str]:
         by_id = {path.rpartition("/")[2]: path for path in paths}
-        known = await self._store.read(lambda tx: set(tx.uploads_of(by_id)))
+        known = await self._store.search(lambda tx: set(tx.uploads_of(by_id)))
         return [path for upload_id, path in by_id.items() if upload_id not in known]
 
     async def _unreferenced(self, paths: Iterable[str]) -> list[str]:
@@ -84,7 +84,7 @@ class Housekeeping:
         return found
 
     async def _jobs(self, job_ids: set[str]) -> dict[str, Job]:
-        return await self._store.read(lambda tx: {job_id: graph.job for job_id, graph in tx.graphs(job_ids).items()})
+        return await self._store.search(lambda tx: {job_id: graph.job for job_id, graph in tx.graphs(job_ids).items()})
 
     def _is_old(self, file: Stat) -> bool:
         return file.modified < self._clock.now() - ORPHAN_AGE_S

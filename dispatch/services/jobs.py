@@ -12,17 +12,21 @@ from dispatch.core import amending, endings
 from dispatch.core.amending import JobFields
 from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.job_list import JobFilter
-from dispatch.core.paging import page_fields, refuse
+from dispatch.core.paging import Slice, page_fields, refuse
 from dispatch.core.records import Attempt, Graph, Job, Task
 from dispatch.core.views import job_view
 from dispatch.core.webhooks import check_webhook_url
 from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.audit import audited
+from dispatch.services.crowding import AtOnce
 from dispatch.services.idempotency import Answered, Idempotency, answer_of
 from protocol.addresses import AddressPolicy
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import MAX_METADATA_BYTES, AttemptLog, JobLog, JobPage, JobPatch, JobView, RetryRequest, WhyReply
 from protocol.operations import API
+
+MOST_SEARCHES, SEARCH_AGAIN_S = 8, 2.0
+"""Of one tenant at once; among a million jobs one search takes a second, and searches wait for one another."""
 
 Versions = frozenset[int] | None
 """Those a change may be made from; None for any."""
@@ -54,6 +58,7 @@ class JobService:
 
     def __init__(self, store: Store, once: Idempotency, explainer: Explainer, clock: Clock, webhooks: AddressPolicy) -> None:
         self._webhooks = webhooks
+        self._searches = AtOnce(MOST_SEARCHES, "searches", retry_after_s=SEARCH_AGAIN_S)
         self._store, self._once, self._explainer, self._clock = store, once, explainer, clock
 
     async def get(self, who: Caller, job_id: str) -> JobView:
@@ -61,9 +66,16 @@ class JobService:
         return job_view(loaded.graph, loaded.attempts)
 
     async def list(self, who: Caller, wanted: JobFilter) -> JobPage:
-        found = await self._store.read(lambda tx: tx.list_jobs(wanted))
+        """Raises RATE_LIMITED while too many searches of the tenant are under way."""
+        found = await self._found(who, wanted)
         views = tuple(job_view(graph) for graph in found.rows)
         return JobPage(jobs=views, **page_fields(found, wanted.page, wanted.listing))
+
+    async def _found(self, who: Caller, wanted: JobFilter) -> Slice[Graph]:
+        if not wanted.is_search:
+            return await self._store.read(lambda tx: tx.list_jobs(wanted))
+        with self._searches.turn(who.tenant):
+            return await self._store.search(lambda tx: tx.list_jobs(wanted))
 
     async def cancel(self, who: Caller, job_id: str, versions: Versions = None) -> JobView:
         """Raises INVALID_TRANSITION while completing and once it has ended otherwise; repeated it is harmless."""

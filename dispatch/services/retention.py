@@ -34,7 +34,7 @@ class RetentionService:
     async def list(self, wanted: Wanted) -> RetentionPage:
         """What is due now, longest kept first; it goes with the next run, but for a dry one."""
         at = retention.cutoffs(self._spans, now=self._clock.now())
-        found = await self._store.read(lambda tx: tx.due_items(at, wanted, Kind))
+        found = await self._store.search(lambda tx: tx.due_items(at, wanted, Kind))
         spans = RetentionSpans(originals_s=self._spans.originals_s, records_s=self._spans.records_s, logs_s=self._spans.logs_s)
         items = tuple(map(_view, found.rows))
         return RetentionPage(items=items, dry_run=self._spans.is_dry, spans=spans, **page_fields(found, wanted, LISTING))
@@ -69,7 +69,7 @@ class RetentionService:
         self._told = {item.place for item in items}
 
     async def _page(self, at: Cutoffs, wanted: Wanted, kinds: Iterable[Kind]) -> tuple[Sequence[Item], Wanted | None]:
-        found = await self._store.read(lambda tx: tx.due_items(at, wanted, kinds))
+        found = await self._store.search(lambda tx: tx.due_items(at, wanted, kinds))
         return found.rows, None if found.last is None else Wanted(limit=wanted.limit, after=found.last)
 
     async def _drop_history(self, at: Cutoffs) -> None:

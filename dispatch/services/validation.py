@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -19,6 +17,7 @@ from dispatch.core.purging import Reason
 from dispatch.core.records import NO_TENANT, Graph, Job, Source, Task, Upload
 from dispatch.core.sniffing import SNIFF_BYTES
 from dispatch.ports import Clock, Commit, Ids, Store, Transaction
+from dispatch.services.crowding import AtOnce
 from dispatch.services.profiles import ProfileBook
 from dispatch.services.purging import save_purge
 from dispatch.services.sources import Checked, Sources
@@ -62,7 +61,7 @@ class ValidationService:
         self._store, self._inputs, self._farm = store, inputs, farm
         self._ids, self._clock, self._wait_s = ids, clock, wait_s
         self._waiting: dict[str, asyncio.Future[None]] = {}
-        self._under_way: Counter[str] = Counter()
+        self._at_once = AtOnce(MOST_OF_A_TENANT, "dry runs", retry_after_s=RETRY_AFTER_S)
         self._is_closed = False
 
     def __call__(self, commit: Commit) -> None:
@@ -96,25 +95,12 @@ class ValidationService:
         if checked.profile.is_noop:
             return ValidationReply(valid=True, video_info=None, transcoding_options={}, problems=(), estimate=None)
         self._check_open()
-        with self._turn(who.tenant):
+        with self._at_once.turn(who.tenant):
             reply = validation.reply_of(await self._look(self._graph(checked)), profiles)
         if reply is None:
             self._check_open()
             raise ReelyardError(ErrorCode.NO_ENGINE, retry_after=RETRY_AFTER_S)
         return reply
-
-    @contextmanager
-    def _turn(self, tenant: str) -> Iterator[None]:
-        if self._under_way[tenant] >= MOST_OF_A_TENANT:
-            message = f"{MOST_OF_A_TENANT} dry runs of this tenant are under way; wait for one to end"
-            raise ReelyardError(ErrorCode.RATE_LIMITED, message, retry_after=RETRY_AFTER_S)
-        self._under_way[tenant] += 1
-        try:
-            yield
-        finally:
-            self._under_way[tenant] -= 1
-            if not self._under_way[tenant]:
-                del self._under_way[tenant]
 
     def _check_open(self) -> None:
         if self._is_closed:

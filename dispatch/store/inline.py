@@ -44,3 +44,6 @@ class InlineStore:
             raise unavailable(error) from error
         finally:
             raw.execute("PRAGMA query_only=OFF")
+
+    async def search(self, function: Callable[[Transaction], T]) -> T:
+        return await self.read(function)

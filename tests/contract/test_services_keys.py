@@ -110,7 +110,7 @@ class LateReads:
     """A store whose reads are answered late: what they found may have changed by then."""
 
     def __init__(self, store: Store) -> None:
-        self.transact, self._store = store.transact, store
+        self.transact, self.search, self._store = store.transact, store.search, store
         self.read_something, self.may_answer = asyncio.Event(), asyncio.Event()
 
     async def read(self, function: Callable[[Transaction], T]) -> T:

@@ -260,6 +260,24 @@ async def test_a_reader_sees_one_moment(store: SqliteStore) -> None:
     assert reading.result() == (0, 0)
 
 
+async def test_searches_that_take_long_hold_up_no_reader(store: SqliteStore) -> None:
+    may_end = threading.Event()
+
+    def search(tx: Transaction) -> int:
+        may_end.wait()
+        return tx.last_seq()
+
+    async with asyncio.TaskGroup() as owner, asyncio.timeout(10):
+        searches = [owner.create_task(store.search(search)) for _ in range(8)]
+        try:
+            seen = [await store.read(lambda tx: tx.last_seq()) for _ in range(3)]
+            is_searching = not any(task.done() for task in searches)
+        finally:
+            may_end.set()
+
+    assert (seen, is_searching, [task.result() for task in searches]) == ([0, 0, 0], True, [0] * 8)
+
+
 async def test_closing_finishes_what_is_queued_and_twice_is_harmless(tmp_path: Path) -> None:
     store = SqliteStore(new_database(tmp_path), [CommitBus()], died)
     store.start()
@@ -279,7 +297,7 @@ async def test_a_closed_store_answers_instead_of_waiting_forever(tmp_path: Path)
     async with sqlite_store(tmp_path) as store:
         pass
 
-    for call in (store.transact(note("late")), store.read(lambda tx: tx.last_seq())):
+    for call in (store.transact(note("late")), store.read(lambda tx: tx.last_seq()), store.search(lambda tx: tx.last_seq())):
         with pytest.raises(ReelyardError, match="SHUTTING_DOWN"):
             await call
 

@@ -65,6 +65,9 @@ class SimStore:
             self._process.check()
         return await self._inline.read(function)
 
+    async def search(self, function: Callable[[Transaction], T]) -> T:
+        return await self.read(function)
+
     def _keep(self, commit: Commit) -> None:
         told = (commit.events, commit.jobs, commit.tasks, commit.attempts, commit.engines, commit.tenants, commit.gone_engines)
         if any((*told, commit.deliveries, commit.endpoints)):

@@ -117,6 +117,9 @@ class Rows:
     async def read(self, function: Callable[[Transaction], T]) -> T:
         return function(cast(Transaction, self))
 
+    async def search(self, function: Callable[[Transaction], T]) -> T:
+        raise NotImplementedError("the scheduler never searches")
+
     def ready_tasks(self) -> list[Task]:
         return [task for task in self.tasks.values() if task.state is TaskState.PENDING]
 

@@ -57,3 +57,19 @@ def test_what_cannot_be_searched_is_refused(query: dict[str, str]) -> None:
         parse(query, ADMIN)
 
     assert refused.value.code is ErrorCode.VALIDATION_FAILED
+
+
+@pytest.mark.parametrize(
+    ("query", "is_search"),
+    [
+        ({}, False),
+        ({"status": "completed", "tenant": "acme", "order": "asc"}, False),
+        ({"created_after": "2026-01-31T12:00:00Z", "offset": "10000"}, False),
+        ({"q": "film"}, True),
+        ({"metadata.n": "3"}, True),
+        ({"sort": "completed_at"}, True),
+        ({"offset": "10001"}, True),
+    ],
+)
+def test_a_list_that_no_index_finds_is_a_search(query: dict[str, str], is_search: bool) -> None:
+    assert parse(query, ADMIN).is_search is is_search
