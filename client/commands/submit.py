@@ -110,9 +110,13 @@ async def _send_one(shell: Shell, order: Order, view: Display) -> JobView:
     if not isinstance(order.source, LocalFile):
         return await shell.client.submit(order.submission, key=order.key)
     path = order.source.path
-    return await shell.client.submit_file(
-        path, order.submission, key=order.key, progress=lambda count, total: view.sent(path.name, count, total)
-    )
+    try:
+        return await shell.client.submit_file(
+            path, order.submission, key=order.key, progress=lambda count, total: view.sent(path.name, count, total)
+        )
+    except asyncio.CancelledError:
+        shell.screen.note(f"what has gone up of {path.name} stays for a day; the same command goes on from there")
+        raise
 
 
 async def _send_file(shell: Shell, order: Order, view: Display) -> Sent:

@@ -21,6 +21,7 @@ from protocol.jobs import BatchItem, BatchReply, OutputsReply
 from protocol.states import JobState, StepState
 from tests.integration.cli_farm import (
     CONTENT,
+    UPLOAD,
     Farm,
     content,
     link,
@@ -109,6 +110,28 @@ async def test_ctrl_c_leaves_the_job_running_and_says_how_to_look_at_it(farm: Fa
         f"{JOB_ID} goes on without you; look at it with: reelyard job {JOB_ID} --watch\n",
     )
     assert not [route for route, *_ in farm.asked if "cancel" in route]
+
+
+async def test_ctrl_c_in_an_upload_says_that_it_can_go_on(farm: Farm, tmp_path: Path) -> None:
+    is_sending = asyncio.Event()
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        is_sending.set()
+        await asyncio.Event().wait()
+        return web.Response()
+
+    clip = tmp_path / "my.mp4"
+    clip.write_bytes(b"x" * 1000)
+    takes_an_upload(farm)
+    farm.on(f"PATCH {UPLOAD}", silent)
+    child = await start_cli("submit", str(clip), "--json", server=farm.url)
+    await is_sending.wait()
+
+    child.send_signal(signal.SIGINT)
+    out, err = await child.communicate()
+
+    told = "what has gone up of my.mp4 stays for a day; the same command goes on from there"
+    assert (child.returncode, out.decode(), err.decode().splitlines()[-1]) == (130, "", told)
 
 
 async def test_a_failed_job_exits_with_1_and_is_one_document(farm: Farm) -> None:
