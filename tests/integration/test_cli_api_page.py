@@ -1,4 +1,4 @@
-"""docs/api.md, run: every block that is marked so, by bash and curl, against a real farm of one box."""
+"""docs/api.md and docs/howto/client.md, run: every block that is marked so, against a real farm of one box."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="curl or bash is not installed"),
 ]
 
-PAGE = Path(__file__).parents[2] / "docs" / "api.md"
-BLOCK = re.compile(r"^```bash run\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+API, CLIENT = DOCS / "api.md", DOCS / "howto" / "client.md"
+BLOCK = re.compile(r"^```(bash|python) run\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CLAIM = re.compile(r"# ->(.*)$", re.MULTILINE)
 KEEP = "\n{ declare -p | grep -v '^declare -[^ ]*r'; declare -f; } > vars.new; mv vars.new vars\n"
 """Variables and functions go on to the next block, as in one terminal."""
@@ -32,6 +33,7 @@ KEEP = "\n{ declare -p | grep -v '^declare -[^ ]*r'; declare -f; } > vars.new; m
 
 @dataclass(frozen=True)
 class Block:
+    language: str
     text: str
 
     @property
@@ -39,8 +41,8 @@ class Block:
         return [claim.strip() for claim in CLAIM.findall(self.text)]
 
 
-def blocks() -> list[Block]:
-    return [Block(text) for text in BLOCK.findall(PAGE.read_text())]
+def blocks(page: Path) -> list[Block]:
+    return [Block(language, text) for language, text in BLOCK.findall(page.read_text())]
 
 
 @pytest.fixture(scope="module")
@@ -59,28 +61,30 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             key = (data / "secrets/admin.key").read_text().strip()
             asyncio.run(fact(lambda: b"engine_registered" in (place / "up.log").read_bytes(), "an engine is there"))
             (place / "vars").touch()
-            yield kept | {"SERVER": url, "KEY": key, "PWD": str(place)}
+            of_the_command = {"REELYARD_SERVER": url, "REELYARD_API_KEY": key, "XDG_CACHE_HOME": str(place / "cache")}
+            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+            yield kept | of_the_command | {"SERVER": url, "KEY": key, "PWD": str(place), "PATH": path}
         finally:
             child.terminate()
             assert child.wait(30) == 0
 
 
-def test_every_block_of_the_page_does_what_it_says(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("page", [API, CLIENT], ids=lambda page: page.name)
+def test_every_block_of_the_page_does_what_it_says(environment: dict[str, str], page: Path) -> None:
     """In their order: a later one uses what an earlier one made."""
-    for block in blocks():
-        script = f"set -euo pipefail\n. ./vars >/dev/null 2>&1 || true\n{block.text}{KEEP}"
+    for block in blocks(page):
         ran = subprocess.run(
-            ["bash", "-c", script],
-            cwd=environment["PWD"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
+            _command(block), cwd=environment["PWD"], env=environment, capture_output=True, text=True, timeout=100, check=False
         )
         said = f"{block.text}\n--- said\n{ran.stdout}\n{ran.stderr}"
         assert ran.returncode == 0, said
         _hold(block, ran.stdout, said)
+
+
+def _command(block: Block) -> list[str]:
+    if block.language == "python":
+        return [sys.executable, "-c", block.text]
+    return ["bash", "-c", f"set -euo pipefail\n. ./vars >/dev/null 2>&1 || true\n{block.text}{KEEP}"]
 
 
 def _hold(block: Block, output: str, said: str) -> None:
@@ -92,6 +96,8 @@ def _hold(block: Block, output: str, said: str) -> None:
         at = found + len(claim)
 
 
-def test_the_page_has_claims_to_hold() -> None:
-    assert (len(blocks()) > 10, sum(len(block.claims) for block in blocks()) > 30) == (True, True)
-    assert all(claim for block in blocks() for claim in block.claims)
+def test_the_pages_have_claims_to_hold() -> None:
+    claims = {page: [claim for block in blocks(page) for claim in block.claims] for page in (API, CLIENT)}
+
+    assert (len(blocks(API)) > 10, len(claims[API]) > 30, len(blocks(CLIENT)), len(claims[CLIENT]) > 4) == (True, True, 2, True)
+    assert all(claim for told in claims.values() for claim in told)
