@@ -12,6 +12,7 @@ from sqlalchemy.pool import StaticPool
 from dispatch.core.usage import Tally
 from dispatch.ports import Commit, StaleRow, Transaction
 from dispatch.store.metering import write_usage
+from dispatch.store.statements import command
 from dispatch.store.transaction import SqlTransaction
 from dispatch.store.webhooks import Receivers
 from protocol.errors import ErrorCode, ReelyardError
@@ -47,15 +48,15 @@ def connect(url: str, *, pragmas: Sequence[str] = PRAGMAS) -> Connection:
 
 def run_batch(connection: Connection, functions: Sequence[Function], public_url: str = "") -> list[Answer]:
     """Run all in one durable transaction. Raises OperationalError when the whole batch died; nothing was kept then."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    command(connection, "BEGIN IMMEDIATE")
     try:
         used, receivers = Tally(), Receivers(public_url)
         answers = [_run_one(connection, function, receivers, used) for function in functions]
         write_usage(connection, used)
-        connection.exec_driver_sql("COMMIT")
+        command(connection, "COMMIT")
     except BaseException:
         if _in_transaction(connection):
-            connection.exec_driver_sql("ROLLBACK")
+            command(connection, "ROLLBACK")
         raise
     return answers
 
@@ -65,7 +66,7 @@ def _run_one(connection: Connection, function: Function, receivers: Receivers, u
     answer = Answer()
     for left in reversed(range(MOST_RERUNS)):
         transaction = SqlTransaction(connection, receivers, used)
-        connection.exec_driver_sql("SAVEPOINT one")
+        command(connection, "SAVEPOINT one")
         try:
             answer.result = function(transaction)
             transaction.flush_events()
@@ -88,7 +89,7 @@ def _run_one(connection: Connection, function: Function, receivers: Receivers, u
             answer.error = error
             return answer
         else:
-            connection.exec_driver_sql("RELEASE one")
+            command(connection, "RELEASE one")
             answer.error = None
             answer.commit = transaction.changes()
             used.merge(transaction.used)
@@ -98,8 +99,8 @@ def _run_one(connection: Connection, function: Function, receivers: Receivers, u
 
 def _undo(connection: Connection, receivers: Receivers) -> None:
     receivers.forget()
-    connection.exec_driver_sql("ROLLBACK TO one")
-    connection.exec_driver_sql("RELEASE one")
+    command(connection, "ROLLBACK TO one")
+    command(connection, "RELEASE one")
 
 
 def _in_transaction(connection: Connection) -> bool:

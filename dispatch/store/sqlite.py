@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from dispatch.ports import CommitListener, Transaction
 from dispatch.store.running import PRAGMAS, Answer, Function, connect, is_fatal, run_batch, unavailable
+from dispatch.store.statements import command
 from dispatch.store.transaction import SqlTransaction
 from protocol.errors import ErrorCode, ReelyardError
 
@@ -96,11 +97,11 @@ class SqliteStore:
             raise unavailable(error) from error
 
     def _read_on(self, connection: Connection, function: Callable[[Transaction], T]) -> T:
-        connection.exec_driver_sql("BEGIN")
+        command(connection, "BEGIN")
         try:
             return function(SqlTransaction(connection))
         finally:
-            connection.exec_driver_sql("ROLLBACK")
+            command(connection, "ROLLBACK")
 
     def _reader(self) -> Connection:
         """This thread's own connection."""

@@ -60,15 +60,35 @@ class Statement:
 
     def run_many(self, connection: Connection, values: list[Values]) -> int:
         """How many rows were met by all of them together."""
+        if not values:
+            return 0
         ready = self._for(connection)
         bound = [ready.bound(some) for some in values] if ready.own else values
-        return connection.exec_driver_sql(ready.text, bound).rowcount if values else 0
+        cursor = connection.connection.cursor()
+        try:
+            cursor.executemany(ready.text, bound)
+            return cursor.rowcount
+        except _driver_error(connection) as error:
+            raise _as_ours(connection, ready.text, bound[0], error) from error
+        finally:
+            cursor.close()
 
     def _for(self, connection: Connection) -> Ready:
         found = self._ready.get(connection.dialect.name)
         if found is None:
             found = self._ready[connection.dialect.name] = _ready(connection, self._statement, self._takes)
         return found
+
+
+def command(connection: Connection, text: str) -> None:
+    """Run one of the words around statements, such as SAVEPOINT: they come as often as the statements do."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(text)
+    except _driver_error(connection) as error:
+        raise _as_ours(connection, text, (), error) from error
+    finally:
+        cursor.close()
 
 
 class Lookup:
