@@ -57,7 +57,7 @@ class Pair:
             loop.add_signal_handler(number, self._facts.put_nowait, StopAsked())
         url_file = UrlFile(self._options.data / URL_FILE)
         async with asyncio.TaskGroup() as tasks:
-            await self._start(tasks, DISPATCH, ["--data", str(self._options.data), "--listen", self._options.listen])
+            await self._start(tasks, DISPATCH, self._dispatch_arguments())
             watch = tasks.create_task(self._tell_url(url_file))
             finish = await self._serve(tasks)
             watch.cancel()
@@ -90,6 +90,10 @@ class Pair:
                 self._signal(who, signal.SIGKILL)
             case _:
                 raise AssertionError(instruction)
+
+    def _dispatch_arguments(self) -> list[str]:
+        settings = [] if self._options.config is None else ["--config", str(self._options.config)]
+        return ["--data", str(self._options.data), "--listen", self._options.listen, *settings]
 
     def _engine_arguments(self, url: str) -> list[str]:
         data: Path = self._options.data

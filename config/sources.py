@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsError, TomlConfigSettingsSource
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -30,9 +30,19 @@ def read_settings(model: type[S], arguments: Mapping[str, object], *, toml: Path
         return _with_file(model, toml)(**given)
     except tomllib.TOMLDecodeError as fault:
         raise SettingsProblem(f"{toml}: not TOML: {fault}") from fault
+    except SettingsError as fault:
+        raise SettingsProblem(_not_json(fault, prefix, environ)) from fault
     except ValidationError as fault:
         problems = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in fault.errors()]
         raise SettingsProblem("; ".join(problems)) from fault
+
+
+def _not_json(fault: SettingsError, prefix: str, environ: Mapping[str, str]) -> str:
+    """Which variable could not be read; its value is in the cause, its name nowhere."""
+    text = getattr(fault.__cause__, "doc", None)
+    names = sorted(name for name, value in environ.items() if name.startswith(prefix) and value == text)
+    told = " and ".join(names) or "a variable of the environment"
+    return f'{told}: a list is told as JSON in the environment, such as ["a", "b"]'
 
 
 def _variables(model: type[BaseModel], delimiter: str = "__") -> Iterator[str]:

@@ -44,6 +44,7 @@ class UpOptions(Common):
     listen: Annotated[str, typer.Option("--listen", help="Address and port of the server; port 0 picks a free one.")] = (
         "127.0.0.1:8080"
     )
+    config: Annotated[Path | None, typer.Option("--config", help="A TOML file of settings of the server.")] = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

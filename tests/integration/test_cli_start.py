@@ -106,3 +106,12 @@ def test_settings_of_an_engine_are_checked_too(tmp_path: Path) -> None:
 
     assert (good.returncode, tomllib.loads(good.stdout)["slots"]) == (0, 3)
     assert (bad.returncode, bad.stdout, bad.stderr) == (2, "", "error: SETTINGS_INVALID: server: Field required\n")
+
+
+def test_a_server_of_this_terminal_takes_its_settings_from_a_file(tmp_path: Path) -> None:
+    """One that means nothing ends it at once, with the reason; that it was read is what this shows."""
+    (tmp_path / "d.toml").write_text("lissten = 'a:1'\n")
+
+    ran = run("up", "--config", str(tmp_path / "d.toml"), "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0")
+
+    assert (ran.returncode, "dispatch: lissten: " in ran.stderr, "PROCESS_DIED" in ran.stderr) == (3, True, True), ran

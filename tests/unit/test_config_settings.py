@@ -72,6 +72,8 @@ def test_the_limits_of_inputs_can_be_told_by_the_environment(monkeypatch: pytest
         ("LEESES__LEASE_S", "3", "unknown environment variable"),
         ("LEASES__LEASE", "3", "unknown environment variable"),
         ("LISTENS", "a:1", "unknown environment variable"),
+        ("INPUTS__ALLOWED_ROOTS", "/films", "REELYARD_DISPATCH_INPUTS__ALLOWED_ROOTS: a list is told as JSON"),
+        ("INPUTS", "/films", "REELYARD_DISPATCH_INPUTS: a list is told as JSON"),
     ],
 )
 def test_a_mistake_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
