@@ -13,6 +13,9 @@ from pathlib import Path
 
 from client.tus import LocalFacts
 
+KEPT_S = 7 * 86_400.0
+"""Seconds a note is kept. Servers drop an upload that nobody goes on with after a day, unless they are told otherwise."""
+
 _LONGEST = 64
 _UPLOAD_ID = re.compile(r"upl_[0-9a-z]{1,40}")
 
@@ -40,9 +43,18 @@ class Note:
         if self.descriptor is not None:
             with suppress(OSError):  # a full disk costs the comfort, not the upload
                 os.pwrite(self.descriptor, upload_id.encode().ljust(_LONGEST), 0)
+                self._sweep(os.fstat(self.descriptor).st_mtime - KEPT_S)
+
+    def _sweep(self, before: float) -> None:
+        """Remove what nobody came back for; the disk's own clock, which has just dated this note, says how old."""
+        for other in self.path.parent.iterdir() if self.path is not None else ():
+            if other.stat().st_mtime < before:
+                other.unlink(missing_ok=True)
 
     def close(self) -> None:
         if self.descriptor is not None:
+            if self.upload_id is None:
+                self.forget()
             os.close(self.descriptor)
             self.descriptor = None
 

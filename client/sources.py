@@ -47,7 +47,7 @@ def read_source(text: str) -> Source:
         case "s3://":
             return RemoteInput(_checked_input(text, s3=_bucket_and_key(text)))
         case other:
-            raise ClientError(ClientCode.USAGE, f"{text!r}: {other} is not read; give a file, server:/path, http(s):// or s3://")
+            raise ClientError(ClientCode.USAGE, f"{text!r}: {other} is not read; give a file, server:/path or http(s)://")
 
 
 def _bucket_and_key(text: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from client.options.common import Cursor, JobId, Limit, Remote, Retry
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubmitOptions(Remote):
-    """Submit files, server paths (server:/path), links (http, https) or S3 objects (s3://bucket/key)."""
+    """Submit files, server paths (server:/path) or links (http, https)."""
 
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="What to transcode.", show_default=False)]
     profile: Annotated[str | None, typer.Option("--profile", help="The recipe; see `reelyard profiles`.")] = None
