@@ -100,7 +100,7 @@ class JobTimers:
         await self.on_backoff(await self._store.read(lambda tx: tx.jobs_past_backoff(now, furthest, MOST_AT_ONCE)))
         if not may_expire:
             return
-        overdue = await self._store.read(lambda tx: tx.expired_jobs(now, MOST_AT_ONCE))
+        overdue = await self._store.search(lambda tx: tx.expired_jobs(now, MOST_AT_ONCE))
         await self._apply(overdue, lambda g: endings.expire_job(g, now=now) if endings.is_overdue(g, now=now) else g)
 
     async def forget_keys(self) -> None:
