@@ -17,7 +17,8 @@ from client.processes import UrlFile
 
 pytestmark = pytest.mark.integration
 
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("REELYARD_")}
+KEPT = {name: value for name, value in os.environ.items() if not name.startswith("REELYARD_")}
+ENVIRONMENT = {**KEPT, "XDG_CACHE_HOME": os.devnull}  # nothing of it is noted for the user's own next run
 
 
 @dataclass(frozen=True)

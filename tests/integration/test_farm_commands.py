@@ -22,7 +22,8 @@ from tests.media import make_clip, run_ffmpeg
 pytestmark = pytest.mark.integration
 
 REELYARD = str(Path(sys.executable).with_name("reelyard"))
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("REELYARD_")}
+KEPT = {name: value for name, value in os.environ.items() if not name.startswith("REELYARD_")}
+ENVIRONMENT = {**KEPT, "XDG_CACHE_HOME": os.devnull}  # nothing of it is noted for the user's own next run
 
 
 @dataclass(frozen=True)
