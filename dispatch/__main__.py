@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from dispatch.app import configuration
-from dispatch.app.process import main
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,5 +20,7 @@ def parser() -> argparse.ArgumentParser:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["config-check"]:
         sys.exit(configuration.main(sys.argv[2:]))
+    from dispatch.app.process import main  # the whole server: what only looks at settings need not load it
+
     told = vars(parser().parse_args())
     sys.exit(main({name: told[name] for name in ("data", "listen")}, told["config"]))
