@@ -7,29 +7,33 @@ switched off by an argument would be a switch in production that only its test u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dispatch.core import endings, lease_table, lifecycle, publication, ready_index, retry_policy, settlement, webhooks
+from dispatch.core import endings, lease_table, lifecycle, publication, ready_index, retry_policy, settlement, usage, webhooks
 from dispatch.core import purging as core_purging
+from dispatch.core import uploads as core_uploads
 from dispatch.core.originals import original_path
 from dispatch.core.records import Deletion, Graph, Job, NewEvent
 from dispatch.core.task_machine import advance
 from dispatch.ports import Transaction
 from dispatch.services import grants, housekeeping, idempotency, jobs, leases, originals, publishing, purging, sweeps
 from dispatch.services.deliverer import Deliverer
+from dispatch.services.uploads import UploadService
 from dispatch.store import care, transaction
+from dispatch.store.metering import MeterQueries
 from dispatch.store.webhooks import WebhookQueries
 from engine.core import attempts, workload
 from engine.core import messages as m
 from protocol.errors import FailureClass
 from protocol.events import EventType
-from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, AttemptState, JobState, TaskState
+from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, TERMINAL_JOB_STATES, AttemptState, JobState, TaskState
 from protocol.storage import StorageError
+from tests.sim.corners import draw_cancel, draw_capped, draw_edge, draw_failing, draw_fetch, draw_purge, draw_upload
 from tests.sim.ground import Clock
-from tests.sim.plan import Plan, draw_edge, draw_fetch, draw_plan, draw_purge
+from tests.sim.plan import Plan, draw_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,10 @@ def _always(*_: object, **__: object) -> bool:
 
 def _nothing(*_: object, **__: object) -> None:
     return None
+
+
+def _no_rows(*_: object) -> tuple[Any, ...]:
+    return ()
 
 
 async def _nothing_later(*_: object) -> None:
@@ -272,12 +280,38 @@ def _new_id_for_each_try(delivery_id: str, body: str, secrets: Any, *, now: floa
 
 _HEADERS = webhooks.headers
 
+
+async def _tells_before_it_stores(self: Any, upload: Any, piece: Any, intake: Any) -> Any:
+    """The row first, with bytes that are not on the disk yet."""
+    body = b"".join([block async for block in intake.step()])
+    after = await self._advance(upload, upload.received + len(body))
+    await self._storage.append(upload.path, upload.received, _one(body))
+    intake.verify()
+    return after
+
+
+async def _one(block: bytes) -> AsyncIterator[bytes]:
+    yield block
+
+
+def _takes_at_any_offset(upload: Any, piece: Any, spans: Any) -> Any:
+    return _TAKING(upload, replace(piece, offset=upload.received, length=None), spans)
+
+
+_TAKING = core_uploads.taking
+
+
+def _counts_every_end(self: Any, old: Job, new: Job) -> None:
+    if new.state in TERMINAL_JOB_STATES and old.state is not new.state:
+        self._count(new, 1)
+
+
 MUTANTS: dict[str, Mutant] = {
     "no token check": Mutant("a report is fenced by its attempt and token", lifecycle, "is_live", _ignores_token),
-    "sweep without guard": Mutant("expiry looks at the row", sweeps.LeaseSweep, "_expire", _sweep_unguarded, draw=draw_edge),
+    "sweep without guard": Mutant("expiry looks at the row", sweeps.LeaseSweep, "_expire", _sweep_unguarded, draw_edge),
     "unfenced heartbeat": Mutant("a heartbeat renews its own tokens", lease_table.LeaseTable, "renew", _renews_for_anybody),
     "commit before promote": Mutant("files before the row", publishing.Publisher, "_promote", _commits_before_it_promotes),
-    "grant without guard": Mutant("the index is a hint", leases, "_is_grantable", _grants_anything),
+    "grant without guard": Mutant("the index is a hint", leases, "_is_grantable", _grants_anything, draw_cancel),
     "no request replay": Mutant(
         "a repeated call gets its grants", leases.LeaseService, "granted_before", _nothing_granted_before
     ),
@@ -286,9 +320,9 @@ MUTANTS: dict[str, Mutant] = {
     "wall clock": Mutant("leases live on monotonic time", Clock, "monotonic", Clock.now),
     "two token sequences": Mutant("tokens rise globally", transaction.SqlTransaction, "next_tokens", _tokens_of_two_sequences),
     "cancel overwrites done": Mutant("a terminal job stays", endings, "cancel", _cancels_whatever),
-    "no quarantine": Mutant("three deaths are the most", retry_policy, "is_poisonous", _never),
+    "no quarantine": Mutant("three deaths are the most", retry_policy, "is_poisonous", _never, draw_failing),
     "infra is charged": Mutant(
-        "infra is free", retry_policy, "CHARGED", frozenset({FailureClass.ENGINE, FailureClass.INTERNAL, FailureClass.INFRA})
+        "infra is free", retry_policy, "CHARGED", frozenset(FailureClass) - retry_policy.FINAL, draw_failing
     ),
     "final classes are retried": Mutant("input and policy are final", retry_policy, "FINAL", frozenset[FailureClass]()),
     "settle is not idempotent": Mutant("the same report gets the same answer", settlement, "_said_before", _nothing),
@@ -297,32 +331,37 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "fixed staging key": Mutant("staging is named by token", grants, "staging_prefix", _fixed_staging),
     "original taken by its name": Mutant(
-        "originals are compared", originals.OriginalService, "_link", _takes_what_stands, draw=draw_fetch
+        "originals are compared", originals.OriginalService, "_link", _takes_what_stands, draw_fetch
     ),
     "row before original": Mutant(
-        "an original is kept before its row", originals.OriginalService, "_link", _names_it_later, draw=draw_fetch
+        "an original is kept before its row", originals.OriginalService, "_link", _names_it_later, draw_fetch
     ),
-    "source stays a URL": Mutant(
-        "the settlement changes the source", settlement, "_source_after", _source_as_it_was, draw=draw_fetch
-    ),
-    "bytes before rows": Mutant("rows are purged first", purging.PurgeService, "purge_job", _purges_bytes_first, draw=draw_purge),
-    "paths not noted": Mutant("a purge notes its paths", care.CareQueries, "put_deletions", _nothing, draw=draw_purge),
+    "source stays a URL": Mutant("the settlement changes the source", settlement, "_source_after", _source_as_it_was, draw_fetch),
+    "bytes before rows": Mutant("rows are purged first", purging.PurgeService, "purge_job", _purges_bytes_first, draw_purge),
+    "paths not noted": Mutant("a purge notes its paths", care.CareQueries, "put_deletions", _nothing, draw_purge),
     "path forgotten before its bytes": Mutant(
-        "a path is forgotten last", purging.Remover, "run_once", _forgets_before_it_removes, draw=draw_purge
+        "a path is forgotten last", purging.Remover, "run_once", _forgets_before_it_removes, draw_purge
     ),
-    "running jobs are purged": Mutant("only ended jobs are purged", core_purging, "_require_ended", _nothing, draw=draw_purge),
+    "running jobs are purged": Mutant("only ended jobs are purged", core_purging, "_require_ended", _nothing, draw_purge),
     "late bytes stay": Mutant(
-        "what comes late is removed", housekeeping.Housekeeping, "_late_for_purged", _nothing_later, draw=draw_purge
+        "what comes late is removed", housekeeping.Housekeeping, "_late_for_purged", _nothing_later, draw_purge
     ),
     "no idempotency": Mutant("one key, one job", idempotency, "first_call", _no_earlier_answer),
-    "metadata of the moment": Mutant("metadata follows from rows", publication, "_about", _dated_when_built),
-    "index drops nothing": Mutant("the index follows the commits", ready_index.ReadyIndex, "drop", _drops_nothing),
+    "metadata of the moment": Mutant("metadata follows from rows", publication, "_about", _dated_when_built, draw_fetch),
+    "index drops nothing": Mutant("the index follows the commits", ready_index.ReadyIndex, "drop", _drops_nothing, draw_capped),
     "delivery outside of the transaction": Mutant(
         "deliveries are in the transaction", WebhookQueries, "make_deliveries", _tells_by_a_transaction_of_its_own
     ),
     "a later event overtakes": Mutant("a job's events are told in order", webhooks, "waiting_of", _waits_for_none_before),
     "an id for each try": Mutant("a delivery has one id", webhooks, "headers", _new_id_for_each_try),
     "no deliveries after restart": Mutant("what waits is loaded", Deliverer, "load", _loads_nothing),
+    "offset before bytes": Mutant(
+        "bytes are stored before their row", UploadService, "_take_in", _tells_before_it_stores, draw_upload
+    ),
+    "offset not looked at": Mutant("a piece begins where it must", core_uploads, "taking", _takes_at_any_offset, draw_upload),
+    "usage counted twice": Mutant("a retried job is taken back", usage.Tally, "follow", _counts_every_end, draw_failing),
+    "cap not followed": Mutant("caps are known", ready_index.ReadyIndex, "set_cap", _nothing, draw_capped),
+    "nothing runs after restart": Mutant("running tasks count", MeterQueries, "held_tasks", _no_rows, draw_capped),
     "engine: ack before disk": Mutant("disk before ack", workload.Workload, "take", _acks_at_once),
     "engine: run before disk": Mutant("disk before start", workload.Workload, "take", _runs_unsaved),
     "engine: result forgotten when sent": Mutant("results wait for settlement", workload.Workload, "_end", _ends_unsaved),

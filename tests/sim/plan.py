@@ -43,7 +43,8 @@ class JobPlan:
     """`failures` are what the attempts of its main task report, in order, before they succeed.
 
     `film` is what its URL leads to, for a job that is given by URL. `purge_after` seconds its client begins to ask for
-    a purge of the outputs, or of all of it, until the job has ended and it is told so.
+    a purge of the outputs, or of all of it, until the job has ended and it is told so. `pieces` is in how many requests
+    its original comes, by a resumable upload; 0 for all of it with the submission.
     """
 
     number: int
@@ -61,6 +62,7 @@ class JobPlan:
     film: Film | None = None
     purge_after: float | None = None
     keeps_job: bool = False
+    pieces: int = 0
 
 
 class FaultKind(StrEnum):
@@ -100,6 +102,8 @@ class Plan:
     heartbeat_s: float = 4.0
     ack_s: float = 3.0
     sweep_s: float = 2.0
+    caps: tuple[tuple[str, int], ...] = ()
+    """How many tasks of a tenant may run at once, where that is limited."""
 
 
 SPANS: dict[FaultKind, tuple[float, float]] = {
@@ -189,53 +193,3 @@ def _fault(rng: random.Random) -> Fault:
     kind = rng.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
     size = rng.choice((-1, 1)) * rng.choice((5.0, 15.0, 3600.0))
     return Fault(rng.uniform(1.0, BUSY_S - 12.0), kind, rng.uniform(*SPANS[kind]), rng.randrange(8), size)
-
-
-def draw_edge(seed: int) -> Plan:
-    """Engines that wake up again just as their leases end, on a disk so slow that memory is behind all the time."""
-    rng = random.Random(f"edge {seed}")
-    engines = tuple(EnginePlan(f"box{number}", 2, 1, frozenset(), True) for number in range(2))
-    jobs = tuple(JobPlan(n, rng.uniform(0.0, 12.0), "default", "nap", 5, frozenset(), None, 3) for n in range(6))
-    faults = [Fault(0.1, FaultKind.SLOW_DISK, BUSY_S)]
-    faults += [Fault(rng.uniform(2.0, 20.0), FaultKind.FREEZE_ENGINE, rng.uniform(10.0, 15.0), n % 2) for n in range(4)]
-    return Plan(seed, engines, jobs, tuple(faults), Rates(slow_commit=0.01))
-
-
-def draw_fetch(seed: int) -> Plan:
-    """Films that change behind their URLs, and a dispatch that dies often: between a link and its commit, too."""
-    rng = random.Random(f"fetch {seed}")
-    engines = tuple(EnginePlan(f"box{number}", 1, 2, frozenset(), True) for number in range(2))
-    jobs = tuple(
-        JobPlan(n, rng.uniform(0.0, 12.0), "default", "web", 5, frozenset(), None, 3, film=Film.CHANGING) for n in range(5)
-    )
-    faults = [Fault(rng.uniform(2.0, 20.0), FaultKind.CUT_ENGINE, rng.uniform(10.0, 20.0), n % 2) for n in range(3)]
-    return Plan(seed, engines, jobs, tuple(faults), Rates(lose=0.05, kill_dispatch=0.01, storage=0.02))
-
-
-def draw_purge(seed: int) -> Plan:
-    """Jobs that are purged as soon as they may be, by clients who ask too early, on a dispatch that dies in between."""
-    rng = random.Random(f"purge {seed}")
-    engines = tuple(EnginePlan(f"box{number}", 1, 2, frozenset(), True) for number in range(2))
-    jobs = tuple(_purged(rng, number) for number in range(6))
-    faults = [Fault(rng.uniform(2.0, 25.0), FaultKind.KILL_DISPATCH, rng.uniform(0.2, 8.0)) for _ in range(2)]
-    faults += [Fault(rng.uniform(2.0, 25.0), FaultKind.NO_STORAGE, rng.uniform(1.0, 12.0))]
-    faults += [Fault(rng.uniform(2.0, 20.0), FaultKind.CUT_ENGINE, rng.uniform(10.0, 20.0), which) for which in range(2)]
-    return Plan(seed, engines, jobs, tuple(faults), Rates(lose=0.05, repeat=0.05, kill_dispatch=0.01, storage=0.03))
-
-
-def _purged(rng: random.Random, number: int) -> JobPlan:
-    fails = rng.random() < 0.2
-    return JobPlan(
-        number=number,
-        at=rng.uniform(0.0, 12.0),
-        tenant=rng.choice(TENANTS),
-        profile="web",
-        priority=5,
-        tags=frozenset(),
-        ttl_s=None,
-        max_attempts=3,
-        failures=(FailureClass.POLICY,) if fails else (),
-        cancel_after=rng.uniform(0.0, 12.0) if rng.random() < 0.4 else None,
-        purge_after=rng.uniform(0.0, 10.0) if rng.random() < 0.8 else None,
-        keeps_job=rng.random() < 0.3,
-    )

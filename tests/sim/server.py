@@ -65,6 +65,8 @@ class Server:
             self.starts += 1
             process.spawn(self._run(process))
             await process.over.wait()
+            if process.is_dead:
+                self._disk.lose_power()
             self.core = self._process = None
             self._watch.dispatch_went()
             down_s, self.down_s = self.down_s or self._ground.rng.uniform(0.2, 8.0), 0.0

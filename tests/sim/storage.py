@@ -39,7 +39,8 @@ class Disk:
         self.files: dict[str, tuple[bytes, float]] = {}
         self.published: dict[str, dict[str, bytes]] = {}
         self.is_away = self.is_full = False
-        self.losing = False
+        self.unsynced: dict[str, int] = {}
+        """Files that grow, with the number of their bytes that are on the disk for good."""
         self.objection: Callable[[str], str | None] = _published_stays
         """Why a file must not be removed now; None when it may be."""
 
@@ -54,6 +55,15 @@ class Disk:
                 raise self.ground.broken(f"{name} was deleted: {why}")
             del self.files[name]
         self.published.pop(path, None)
+
+    def lose_power(self) -> None:
+        """Of what was not synced, some is there and the rest is not."""
+        for path, durable in self.unsynced.items():
+            content, modified = self.files.get(path, (b"", 0.0))
+            if len(content) > durable:
+                self.ground.count["bytes lost with the power"] += 1
+                self.files[path] = (content[: self.ground.rng.randint(durable, len(content))], modified)
+        self.unsynced.clear()
 
     def below(self, prefix: str) -> dict[str, bytes]:
         return {name[len(prefix) + 1 :]: file[0] for name, file in self.files.items() if name.startswith(f"{prefix}/")}
@@ -160,9 +170,11 @@ class SimStorage:
         async for block in blocks:
             grown += block
             self._disk.put(path, grown)
+            self._disk.unsynced.setdefault(path, offset)
             await self._moment()
         self._may("write", path)
         self._disk.put(path, grown)
+        self._disk.unsynced.pop(path, None)
         await self._moment()
         return len(grown)
 

@@ -22,8 +22,8 @@ from tests.sim.network import Line, Network, is_passing
 from tests.sim.plan import JobPlan
 from tests.sim.receiver import OWN_URL
 from tests.sim.tool import Bench
+from tests.sim.uploader import CLIP, Uploader
 
-CLIP = b"\x00\x00\x00\x18ftypmp42clip"
 OVER = (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -60,6 +60,15 @@ class Client:
             await asyncio.sleep(self.plan.purge_after)
             await self._purge()
 
+    async def _input(self) -> JobInput | None:
+        """What the submission names; None when its bytes come with it, or there are none."""
+        if self.plan.film is not None:
+            return JobInput(url=f"https://films.example/{self.plan.number}.mp4?signature=1")
+        if self.plan.pieces == 0 or self.plan.profile != "web":
+            return None
+        uploader = Uploader(self.who, self.plan, self.network, self.line, self.bench.ground)
+        return JobInput(upload_id=await uploader.send())
+
     async def _submit(self) -> None:
         submission = JobSubmission(
             profile=self.plan.profile,
@@ -69,7 +78,7 @@ class Client:
             max_attempts=self.plan.max_attempts,
             webhook_url=OWN_URL if self.plan.tenant == "default" else None,
             metadata={"number": self.plan.number},
-            input=JobInput(url=f"https://films.example/{self.plan.number}.mp4?signature=1") if self.plan.film else None,
+            input=await self._input(),
         )
         fingerprint = hashlib.sha256(submission.model_dump_json().encode()).hexdigest()
         key = IdempotencyKey("submit", f"key-{self.plan.number}", fingerprint)
@@ -92,7 +101,7 @@ class Client:
     async def _take_in(self, core: Core, submission: JobSubmission, key: IdempotencyKey) -> Answered:
         """As the HTTP layer does it: the bytes first, then the job."""
         submissions = core.services.submissions
-        if self.plan.profile != "web" or self.plan.film is not None:
+        if self.plan.profile != "web" or submission.input is not None:
             answer = await submissions.submit(self.who, submission, key)
         else:
             place = submissions.begin_upload(self.who, "clip.mp4")

@@ -72,9 +72,3 @@ def test_the_same_seed_is_the_same_world_in_every_process() -> None:
     assert elsewhere == {here.digest}
     assert run(11).trace == here.trace
     assert run(12).digest != here.digest
-
-
-def _output(program: str, environment: dict[str, str]) -> str:
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
-    return done.stdout.strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import orjson
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from dispatch.app.assembly import Core
 from dispatch.core.publication import METADATA
-from dispatch.core.records import Attempt, Job, StagedRow, Task
+from dispatch.core.records import Attempt, Job, StagedRow, Task, UsageRow
 from dispatch.store import rows, schema
 from protocol.errors import ErrorCode, FailureClass
 from protocol.states import AttemptState, JobState, TaskKind, TaskState
@@ -19,7 +20,8 @@ from tests.sim.plan import JobPlan, Nature
 from tests.sim.storage import Disk
 from tests.sim.tenant import Client
 from tests.sim.tool import Bench
-from tests.sim.watch import LIVE, OVER
+from tests.sim.uploader import content_of
+from tests.sim.watch import LIVE, OVER, Watch
 
 CHARGED = frozenset({FailureClass.ENGINE, FailureClass.INTERNAL})
 MOST_DEATHS = 3
@@ -33,6 +35,7 @@ class Rows:
         self.tasks: list[Task] = [rows.TASKS.load(row) for row in connection.execute(select(schema.tasks))]
         self.attempts: list[Attempt] = [rows.ATTEMPTS.load(row) for row in connection.execute(select(schema.attempts))]
         self.staged: list[StagedRow] = [rows.STAGED.load(row) for row in connection.execute(select(schema.staged_files))]
+        self.usage: list[UsageRow] = [rows.USAGE.load(row) for row in connection.execute(select(schema.usage))]
         self.deletions = [row[0] for row in connection.execute(select(schema.deletions.c.path))]
         self.events = [
             rows.load_event(row).new for row in connection.execute(select(schema.events).order_by(schema.events.c.seq))
@@ -161,6 +164,40 @@ def of_originals(found: Rows, disk: Disk, bench: Bench) -> Iterator[str]:
         source = kept[attempt.job_id]
         if source.kind != "storage" or disk.files[source.path][0] != film:
             yield f"{attempt.job_id} is past its analysis; its original ({source}) is not what attempt {attempt.token} fetched"
+
+
+def of_uploads(found: Rows, disk: Disk, clients: list[Client]) -> Iterator[str]:
+    """A job of an upload has the bytes that its client sent, all of them and no others."""
+    sources = {job.job_id: job.source for job in found.jobs}
+    for client in clients:
+        source = sources.get(client.accepted[-1]) if client.plan.pieces else None
+        if source is None or source.kind != "storage":
+            continue
+        content = disk.files[source.path][0]
+        if content != content_of(client.plan) or source.size != len(content):
+            yield f"{client.accepted[-1]} is made of {content!r}, which is not what its client sent"
+
+
+def of_usage(found: Rows, watch: Watch) -> Iterator[str]:
+    """The sums are those of all jobs there ever were, each counted as it ended last."""
+    told: Counter[tuple[str, str]] = Counter()
+    for row in found.usage:
+        counts = {
+            "created": row.jobs_created,
+            JobState.COMPLETED: row.jobs_completed,
+            JobState.FAILED: row.jobs_failed,
+            JobState.CANCELLED: row.jobs_cancelled,
+            "bytes": row.input_bytes,
+        }
+        told.update({(row.tenant, str(what)): count for what, count in counts.items()})
+    were: Counter[tuple[str, str]] = Counter()
+    for job in watch.jobs.values():
+        were[job.tenant, "created"] += 1
+        if job.state in OVER:
+            were[job.tenant, str(job.state)] += 1
+            were[job.tenant, "bytes"] += job.source.size
+    if told != were:
+        yield f"usage says {dict(told)}, the jobs {dict(were)}"
 
 
 def of_memory(found: Rows, core: Core) -> Iterator[str]:

@@ -87,7 +87,18 @@ class Watch:
             self._attempt(attempt)
         for job_id in {job.job_id for job in commit.jobs} | {task.job_id for task in commit.tasks}:
             self._whole(job_id)
+        self._below_caps()
         self._gone.update(job_id for job_id, scope in self.purged.items() if scope == "job")
+
+    def _below_caps(self) -> None:
+        """Of a tenant with a cap only so many tasks are held."""
+        if not self._plan.caps:
+            return
+        held = Counter(task.tenant for task in self.tasks.values() if task.state in (T.ASSIGNED, T.RUNNING))
+        for tenant, cap in self._plan.caps:
+            self._ground.count["at the cap"] += held[tenant] == cap
+            if held[tenant] > cap:
+                raise self._wrong(f"{held[tenant]} tasks of {tenant} are held, {cap} may be")
 
     def objection(self, path: str) -> str | None:
         """Why the bytes of a file must stay: rows go first."""

@@ -14,12 +14,14 @@ import structlog
 
 from dispatch.app.assembly import Core
 from dispatch.core.callers import Caller
+from dispatch.core.records import Tenant
+from dispatch.ports import Transaction
 from dispatch.store.running import run_batch
 from protocol.admin import Scope
 from protocol.states import JobState
 from tests.sim import told, verdict
 from tests.sim.box import Box
-from tests.sim.ground import NO_FAULTS, Broken, Ground
+from tests.sim.ground import EPOCH, NO_FAULTS, Broken, Ground
 from tests.sim.network import Network
 from tests.sim.plan import BUSY_S, Fault, FaultKind, Plan, draw_plan
 from tests.sim.receiver import endpoint
@@ -35,6 +37,7 @@ OPERATOR = Caller("key_operator", "default", frozenset({Scope.ENGINES_ADMIN}))
 
 PATIENCE_S = 1500.0
 LOOK_S = 2.0
+HUSH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class World:
         self.plan = plan
         self.ground = Ground(random.Random(f"world {plan.seed}"), plan.rates)
         self.connection = empty_database()
-        run_batch(self.connection, [lambda tx: tx.put_endpoint(endpoint())])
+        run_batch(self.connection, [lambda tx: tx.put_endpoint(endpoint()), *map(_capping, plan.caps)])
         self.disk = Disk(self.ground)
         self.watch = Watch(self.ground, plan, self.disk.files)
         self.disk.objection = self.watch.objection
@@ -114,14 +117,23 @@ class World:
         core = self.server.core
         if core is None:
             return ["dispatch is down at the end"]
+        await self._hush(core)
         for name in ("removals", "housekeeping"):
             await next(duty for duty in core.duties if duty.name == name).run_once()
         found = verdict.Rows(self.connection)
         problems = [*verdict.of_jobs(found, self.clients, self.bench), *verdict.of_files(found, self.disk)]
         problems += verdict.of_originals(found, self.disk, self.bench)
+        problems += [*verdict.of_uploads(found, self.disk, self.clients), *verdict.of_usage(found, self.watch)]
         problems += verdict.of_purges(found, self.clients, self.disk)
         problems += told.of_webhooks(found, told.Deliveries(self.connection), self.server.wire, core)
         return [*problems, *verdict.of_memory(found, core), *verdict.of_boxes(self.boxes)]
+
+    async def _hush(self, core: Core) -> None:
+        """What is being told at this very moment arrives. What is to be told much later stays."""
+        for _ in range(HUSH):
+            if not core.deliverer.queue.in_flight and core.deliverer.queue.next_moment() > core.outside.clock.monotonic():
+                return
+            await asyncio.sleep(LOOK_S / HUSH)
 
     def _is_quiet(self, clients: list[asyncio.Task[None]]) -> bool:
         return (
@@ -206,6 +218,10 @@ class World:
             return True
 
         return await self.server.handle(handler) is True
+
+
+def _capping(cap: tuple[str, int]) -> Callable[[Transaction], None]:
+    return lambda tx: tx.put_tenant(Tenant(cap[0], 1.0, EPOCH, max_running=cap[1]))
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
