@@ -123,8 +123,8 @@ class WebhookQueries:
     def pending_deliveries(self) -> list[Delivery]:
         return [rows.DELIVERIES.load(row) for row in SELECT_ALL_PENDING.rows(self._connection)]
 
-    def pending_of_endpoint(self, endpoint_id: str) -> list[Delivery]:
-        return self._found(select(DELIVERIES).where(IS_UNDELIVERED, DELIVERIES.c.endpoint_id == endpoint_id))
+    def pending_of_endpoint(self, endpoint_id: str, limit: int) -> list[Delivery]:
+        return self._found(select(DELIVERIES).where(IS_UNDELIVERED, DELIVERIES.c.endpoint_id == endpoint_id).limit(limit))
 
     def overdue_deliveries(self, before: float, limit: int) -> list[Delivery]:
         statement = select(DELIVERIES).where(IS_UNDELIVERED, DELIVERIES.c.next_at < before)

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from dispatch.core.webhooks import DELAYS_S
 from dispatch.ports import Transaction
+from dispatch.services.webhooks import DISCARDED_AT_ONCE
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.states import JobState
 from protocol.webhooks import DeliveryDetail, DeliveryState, EndpointPatch, WebhookEvent
@@ -190,6 +191,19 @@ async def test_what_waits_for_a_deleted_endpoint_is_discarded(tmp_path: Path) ->
 
     assert (row.state, len(to.got)) == (DeliveryState.DISCARDED, 1)
     assert refused.value.code is ErrorCode.ENDPOINT_DISABLED
+
+
+async def test_however_much_waits_for_a_deleted_endpoint_it_is_discarded_in_parts(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        to.always["/in"] = 500
+        endpoint_id, _ = await world.endpoint(to.url("/in"))
+        for number in range(DISCARDED_AT_ONCE + 1):
+            await world.finish(f"{number:03}")
+        await world.parts.service.delete(CLIENT, endpoint_id)
+        waiting = await world.store.read(lambda tx: tx.pending_deliveries())
+        rows = await world.rows()
+
+    assert (waiting, {row.state for row in rows}) == ([], {DeliveryState.DISCARDED})
 
 
 async def test_a_delivery_is_sent_again_when_it_is_asked_for(tmp_path: Path) -> None:

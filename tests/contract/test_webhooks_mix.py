@@ -70,7 +70,7 @@ async def _deliver_all(world: WebhookWorld) -> None:
     (gone,) = [endpoint.endpoint_id for endpoint in endpoints if endpoint.url.endswith("/gone")]
     for _ in range(MOST_STEPS):
         await world.idle()
-        waits = await world.store.read(lambda tx: len(tx.pending_of_endpoint(gone)))
+        waits = await world.store.read(lambda tx: len(tx.pending_of_endpoint(gone, 1000)))
         if len(world.parts.deliverer.queue) == waits:
             return
         await world.advance(STEP_S)
