@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import JsonValue
 
 from client.table import NONE, Table, size, span, table_of
-from protocol.admin import AuditPage, EnginePage, EngineView, KeyPage, ProfilePage, TenantPage
+from protocol.admin import AuditPage, EnginePage, EngineView, KeyPage, ProfilePage, TenantView
 from protocol.care import DeadLetterPage, RetentionPage, ValidationReply
 from protocol.figures import Figures, Stats, UsagePage
 from protocol.webhooks import DeliveryDetail, DeliveryPage, EndpointPage
@@ -62,7 +62,7 @@ def key_table(page: KeyPage) -> Table:
     )
 
 
-def tenant_table(page: TenantPage) -> Table:
+def tenant_table(tenants: Sequence[TenantView]) -> Table:
     return table_of(
         ("TENANT", "WEIGHT", "MAX RUNNING", "MAX QUEUED", "MAX PER MONTH", "PREFIX", "PROFILE", "CREATED"),
         (
@@ -76,7 +76,7 @@ def tenant_table(page: TenantPage) -> Table:
                 t.default_profile,
                 t.created_at,
             )
-            for t in page.tenants
+            for t in tenants
         ),
     )
 

@@ -13,6 +13,7 @@ from client.errors import ClientCode, ClientError
 from client.options import SubmitOptions
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobInput, JobSubmission
+from protocol.profiles import OutputOverrides
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
@@ -84,6 +85,14 @@ def read_metadata(pairs: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in split}
 
 
+def read_overrides(text: str) -> OutputOverrides:
+    """Parts of the profile as JSON. Raises ReelyardError VALIDATION_FAILED as the server would."""
+    try:
+        return OutputOverrides.model_validate_json(text)
+    except ValidationError as error:
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"--outputs {first_problem(error)}") from error
+
+
 def read_submission(source: Source, options: SubmitOptions) -> JobSubmission:
     """The submission, with only what the user set. Raises ReelyardError VALIDATION_FAILED as the server would."""
     wanted: dict[str, object] = {
@@ -93,6 +102,8 @@ def read_submission(source: Source, options: SubmitOptions) -> JobSubmission:
         "metadata": read_metadata(options.meta) or None,
         "ttl_s": options.ttl,
         "expires_at": options.expires_at,
+        "finish_by": options.finish_by,
+        "outputs": None if options.outputs is None else read_overrides(options.outputs),
         "webhook_url": options.webhook,
         "required_capabilities": frozenset(options.requires) or None,
         "tags": frozenset(options.tag) or None,

@@ -95,7 +95,7 @@ def check_url(url: str, policy: AddressPolicy) -> Target:
     literal, name, port_text = split.groups()
     port = DEFAULT_PORTS[scheme] if port_text is None else int(port_text)
     if port not in policy.ports:
-        raise UrlRefused(f"port {port} is not one that inputs are fetched from; these are: {_listed(policy.ports)}")
+        raise UrlRefused(f"port {port} is not allowed here; these are: {_listed(policy.ports)}")
     host, address = _literal(literal) if literal is not None else _name(name.lower())
     if address is not None and not is_allowed_address(address, policy):
         raise UrlRefused(f"{host} is not a public address")

@@ -45,7 +45,7 @@ async def create_key(shell: Shell, options: o.KeyCreateOptions) -> int:
     try:
         scopes = frozenset(Scope(scope) for scope in options.scope or CLIENT_SCOPES)
     except ValueError as error:
-        known = ", ".join(scope for scope in Scope)
+        known = ", ".join(scope for scope in Scope if scope not in (Scope.REGISTRATION, Scope.OPEN))
         raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"{error}; scopes are {known}") from error
     told: dict[str, object] = {"name": options.name, "tenant": options.tenant, "scopes": scopes}
     if options.expires_at is not None:
@@ -109,10 +109,10 @@ async def set_tenant(shell: Shell, options: o.TenantSetOptions) -> int:
 
 def _show_tenant(shell: Shell, tenant: TenantView) -> int:
     shell.screen.document(tenant)
-    shell.screen.line(f"tenant {tenant.name}, weight {tenant.weight:g}")
+    shell.screen.table(rows.tenant_table((tenant,)))
     return ExitCode.DONE
 
 
 async def tenants(shell: Shell, options: o.TenantListOptions) -> int:
     page = await shell.client.tenants(**ALL)
-    return show_all(shell, page, rows.tenant_table(page))
+    return show_all(shell, page, rows.tenant_table(page.tenants))

@@ -39,6 +39,14 @@ class SubmitOptions(Remote):
         str | None,
         typer.Option("--expires-at", metavar="TIME", help="Its files are purged then: 2027-01-31T00:00:00Z."),
     ] = None
+    finish_by: Annotated[
+        str | None,
+        typer.Option("--finish-by", metavar="TIME", help="Critical when it still waits near then: 2027-01-31T00:00:00Z."),
+    ] = None
+    outputs: Annotated[
+        str | None,
+        typer.Option("--outputs", metavar="JSON", help='Parts of the profile: \'{"renditions": ["360p"], "audio": null}\'.'),
+    ] = None
     wait: Annotated[bool, typer.Option("--wait", help="Stay until the jobs have ended.")] = False
     download: Annotated[
         Path | None, typer.Option("--download", metavar="DIR", help="Wait, then fetch the outputs to DIR/<job>.")

@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 import orjson
+from pydantic import JsonValue
 
 from dispatch.core.planning import STEPS, load_profile
 from dispatch.core.records import Attempt, Graph, Job, Task
@@ -59,7 +60,7 @@ def job_view(graph: Graph, attempts: Sequence[Attempt] = ()) -> JobView:
         outputs_purged_at=maybe(job.outputs_purged_at),
         processing_time_seconds=None if took is None else round(max(0.0, took), 3),
         eta_seconds=job.eta_seconds,
-        input=None if job.input_json is None else orjson.loads(job.input_json),
+        input=_input(job),
         video_info=video_info(job),
         tasks=steps,
         attempts=tuple(attempt_view(attempt) for attempt in attempts),
@@ -71,6 +72,14 @@ def job_view(graph: Graph, attempts: Sequence[Attempt] = ()) -> JobView:
         warnings=tuple(orjson.loads(job.warnings_json)),
         links=_links(job),
     )
+
+
+def _input(job: Job) -> dict[str, JsonValue] | None:
+    """As it was told. An upload's id says nothing to people, and a form tells none: these come with the file's name."""
+    told: dict[str, JsonValue] = {} if job.input_json is None else orjson.loads(job.input_json)
+    if job.source.filename and (not told or "upload_id" in told):
+        told["filename"] = job.source.filename
+    return told or None
 
 
 def error_view(error_json: str) -> JobErrorView:

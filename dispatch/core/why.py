@@ -10,6 +10,7 @@ from dispatch.core.matching import EngineSight, first_lack
 from dispatch.core.ready_index import Room
 from dispatch.core.records import Job, Task
 from dispatch.core.times import rfc3339
+from dispatch.core.views import error_view
 from protocol.capabilities import Slots
 from protocol.jobs import WhyEngine, WhyReply
 from protocol.states import HELD_TASK_STATES, LIGHT_TASK_KINDS, TERMINAL_JOB_STATES, EngineState, JobState, TaskState
@@ -72,6 +73,9 @@ def why(job: Job, tasks: Sequence[Task], farm: FarmView, *, now: float) -> WhyRe
 
 
 def _not_waiting(job: Job, tasks: Sequence[Task], farm: FarmView) -> str:
+    if job.state is JobState.FAILED and job.error_json is not None:
+        error = error_view(job.error_json)
+        return f"The job has failed; it waits for nothing. {error.code}: {error.message}"
     if job.state in TERMINAL_JOB_STATES:
         return f"The job is {job.state}; it waits for nothing."
     if job.state is JobState.COMPLETING:

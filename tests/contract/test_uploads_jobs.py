@@ -63,7 +63,7 @@ async def test_an_upload_becomes_the_input_of_several_jobs(server: Server) -> No
     assert [answer.status for answer in (one, two, late)] == [202, 202, 410]
     assert raw_files(server) == [f"default/raw/{job}_original.mp4" for job in sorted(jobs)]
     assert {(root / f"{job}_original.mp4").read_bytes() for job in jobs} == {FILM}
-    assert one.json["input"] == {"upload_id": upload}
+    assert one.json["input"] == {"upload_id": upload, "filename": "my film.MP4"}
 
 
 async def test_what_cannot_be_an_input_is_refused_and_leaves_nothing(server: Server) -> None:

@@ -154,4 +154,4 @@ def test_a_refusal_tells_nothing_of_path_or_query() -> None:
     with pytest.raises(UrlRefused) as refused:
         check_url("http://example.com:22/secret?sig=s3cret", PUBLIC)
 
-    assert str(refused.value) == "port 22 is not one that inputs are fetched from; these are: 80, 443, 8080, 8443"
+    assert str(refused.value) == "port 22 is not allowed here; these are: 80, 443, 8080, 8443"

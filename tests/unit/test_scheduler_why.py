@@ -12,7 +12,9 @@ from dispatch.core.ready_index import Room
 from dispatch.core.records import Task
 from dispatch.core.why import FITS, FarmView, why
 from protocol.capabilities import Slots
+from protocol.errors import ErrorCode, FailureClass
 from protocol.jobs import WhyEngine, WhyReply
+from protocol.results import Failure
 from protocol.states import EngineState, JobState, TaskKind, TaskState
 from tests.unit.scheduler_world import NOW, make_job, make_sight, make_task
 
@@ -82,12 +84,22 @@ def summary(*tasks: Task, state: JobState = JobState.PENDING, farm: FarmView | N
     return why(make_job("a", state), tasks, farm or FarmView((make_sight("one"),), {}), now=NOW).summary
 
 
+def test_of_a_failed_job_the_reason_is_told() -> None:
+    failure = Failure(code=ErrorCode.INPUT_CORRUPT, failure_class=FailureClass.INPUT, message="The index is missing.")
+    failed = replace(make_job("a", JobState.FAILED), error_json=failure.model_dump_json())
+
+    told = why(failed, [], FarmView((), {}), now=NOW)
+
+    assert told.summary == "The job has failed; it waits for nothing. INPUT_CORRUPT: The index is missing."
+
+
 def test_a_summary_names_what_matters_most() -> None:
     held = replace(make_task("a"), state=TaskState.RUNNING, engine_id="eng_one")
     waiting = replace(make_task("a"), state=TaskState.WAITING)
     unfit = make_task("a", needs=("encoder:x",))
 
     assert summary(make_task("a"), state=JobState.FAILED) == "The job is failed; it waits for nothing."
+    assert summary(state=JobState.CANCELLED) == "The job is cancelled; it waits for nothing."
     assert summary(state=JobState.COMPLETING) == "Every task is done; the outputs are being published."
     assert summary(held, state=JobState.TRANSCODING) == "The job is being worked on: noop is running on one."
     assert summary(waiting) == "No task can be granted yet: the inputs of the next one are not made."
