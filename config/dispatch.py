@@ -66,9 +66,10 @@ class Leases(Section):
 
 
 class Jobs(Section):
-    """`ttl_s`: a job not started within this span fails with JOB_EXPIRED."""
+    """`ttl_s`: a job not started within this span fails with JOB_EXPIRED. `hurry_s` before its `finish_by` it is critical."""
 
     ttl_s: Span = 86_400.0
+    hurry_s: Span = 3600.0
     default_profile: str = "web"
 
 

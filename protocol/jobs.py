@@ -11,7 +11,7 @@ from protocol.base import Bytes, Identifier, Message, Moment, Page, Seconds
 from protocol.capabilities import Capability, Tag
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import VideoInfo
-from protocol.profiles import Name
+from protocol.profiles import Name, OutputOverrides
 from protocol.states import AttemptState, JobState, JobStatus, StepState, TaskKind
 from protocol.webhooks import WebhookUrl
 
@@ -94,11 +94,14 @@ class Thumbnail(Message):
 class JobSubmission(Message):
     """`input` is None only for profile `noop`. `requires` is an alias of `required_capabilities`.
 
-    From `expires_at` (RFC 3339, at most ten years ahead) the job's files are purged once it has ended.
+    From `expires_at` (RFC 3339, at most ten years ahead) the job's files are purged once it has ended. A job that still
+    waits some time (`jobs.hurry_s`) before `finish_by` becomes critical, priority 10; it is a wish, and nothing is refused
+    for it. `outputs` overrides parts of the profile.
     """
 
     input: JobInput | None = None
     profile: Name | None = None
+    outputs: OutputOverrides = OutputOverrides()
     priority: Priority = 5
     required_capabilities: Annotated[frozenset[Capability], Field(max_length=32)] = frozenset()
     requires: Annotated[frozenset[Capability], Field(max_length=32)] = frozenset()
@@ -109,6 +112,7 @@ class JobSubmission(Message):
     thumbnail: Thumbnail | None = None
     webhook_url: WebhookUrl | None = None
     metadata: Annotated[Metadata, AfterValidator(check_metadata)] = {}
+    finish_by: Annotated[Moment, Field(max_length=40)] | None = None
 
 
 class BatchSubmission(Message):
@@ -192,6 +196,7 @@ class JobView(Message):
     started_at: str | None
     completed_at: str | None
     expires_at: str | None = None
+    finish_by: str | None = None
     outputs_purged_at: str | None = None
     webhook_url: str | None = None
     processing_time_seconds: Seconds | None

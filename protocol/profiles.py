@@ -81,6 +81,19 @@ class Transcription(Message):
     required: bool = False
 
 
+class OutputOverrides(Message):
+    """Parts of a profile that shall be other for one job: what is left out stays, null takes the part away.
+
+    A rendition is one of the profile's, by its name, or one of the job's own.
+    """
+
+    renditions: Annotated[tuple[Name | Rendition, ...], Field(max_length=16)] | None = None
+    hls: HlsPackaging | None = None
+    audio: AudioFile | None = None
+    thumbnails: Thumbnails | None = None
+    transcription: Transcription | None = None
+
+
 class Profile(Message):
     name: Name
     description: str = ""

@@ -54,7 +54,7 @@ def assemble_work(outside: Outside, settings: DispatchSettings) -> WorkParts:
     writer = GrantWriter(outside.secrets.signing, lease_s=lease_s, fetch=fetch_policy(settings))
     judging = Judging(registry, OriginalService(store, outside.storage), outside.chance)
     leases = LeaseService(store, table, judging, writer, clock)
-    timers = JobTimers(store, clock)
+    timers = JobTimers(store, clock, hurry_s=settings.jobs.hurry_s)
     scheduler = Scheduler(store, leases, clock, timers.on_backoff)
 
     def publish(progress: Progress) -> None:

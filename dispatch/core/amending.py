@@ -1,4 +1,4 @@
-"""What a client may still change of a job that waits: priority, metadata, webhook. Pure, over a Graph."""
+"""What may still change of a job that waits: priority, metadata, webhook; and what time does to it. Pure, over a Graph."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from protocol.events import EventType
 from protocol.states import JobState, TaskState
 
 WAITING = frozenset({JobState.PENDING, JobState.RETRYING})
+CRITICAL = 10
+_HURRIED = WAITING | {JobState.ASSIGNED}
 _ENDED = frozenset({TaskState.DONE, TaskState.SKIPPED, TaskState.CANCELLED, TaskState.FAILED})
 
 
@@ -26,9 +28,18 @@ class JobFields(TypedDict, total=False):
 
 def amend(graph: Graph, fields: JobFields, *, now: float) -> Graph:
     """The job with these fields; what it already says is no change. Raises InvalidTransition once it no longer waits."""
+    if graph.job.state not in WAITING:
+        raise InvalidTransition(f"job {graph.job.job_id}", graph.job.state, "change")
+    return _with(graph, fields, now=now)
+
+
+def hurry(graph: Graph, *, now: float) -> Graph:
+    """The job becomes critical, since the moment its client wants it done by is near; one that no longer waits stays."""
+    return _with(graph, {"priority": CRITICAL}, now=now) if graph.job.state in _HURRIED else graph
+
+
+def _with(graph: Graph, fields: JobFields, *, now: float) -> Graph:
     job = graph.job
-    if job.state not in WAITING:
-        raise InvalidTransition(f"job {job.job_id}", job.state, "change")
     changed = replace(job, **fields)
     if changed == job:
         return graph

@@ -144,13 +144,18 @@ def is_of(job: Job, path: str) -> bool:
 
 
 def expiry_of(text: str | None, *, now: float) -> float | None:
+    """The moment from which a submission's files are purged. Raises VALIDATION_FAILED as `moment_ahead` does."""
+    return moment_ahead("expires_at", text, now=now)
+
+
+def moment_ahead(name: str, text: str | None, *, now: float) -> float | None:
     """The moment a submission names. Raises VALIDATION_FAILED for one that is none, has passed, or is too far ahead."""
     if text is None:
         return None
     try:
         moment = times.parse(text)
     except ValueError:
-        raise refuse("expires_at", "must be an RFC 3339 time with an offset, such as 2027-01-31T12:00:00Z") from None
+        raise refuse(name, "must be an RFC 3339 time with an offset, such as 2027-01-31T12:00:00Z") from None
     if not now < moment <= now + LONGEST_EXPIRY_S:
-        raise refuse("expires_at", "must lie ahead, by ten years at most")
+        raise refuse(name, "must lie ahead, by ten years at most")
     return moment

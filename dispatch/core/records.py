@@ -37,6 +37,7 @@ class Job:
     `started_at` is the first start of a task other than analyze. `retries` counts what clients asked for. `key_id` is who
     submitted it. `thumbnail_json` tells of the client's own picture: `{"path", "size", "sha256", "type"}` in the storage.
     From `expires_at` its files are purged. `ended_at` is when it became completed, failed or cancelled.
+    `finish_by` is when its client would like it to be done.
     """
 
     job_id: str
@@ -69,6 +70,7 @@ class Job:
     thumbnail_json: str | None = None
     outputs_purged_at: float | None = None
     ended_at: float | None = None
+    finish_by: float | None = None
 
     @property
     def root(self) -> str:

@@ -56,6 +56,7 @@ def job_view(graph: Graph, attempts: Sequence[Attempt] = ()) -> JobView:
         started_at=maybe(job.started_at),
         completed_at=maybe(job.completed_at),
         expires_at=maybe(job.expires_at),
+        finish_by=maybe(job.finish_by),
         webhook_url=job.webhook_url,
         outputs_purged_at=maybe(job.outputs_purged_at),
         processing_time_seconds=None if took is None else round(max(0.0, took), 3),

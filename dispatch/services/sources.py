@@ -8,6 +8,7 @@ import orjson
 
 from dispatch.core import sniffing
 from dispatch.core.callers import Caller
+from dispatch.core.overriding import overridden
 from dispatch.core.paging import refuse
 from dispatch.core.records import NO_SOURCE, Source, Tenant
 from dispatch.core.webhooks import check_webhook_url
@@ -75,7 +76,10 @@ class Sources:
         found = self._profiles.find(submission.profile or default)
         if found[0].is_noop and submission.input is not None:
             raise refuse("input", "profile noop takes no input")
-        return found
+        if not submission.outputs.model_fields_set:
+            return found
+        own = overridden(found[0], submission.outputs)
+        return own, own.model_dump_json()
 
     async def _source(self, submission: JobSubmission) -> Source:
         wanted = submission.input

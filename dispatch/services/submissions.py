@@ -14,7 +14,7 @@ from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.originals import extension_of
 from dispatch.core.planning import Demands, Frame
 from dispatch.core.problems import problems_of
-from dispatch.core.purging import expiry_of
+from dispatch.core.purging import expiry_of, moment_ahead
 from dispatch.core.records import Graph, Job, Source, Tenant
 from dispatch.core.views import job_view
 from dispatch.ports import Clock, Ids, Transaction
@@ -96,6 +96,7 @@ class SubmissionService:
         try:
             submission = JobSubmission.model_validate_json(to_json(item))
             expiry_of(submission.expires_at, now=self._clock.now())
+            moment_ahead("finish_by", submission.finish_by, now=self._clock.now())
             return await self._brought.take(who, await self._sources.check(who, submission))
         except ValidationError as invalid:
             return _refused(ReelyardError(ErrorCode.VALIDATION_FAILED, details={"problems": problems_of(invalid)}))
@@ -199,6 +200,7 @@ class SubmissionService:
             expires_at=expiry_of(submission.expires_at, now=now),
             webhook_url=submission.webhook_url,
             thumbnail_json=checked.thumbnail_json,
+            finish_by=moment_ahead("finish_by", submission.finish_by, now=now),
         )
         return endings.created(job, tasks)
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from dispatch.core import endings, lifecycle
+from dispatch.core import amending, endings, lifecycle
 from dispatch.core.lease_table import Lease, LeaseTable
 from dispatch.core.records import Graph
 from dispatch.ports import Clock, Store, Transaction
@@ -84,10 +84,13 @@ class WallGuard:
 
 
 class JobTimers:
-    """Backoffs that passed (told by the scheduler), the spans `ttl_s`, and idempotency keys of yesterday."""
+    """Backoffs that passed (told by the scheduler), the spans `ttl_s`, wishes that draw near, and keys of yesterday.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock, self._wall = store, clock, WallGuard(clock)
+    `hurry_s` before its `finish_by` a job that waits becomes critical.
+    """
+
+    def __init__(self, store: Store, clock: Clock, *, hurry_s: float) -> None:
+        self._store, self._clock, self._wall, self._hurry_s = store, clock, WallGuard(clock), hurry_s
 
     async def on_backoff(self, job_ids: Iterable[str]) -> None:
         now, wanted = self._clock.now(), list(job_ids)
@@ -102,6 +105,8 @@ class JobTimers:
             return
         overdue = await self._store.search(lambda tx: tx.expired_jobs(now, MOST_AT_ONCE))
         await self._apply(overdue, lambda g: endings.expire_job(g, now=now) if endings.is_overdue(g, now=now) else g)
+        late = await self._store.read(lambda tx: tx.late_jobs(now + self._hurry_s, MOST_AT_ONCE))
+        await self._apply(late, lambda graph: amending.hurry(graph, now=now))
 
     async def forget_keys(self) -> None:
         """Also held still by a jump of the wall clock: a key forgotten too early makes a job twice."""

@@ -42,6 +42,13 @@ SELECT_OVERDUE = Statement(
     .limit(bindparam("most")),
     ("now", "most"),
 )
+SELECT_LATE = Statement(
+    select(schema.jobs.c.job_id)
+    .where(schema.HAS_WISH, schema.jobs.c.finish_by <= bindparam("before"), schema.jobs.c.state.in_(WAITING))
+    .order_by(schema.jobs.c.finish_by)
+    .limit(bindparam("most")),
+    ("before", "most"),
+)
 SELECT_PAST_BACKOFF = Statement(
     select(schema.jobs.c.job_id)
     .distinct()
@@ -70,6 +77,10 @@ class ListingQueries:
     def expired_jobs(self, now: float, limit: int) -> list[str]:
         """Ids of jobs never started within their span, oldest first."""
         return [row[0] for row in SELECT_OVERDUE.rows(self._connection, (now, limit))]
+
+    def late_jobs(self, before: float, limit: int) -> list[str]:
+        """Ids of jobs that wait, are not critical, and shall be done by then."""
+        return [row[0] for row in SELECT_LATE.rows(self._connection, (before, limit))]
 
     def jobs_past_backoff(self, now: float, furthest: float, limit: int) -> list[str]:
         """Ids of jobs in retrying with a backoff that has passed, or that lies further ahead than any reaches."""

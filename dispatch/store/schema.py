@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, literal_column, or_
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, and_, literal_column, or_
 
 metadata = MetaData(
     naming_convention={
@@ -49,6 +49,7 @@ jobs = Table(
     Column("thumbnail_json", Text),
     Column("outputs_purged_at", Float),
     Column("ended_at", Float),
+    Column("finish_by", Float),
     Index("ix_jobs_tenant_created", "tenant", "created_at", "job_id"),
     Index("ix_jobs_created", "created_at", "job_id"),
     Index("ix_jobs_state", "state", "tenant", "created_at", "source_size"),  # counts and quotas read nothing else
@@ -58,6 +59,8 @@ HAS_ORIGINAL = or_(jobs.c.source_kind == literal_column("'storage'"), jobs.c.thu
 """Jobs of which something that came in lies in the storage: those retention looks through for originals, and no others."""
 
 HAS_EXPIRY = jobs.c.expires_at.is_not(None)
+HAS_WISH = and_(jobs.c.finish_by.is_not(None), jobs.c.priority < literal_column("10"))
+Index("ix_jobs_finish_by", jobs.c.finish_by, sqlite_where=HAS_WISH, postgresql_where=HAS_WISH)
 Index("ix_jobs_original", jobs.c.ended_at, sqlite_where=HAS_ORIGINAL, postgresql_where=HAS_ORIGINAL)
 Index("ix_jobs_expires", jobs.c.expires_at, sqlite_where=HAS_EXPIRY, postgresql_where=HAS_EXPIRY)
 

@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 
 JOB_KEEPS = frozenset(
-    {"job_id", "tenant", "profile_json", "input_json", "created_at", "max_attempts", "ttl_s", "key_id", "prefix"}
+    {"job_id", "tenant", "profile_json", "input_json", "created_at", "max_attempts", "ttl_s", "key_id", "prefix", "finish_by"}
 )
 TASK_KEEPS = frozenset({"task_id", "job_id", "tenant", "kind", "ordinal", "created_at"})
 ATTEMPT_KEEPS = frozenset({"token", "task_id", "job_id", "engine_id", "boot_id", "request_id", "kind", "granted_at"})

@@ -214,6 +214,7 @@ def test_every_field_of_a_job_comes_from_its_rows() -> None:
         "updated_at": "2027-01-15T08:00:20.000Z",
         "started_at": "2027-01-15T08:00:01.000Z",
         "completed_at": "2027-01-15T08:00:09.000Z",
+        "finish_by": None,
         "expires_at": None,
         "outputs_purged_at": None,
         "webhook_url": None,

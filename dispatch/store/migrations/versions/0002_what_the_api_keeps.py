@@ -119,6 +119,9 @@ def upgrade() -> None:
     op.add_column('jobs', sa.Column('thumbnail_json', sa.Text(), nullable=True))
     op.add_column('jobs', sa.Column('outputs_purged_at', sa.Float(), nullable=True))
     op.add_column('jobs', sa.Column('ended_at', sa.Float(), nullable=True))
+    op.add_column('jobs', sa.Column('finish_by', sa.Float(), nullable=True))
+    op.create_index('ix_jobs_finish_by', 'jobs', ['finish_by'], unique=False,
+        sqlite_where=sa.text('finish_by IS NOT NULL AND priority < 10'), postgresql_where=sa.text('finish_by IS NOT NULL AND priority < 10'))
     op.execute("UPDATE jobs SET ended_at = updated_at WHERE state IN ('completed', 'failed', 'cancelled')")
     op.create_index('ix_jobs_original', 'jobs', ['ended_at'], unique=False,
         sqlite_where=sa.text("source_kind = 'storage' OR thumbnail_json IS NOT NULL"), postgresql_where=sa.text("source_kind = 'storage' OR thumbnail_json IS NOT NULL"))
