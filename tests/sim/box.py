@@ -22,7 +22,6 @@ from tests.sim.plan import EnginePlan, Plan
 from tests.sim.process import Process
 from tests.sim.server import REGISTRATION
 from tests.sim.tool import Bench, Tool
-from tests.sim.watch import Watch
 
 OPERATIONS = frozenset({"operation:noop", "operation:analyze"})
 WEB = frozenset({"operation:transcode", "encoder:libx264", "encoder:aac", "encoder:libmp3lame", "encoder:mjpeg"})
@@ -32,8 +31,8 @@ DRAIN_S = 12.0
 class BoxDisk:
     """What survives: who the engine is, what it holds, and the note of a fatal signal."""
 
-    def __init__(self, ground: Ground, watch: Watch, name: str) -> None:
-        self._ground, self._watch, self._name = ground, watch, name
+    def __init__(self, bench: Bench, name: str) -> None:
+        self._bench, self._ground, self._watch, self._name = bench, bench.ground, bench.watch, name
         self.identity: Identity | None = None
         self.rows: dict[Key, SavedAttempt] = {}
         self.fatal_note: str | None = None
@@ -54,6 +53,7 @@ class BoxDisk:
         for final in changes.finals:
             if (key := key_of(final)) in self.rows:
                 self.rows[key] = replace(self.rows[key], final=final)
+                self._bench.noted(self.rows[key].grant.job_id, final)
 
 
 class Queue:
@@ -170,7 +170,7 @@ class Box:
         self.own, self.plan, self.network, self.bench = own, plan, network, bench
         self.ground, self.watch = bench.ground, bench.watch
         self.line = Line(own.name)
-        self.disk = BoxDisk(self.ground, self.watch, own.name)
+        self.disk = BoxDisk(bench, own.name)
         self.process: Process | None = None
         self.daemon: Daemon | None = None
         self.down_s = 0.0

@@ -16,7 +16,7 @@ from engine.core.progress import Progress
 from engine.ports import Tell, Unreachable
 from engine.shell.transfer import PATIENCE_S
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
-from protocol.leases import Complete, Fail, Grant, InputAccess
+from protocol.leases import Complete, Fail, Grant, InputAccess, Report
 from protocol.media import AudioStream, MediaFacts, VideoStream
 from protocol.recipes import NoopRecipe, TranscodeRecipe
 from protocol.results import AttemptResult, Failure, FileRole, OutputFacts, StagedFile, StagedOriginal, StepReport
@@ -71,6 +71,11 @@ class Bench:
 
     def plan_of(self, job_id: str) -> JobPlan:
         return self.plans[self.watch.numbers[job_id]]
+
+    def noted(self, job_id: str, final: Report) -> None:
+        """A box has a result on its disk. That a tool died of its memory nobody knows before."""
+        if self.plan_of(job_id).nature is Nature.EATS_MEMORY and isinstance(final, Fail) and final.failure.is_engine_death:
+            self.deaths[job_id] += 1
 
 
 class Tool:
@@ -144,7 +149,6 @@ class Tool:
             self._box.crash("Fatal Python error: Segmentation fault")
             self._process.check()
         if plan.nature is Nature.EATS_MEMORY:
-            self._bench.deaths[grant.job_id] += 1
             return Failure(
                 failure_class=FailureClass.ENGINE, code=ErrorCode.TASK_MEMORY, message="over its limit", is_engine_death=True
             )
