@@ -178,10 +178,15 @@ class Retention(Section):
 
 
 class Uploads(Section):
-    """Resumable uploads. `open_s`: how long an unfinished one waits for more; `kept_s`: how long a finished one for a job."""
+    """Resumable uploads. `open_s`: how long an unfinished one waits for more; `kept_s`: how long a finished one for a job.
+
+    `idle_s`: how long room on the disk is held for bytes that do not come. `max_open`: unfinished ones of one tenant.
+    """
 
     open_s: Span = 86_400.0
     kept_s: Span = 86_400.0
+    idle_s: Span = 900.0
+    max_open: Annotated[int, Field(ge=1)] = 1000
 
 
 class DispatchSettings(BaseSettings):

@@ -28,8 +28,9 @@ class UploadParts:
 
 def assemble_uploads(outside: Outside, settings: DispatchSettings, gate: StorageGate, once: Idempotency) -> UploadParts:
     store, storage, clock = outside.store, outside.storage, outside.clock
-    spans = Spans(settings.uploads.open_s, settings.uploads.kept_s, settings.inputs.limits.max_bytes)
-    reservations = Reservations(gate, MonthlyBytes(store, clock))
+    wanted = settings.uploads
+    spans = Spans(wanted.open_s, wanted.kept_s, settings.inputs.limits.max_bytes, wanted.max_open)
+    reservations = Reservations(gate, MonthlyBytes(store, clock), clock, wanted.idle_s)
     service = UploadService(store, storage, reservations, clock, spans)
     creation = UploadCreation(once, service, storage, reservations, outside.ids, clock)
     sweep = UploadSweep(store, storage, reservations, clock, spans)

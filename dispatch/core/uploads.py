@@ -19,15 +19,18 @@ WHOLE, OVER = (FINISHED, USED), (ENDING, GONE)
 """Used: finished, and the input of a job, whose bytes count from then on instead of its own. Ending: nobody may use it any
 more, its bytes go next. Gone: they went, and the row tells whoever still asks."""
 
+LIMIT_RETRY_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Spans:
     """Seconds: how long an unfinished upload waits for more, a finished one for a job, the id of one that is gone for
-    whoever still asks. `max_size` is bytes."""
+    whoever still asks. `max_size` is bytes; `max_open` how many unfinished ones a tenant may have."""
 
     open_s: float
     kept_s: float
     max_size: int
+    max_open: int
     remembered_s: float = 86_400.0
 
 
@@ -73,6 +76,12 @@ def created(wanted: Creation, who: Caller, *, upload_id: str, now: float, spans:
 def check_size(size: int, spans: Spans) -> None:
     if size > spans.max_size:
         raise ReelyardError(ErrorCode.UPLOAD_TOO_LARGE, details={"max_bytes": spans.max_size})
+
+
+def check_count(count: int, spans: Spans) -> None:
+    """So many are open. Raises UPLOAD_LIMIT when there is no room for one more."""
+    if count >= spans.max_open:
+        raise ReelyardError(ErrorCode.UPLOAD_LIMIT, details={"most": spans.max_open}, retry_after=LIMIT_RETRY_S)
 
 
 def taking(upload: Upload, piece: Piece, spans: Spans) -> Upload:

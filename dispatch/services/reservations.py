@@ -36,28 +36,36 @@ class MonthlyBytes:
 
 @dataclass(slots=True)
 class _Held:
-    """`ahead` are bytes that are not on the disk yet, `uncounted` those that stand in no row that a quota counts."""
+    """`ahead` are bytes that are not on the disk yet, `uncounted` those that stand in no row that a quota counts.
+
+    `moved_at`, monotonic: when something was reserved or came last.
+    """
 
     tenant: str
     ahead: int
     uncounted: int
+    moved_at: float
 
 
 class Reservations:
-    """In memory alone: after a restart `load` derives them from the rows of open uploads; bodies in flight died with it."""
+    """In memory alone: after a restart `load` derives them from the rows of open uploads; bodies in flight died with it.
 
-    def __init__(self, gate: StorageGate, quota: ByteQuota) -> None:
-        self._gate, self._quota = gate, quota
+    Room on the disk is held for `idle_s` after the last byte: who only announced bytes keeps nobody else out for long.
+    """
+
+    def __init__(self, gate: StorageGate, quota: ByteQuota, clock: Clock, idle_s: float) -> None:
+        self._gate, self._quota, self._clock, self._idle_s = gate, quota, clock, idle_s
         self._held: dict[str, _Held] = {}
 
     def load(self, uploads: Iterable[tuple[str, str, int]]) -> None:
         """Of each open upload: holder, tenant, bytes to come."""
-        self._held = {holder: _Held(tenant, ahead, 0) for holder, tenant, ahead in uploads}
+        now = self._clock.monotonic()
+        self._held = {holder: _Held(tenant, ahead, 0, now) for holder, tenant, ahead in uploads}
 
     @property
     def ahead(self) -> int:
         """Bytes promised that are not on the disk yet."""
-        return sum(held.ahead for held in self._held.values())
+        return sum(held.ahead for held in self._held.values() if not self._has_lapsed(held))
 
     async def take(self, holder: str, tenant: str, size: int) -> None:
         """So many bytes more. Raises STORAGE_FULL, QUOTA_EXCEEDED; then nothing is reserved.
@@ -83,23 +91,35 @@ class Reservations:
             raise
 
     def _book(self, holder: str, tenant: str, size: int) -> _Held:
-        held = self._held.setdefault(holder, _Held(tenant, 0, 0))
-        held.ahead += size
+        held = self._held.setdefault(holder, _Held(tenant, 0, 0, self._clock.monotonic()))
+        held.ahead = self._left_of(held) + size
+        held.moved_at = self._clock.monotonic()
         return held
+
+    def _left_of(self, held: _Held) -> int:
+        return 0 if self._has_lapsed(held) else held.ahead
+
+    def _has_lapsed(self, held: _Held) -> bool:
+        return self._clock.monotonic() - held.moved_at > self._idle_s
 
     def came(self, holder: str, size: int) -> None:
         """So many of its bytes lie on the disk now."""
         if (held := self._held.get(holder)) is not None:
-            held.ahead = max(0, held.ahead - size)
+            held.ahead, held.moved_at = max(0, held.ahead - size), self._clock.monotonic()
 
     def counted(self, holder: str, size: int) -> None:
         """A row tells of so many of its bytes now."""
         if (held := self._held.get(holder)) is not None:
             held.uncounted = max(0, held.uncounted - size)
 
+    def renew(self, holder: str) -> None:
+        """More of its bytes are about to come."""
+        self.came(holder, 0)
+
     def left(self, holder: str) -> int:
+        """What it may still bring without asking; nothing once it has lapsed."""
         held = self._held.get(holder)
-        return 0 if held is None else held.ahead
+        return 0 if held is None else self._left_of(held)
 
     def release(self, holder: str) -> None:
         self._held.pop(holder, None)

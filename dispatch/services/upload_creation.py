@@ -45,7 +45,7 @@ class UploadCreation:
         self._ids, self._clock = ids, clock
 
     async def create(self, who: Caller, wanted: Creation, key: IdempotencyKey | None = None) -> Begun:
-        """Raises UPLOAD_TOO_LARGE, STORAGE_FULL, QUOTA_EXCEEDED, and for parts what is wrong with them."""
+        """Raises UPLOAD_TOO_LARGE, UPLOAD_LIMIT, STORAGE_FULL, QUOTA_EXCEEDED, and for parts what is wrong with them."""
         earlier = await self._once.replay(who, key)
         if earlier is not None:
             return await self._again(who, earlier)
@@ -88,6 +88,8 @@ class UploadCreation:
         answer = Answered(CREATED, b"", {"Location": f"{API}/uploads/{upload.upload_id}"})
 
         def save(tx: Transaction) -> Answered:
+            if upload.state == uploads.OPEN:
+                uploads.check_count(tx.count_open_uploads(upload.tenant), self._uploads.spans)
             tx.insert_upload(upload)
             return answer
 

@@ -64,7 +64,7 @@ class UploadService:
                 return upload
             intake = Intake(turn.watched(body.blocks), room=uploads.room(upload, self.spans), checksum=piece.checksum)
             try:
-                await self._reserve(upload, piece)
+                await self._reserve(before, upload, piece)
                 after = await self._take_in(upload, piece, intake)
             except BaseException:
                 self._release_unknown(before)
@@ -114,12 +114,18 @@ class UploadService:
     async def _load(self, who: Caller, upload_id: str) -> Upload:
         return uploads.visible(await self._store.read(lambda tx: tx.upload(upload_id)), who, upload_id=upload_id)
 
-    async def _reserve(self, upload: Upload, piece: Piece) -> None:
-        """A known size is reserved whole, once; else the body's length, or nothing yet: then `_take_in` goes step by step."""
+    async def _reserve(self, before: Upload, upload: Upload, piece: Piece) -> None:
+        """A known size is reserved whole, once, and anew when it has lapsed; the row it stands in counts for the quota.
+
+        Else the body's length is, or nothing yet: then `_take_in` goes step by step.
+        """
         coming = piece.length or 0 if upload.size is None else upload.size - upload.received
         more = coming - self._reserved.left(upload.upload_id)
         if more > 0:
-            await self._reserved.take(upload.upload_id, upload.tenant, more)
+            take = self._reserved.take if before.size is None else self._reserved.take_room
+            await take(upload.upload_id, upload.tenant, more)
+        else:
+            self._reserved.renew(upload.upload_id)
 
     async def _take_in(self, upload: Upload, piece: Piece, intake: Intake) -> Upload:
         at, is_checked = upload.received, piece.checksum is not None

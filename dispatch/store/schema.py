@@ -326,6 +326,8 @@ uploads = Table(
     Index("ix_uploads_expires", "expires_at"),
     Index("ix_uploads_tenant", "tenant"),
 )
+IS_OPEN = uploads.c.state == literal_column("'open'")
+Index("ix_uploads_open", uploads.c.tenant, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
 
 deletions = Table(
     "deletions",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from dispatch.core.records import Upload
 from dispatch.ports import StaleRow
@@ -20,6 +20,9 @@ IN_STATE = (
     .limit(bindparam("most"))
 )
 FIRST_TO_EXPIRE = Statement(IN_STATE, ("in_state", "most"))
+COUNT_OPEN = Statement(
+    select(func.count()).select_from(schema.uploads).where(schema.IS_OPEN, schema.uploads.c.tenant == bindparam("of")), ("of",)
+)
 EXPIRED = Statement(IN_STATE.where(schema.uploads.c.expires_at <= bindparam("before")), ("in_state", "before", "most"))
 
 
@@ -42,6 +45,9 @@ class UploadQueries:
         else:
             found = EXPIRED.rows(self._connection, (state, before, limit))
         return [rows.UPLOADS.load(row) for row in found]
+
+    def count_open_uploads(self, tenant: str) -> int:
+        return int(COUNT_OPEN.rows(self._connection, (tenant,))[0][0])
 
     def insert_upload(self, upload: Upload) -> None:
         self._connection.execute(insert(schema.uploads).values(rows.UPLOADS.params(upload)))

@@ -46,7 +46,7 @@ OPERATIONS: tuple[Operation, ...] = (
         takes=Form.OFFSET,
         gives=Form.NONE,
         is_idempotent_by_key=True,
-        errors=(*SPOKEN, *FILLED, *NAMED, C.UPLOAD_UNFINISHED),
+        errors=(*SPOKEN, *FILLED, *NAMED, C.UPLOAD_UNFINISHED, C.UPLOAD_LIMIT),
     ),
     Operation("get_upload", "GET", ONE, S.FILES_WRITE, "Where an upload stands", None, UploadView, errors=(*SPOKEN, *NAMED)),
     Operation(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from config.dispatch import Uploads
 from dispatch.core.records import Upload
 from dispatch.core.tus import Checksum, Creation, Piece
 from dispatch.services.intake import STEP
@@ -195,6 +196,43 @@ async def test_a_body_of_unknown_length_takes_its_room_as_it_comes(tmp_path: Pat
         full = await refusal(receive(CLIENT, upload.upload_id, Piece(1), whole(b"1")))
 
     assert (while_it_comes, after, full) == (STEP, 0, "STORAGE_FULL")
+
+
+async def test_room_nobody_fills_is_given_up_and_asked_for_anew(tmp_path: Path) -> None:
+    (tmp_path / "storage").mkdir()
+    async with world(tmp_path, storage=Small(str(tmp_path / "storage"))) as farm:
+        receive, reserved = farm.core.services.uploads.receive, farm.core.services.reservations
+        first = await begin(farm, 900 << 20)
+        farm.clock.advance(900.0)
+        in_time = await receive(CLIENT, first.upload_id, Piece(0), whole(b"01234"))
+        farm.clock.advance(900.0)
+        held, refused = reserved.ahead, await refusal(begin(farm, 100 << 20))
+        farm.clock.advance(1.0)
+        lapsed, other = reserved.ahead, await begin(farm, 100 << 20)
+        too_late = await refusal(receive(CLIENT, first.upload_id, Piece(5), whole(b"56789")))
+        await farm.core.services.uploads.end(CLIENT, other.upload_id)
+        goes_on = await receive(CLIENT, first.upload_id, Piece(5), whole(b"56789"))
+        again = reserved.ahead
+
+    assert (in_time.received, held, refused) == (5, (900 << 20) - 5, "STORAGE_FULL")
+    assert (lapsed, other.state, too_late) == (0, "open", "STORAGE_FULL")
+    assert (goes_on.received, again) == (10, (900 << 20) - 10)
+
+
+async def test_a_tenant_has_so_many_unfinished_uploads_at_the_most(tmp_path: Path) -> None:
+    async with world(tmp_path, sections={"uploads": Uploads(max_open=2)}) as farm:
+        create = farm.core.services.upload_creation.create
+        first, _ = await begin(farm, 1000), await begin(farm, None)
+        with pytest.raises(ReelyardError) as refused:
+            await begin(farm, 1000)
+        reserved = farm.core.services.reservations.ahead
+        others = await create(OTHER, Creation(1, "", "film.mp4"))
+        await farm.core.services.uploads.receive(CLIENT, first.upload_id, Piece(0), whole(bytes(1000)))
+        again = await begin(farm, 1)
+
+    told = refused.value
+    assert (told.code, told.status, told.details, told.retry_after) == (ErrorCode.UPLOAD_LIMIT, 429, {"most": 2}, 60.0)
+    assert (reserved, others.answer.status, again.state) == (1000, 201, "open")
 
 
 async def test_a_restart_reserves_again_what_may_still_come(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def upgrade() -> None:
     )
     op.create_index('ix_uploads_expires', 'uploads', ['expires_at'], unique=False)
     op.create_index('ix_uploads_tenant', 'uploads', ['tenant'], unique=False)
+    op.create_index('ix_uploads_open', 'uploads', ['tenant'], unique=False,
+        sqlite_where=sa.text("state = 'open'"), postgresql_where=sa.text("state = 'open'"))
     op.create_table('usage',
     sa.Column('day', sa.String(), nullable=False),
     sa.Column('tenant', sa.String(), nullable=False),
