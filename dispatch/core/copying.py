@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 R = TypeVar("R")
 
 
-def maker(kind: type[R]) -> Callable[..., R]:
-    """What makes a frozen, slotted record of this kind from the values of all its fields, in order."""
+def _twin(kind: type[Any]) -> type[Any]:
     if hasattr(kind, "__post_init__"):
         raise TypeError(f"{kind.__name__} wants to see how it is made")
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # every record is a dataclass
-    twin: Any = make_dataclass(kind.__name__, names, slots=True, eq=False, repr=False)
+    return make_dataclass(kind.__name__, [field.name for field in fields(kind)], slots=True, eq=False, repr=False)
+
+
+def maker(kind: type[R]) -> Callable[..., R]:
+    """What makes a frozen, slotted record of this kind from the values of all its fields, in order."""
+    twin = _twin(kind)
 
     def make(*values: Any) -> R:  # each field has its own type
         made = twin(*values)
@@ -35,16 +38,17 @@ if TYPE_CHECKING:
 else:
 
     def replace(record: Any, /, **changes: Any) -> Any:
-        """The record with these fields changed. Raises KeyError for a field it has not."""
-        places, read, make = _plan(type(record))
-        values = list(read(record))
+        """The record with these fields changed. Raises AttributeError for a field it has not."""
+        kind = record.__class__
+        read, twin = _plan(kind)
+        made = twin(*read(record))
         for name, value in changes.items():
-            values[places[name]] = value
-        return make(*values)
+            setattr(made, name, value)
+        made.__class__ = kind
+        return made
 
 
 @lru_cache(maxsize=32)
-def _plan(kind: type[Any]) -> tuple[dict[str, int], attrgetter[tuple[Any, ...]], Callable[..., Any]]:
-    """Where each field of this kind of record stands, what reads them all, and what makes a record of them."""
-    names = [field.name for field in fields(kind)]
-    return {name: at for at, name in enumerate(names)}, attrgetter(*names), maker(kind)
+def _plan(kind: type[Any]) -> tuple[attrgetter[tuple[Any, ...]], type[Any]]:
+    """What reads all fields of this kind of record, and its twin."""
+    return attrgetter(*(field.name for field in fields(kind))), _twin(kind)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from dispatch.core.copying import replace
 from dispatch.core.records import Attempt, Delivery, Event, Graph, Job, NewEvent, ProfileRow, StagedRow, Task, WebhookEndpoint
 from dispatch.core.usage import Tally
-from dispatch.ports import Commit, StaleRow
+from dispatch.ports import Commit
 from dispatch.store import rows, schema
 from dispatch.store.accounts import AccountQueries
 from dispatch.store.care import CareQueries
@@ -18,6 +18,7 @@ from dispatch.store.listing import ListingQueries
 from dispatch.store.registry import RegistryQueries
 from dispatch.store.sequences import take
 from dispatch.store.statements import Lookup, Statement, Values, by_ids, inserting
+from dispatch.store.updates import Columns, Update
 from dispatch.store.uploads import UploadQueries
 from dispatch.store.webhooks import Receivers, WebhookQueries
 from protocol.states import HELD_TASK_STATES, TERMINAL_JOB_STATES
@@ -25,40 +26,42 @@ from protocol.states import HELD_TASK_STATES, TERMINAL_JOB_STATES
 R = TypeVar("R")
 
 
-JOB_KEEPS = frozenset(
-    {"job_id", "tenant", "profile_json", "input_json", "created_at", "max_attempts", "ttl_s", "key_id", "prefix", "finish_by"}
+UPDATE_JOB = Update(
+    schema.jobs,
+    Job,
+    Columns(
+        guards=("job_id", "state", "version"),
+        keeps="job_id tenant profile_json input_json created_at max_attempts ttl_s key_id prefix finish_by",
+        usual="state updated_at version progress eta_seconds started_at completed_at ended_at",
+    ),
+    rows.job_values_of,
 )
-TASK_KEEPS = frozenset({"task_id", "job_id", "tenant", "kind", "ordinal", "created_at"})
-ATTEMPT_KEEPS = frozenset({"token", "task_id", "job_id", "engine_id", "boot_id", "request_id", "kind", "granted_at"})
-
-
-def _changing(table: Table, keep: frozenset[str]) -> tuple[str, ...]:
-    """The columns an update names: one that is named is set, and SQLite then looks for rows that refer to it."""
-    return tuple(name for name in rows.columns_of(table) if name not in keep)
-
-
-def _guarded(table: Table, key: str, guards: tuple[str, ...], keep: frozenset[str]) -> Statement:
-    """An update of every column but `keep`, naming the row's key and the values its guards had when it was loaded."""
-    names = _changing(table, keep)
-    statement = update(table).where(table.c[key] == bindparam("was_key"))
-    for guard in guards:
-        statement = statement.where(table.c[guard] == bindparam(f"was_{guard}"))
-    was = ("was_key", *(f"was_{guard}" for guard in guards))
-    return Statement(statement.values({name: bindparam(name) for name in names}), (*names, *was))
-
-
-UPDATE_JOB = _guarded(schema.jobs, "job_id", ("state", "version"), JOB_KEEPS)
-UPDATE_TASK = _guarded(schema.tasks, "task_id", ("state", "token", "version"), TASK_KEEPS)
-UPDATE_ATTEMPT = _guarded(schema.attempts, "token", ("state",), ATTEMPT_KEEPS)
-JOB_CHANGES = rows.job_values_of(_changing(schema.jobs, JOB_KEEPS))
-TASK_CHANGES = rows.TASKS.values_of(_changing(schema.tasks, TASK_KEEPS))
-ATTEMPT_CHANGES = rows.ATTEMPTS.values_of(_changing(schema.attempts, ATTEMPT_KEEPS))
+UPDATE_TASK = Update(
+    schema.tasks,
+    Task,
+    Columns(
+        guards=("task_id", "state", "token", "version"),
+        keeps="task_id job_id tenant kind ordinal created_at",
+        usual="state version token engine_id not_before infra_failures steps_json",
+    ),
+    rows.TASKS.values_of,
+)
+UPDATE_ATTEMPT = Update(
+    schema.attempts,
+    Attempt,
+    Columns(
+        guards=("token", "state"),
+        keeps="token task_id job_id engine_id boot_id request_id kind granted_at",
+        usual="state acked_at started_at ended_at digest",
+    ),
+    rows.ATTEMPTS.values_of,
+)
 INSERT_JOB, INSERT_TASK = inserting(schema.jobs), inserting(schema.tasks)
 INSERT_ATTEMPT, INSERT_EVENT = inserting(schema.attempts), inserting(schema.events)
 INSERT_STAGED = inserting(schema.staged_files)
 
 JOBS_BY_ID = Lookup(by_ids(schema.jobs, "job_id"))
-TASKS_BY_JOB = Lookup(by_ids(schema.tasks, "job_id").order_by(schema.tasks.c.job_id, schema.tasks.c.ordinal))
+TASKS_BY_JOB = Lookup(by_ids(schema.tasks, "job_id"))
 ATTEMPTS_BY_TOKEN = Lookup(by_ids(schema.attempts, "token"))
 STAGED_PATHS = Lookup(by_ids(schema.staged_files, "job_id", "job_id", "path"))
 JOB_IDS = Lookup(by_ids(schema.tasks, "task_id", "task_id", "job_id"))
@@ -110,6 +113,9 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
         for row in TASKS_BY_JOB.rows(self._connection, ids):
             task = rows.TASKS.load(row)
             by_job.setdefault(task.job_id, []).append(task)
+        for tasks in by_job.values():
+            if len(tasks) > 1:
+                tasks.sort(key=_ordinal)
         known = {attempt.token: attempt for attempt in attempts}
         holding = {t.token for tasks in by_job.values() for t in tasks if t.state in HELD_TASK_STATES}
         known |= self.attempts_of(holding - known.keys())
@@ -161,9 +167,9 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
 
     def save(self, before: Iterable[Graph], after: Iterable[Graph]) -> None:
         """Write each row that differs, guarded by what was loaded, a statement per table. Raises StaleRow."""
-        jobs: list[Values] = []
-        tasks: list[Values] = []
-        attempts: list[Values] = []
+        jobs: list[tuple[Job, Job]] = []
+        tasks: list[tuple[Task, Task]] = []
+        attempts: list[tuple[Attempt, Attempt]] = []
         new_attempts: list[Values] = []
         files: list[Values] = []
         for old, new in zip(before, after, strict=True):
@@ -176,29 +182,29 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
             files.extend(map(rows.STAGED.values, new.files))
             self._forget_files(new)
             self.append(new.events)
-        self._update(UPDATE_TASK, tasks)
+        UPDATE_TASK.run(self._connection, tasks)
         INSERT_ATTEMPT.run_many(self._connection, new_attempts)
-        self._update(UPDATE_ATTEMPT, attempts)
-        self._update(UPDATE_JOB, jobs)
+        UPDATE_ATTEMPT.run(self._connection, attempts)
+        UPDATE_JOB.run(self._connection, jobs)
         INSERT_STAGED.run_many(self._connection, files)
 
-    def _save_job(self, old: Graph, new: Graph, out: list[Values]) -> None:
+    def _save_job(self, old: Graph, new: Graph, out: list[tuple[Job, Job]]) -> None:
         """Any change of a task, an attempt or an output raises the job's version: its ETag follows from it."""
         self.touch(job := _raised(new.job, old.job.version))
-        out.append((*JOB_CHANGES(job), job.job_id, str(old.job.state), old.job.version))
+        out.append((old.job, job))
 
     def touch(self, job: Job) -> None:
         self._jobs.append(job)
 
-    def _save_tasks(self, old: Graph, new: Graph, out: list[Values]) -> None:
+    def _save_tasks(self, old: Graph, new: Graph, out: list[tuple[Task, Task]]) -> None:
         for was, task in zip(old.tasks, new.tasks, strict=True):
             if was is task:
                 continue
             raised = _raised(task, was.version)
-            out.append((*TASK_CHANGES(raised), was.task_id, str(was.state), was.token, was.version))
+            out.append((was, raised))
             self._tasks.append(raised)
 
-    def _save_attempts(self, old: Graph, new: Graph, changed: list[Values], made: list[Values]) -> None:
+    def _save_attempts(self, old: Graph, new: Graph, changed: list[tuple[Attempt, Attempt]], made: list[Values]) -> None:
         known = {attempt.token: attempt for attempt in old.attempts}
         for attempt in new.attempts:
             was = known.get(attempt.token)
@@ -207,18 +213,13 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
             if was is None:
                 made.append(rows.ATTEMPTS.values(attempt))
             else:
-                changed.append((*ATTEMPT_CHANGES(attempt), was.token, str(was.state)))
+                changed.append((was, attempt))
             self._attempts.append(attempt)
 
     def _forget_files(self, new: Graph) -> None:
         for task_id in new.lost_files_of:
             files = schema.staged_files
             self._connection.execute(delete(files).where(files.c.job_id == new.job.job_id, files.c.task_id == task_id))
-
-    def _update(self, statement: Statement, values: list[Values]) -> None:  # see _guarded
-        met = statement.run_many(self._connection, values)
-        if met != len(values):
-            raise StaleRow(f"{len(values) - met} of {len(values)} rows had moved on")
 
     # --- events and sequences
 
@@ -270,6 +271,10 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
             tuple(self.put_profiles),
             tuple(self.gone_profiles),
         )
+
+
+def _ordinal(task: Task) -> int:
+    return task.ordinal
 
 
 def _raised(record: R, version: int) -> R:
