@@ -41,6 +41,7 @@ def test_partial_indexes_are_partial_in_the_file_too(connection: Connection) -> 
         "ix_jobs_expires": "expires_at IS NOT NULL",
         "ix_jobs_finish_by": "finish_by IS NOT NULL AND priority < 10",
         "ix_attempts_log": "log_tail != ''",
+        "ix_uploads_open": "state = 'open'",
     }
 
 
