@@ -14,7 +14,10 @@ class CareRows(Protocol):
     """Part of `dispatch.ports.Transaction`."""
 
     def forget_jobs(self, graphs: Iterable[Graph]) -> None:
-        """Remove these jobs with their tasks, attempts and staged rows, guarded by state and version. Raises StaleRow."""
+        """Remove these jobs with their tasks, attempts, staged rows and ended webhook deliveries.
+
+        Guarded by state and version. Raises StaleRow.
+        """
         ...
 
     def forget_staged(self, job_id: str) -> None:

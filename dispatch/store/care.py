@@ -38,6 +38,12 @@ FORGET_STAGED, FORGET_ATTEMPTS, FORGET_TASKS = (
     Statement(delete(table).where(table.c.job_id == bindparam("job_id")), ("job_id",))
     for table in (schema.staged_files, schema.attempts, schema.tasks)
 )
+FORGET_TOLD = Statement(
+    delete(schema.webhook_deliveries).where(
+        schema.webhook_deliveries.c.job_id == bindparam("job_id"), not_(schema.IS_UNDELIVERED)
+    ),
+    ("job_id",),
+)
 FORGET_JOB = Statement(
     delete(schema.jobs).where(
         schema.jobs.c.job_id == bindparam("job_id"),
@@ -63,10 +69,13 @@ class CareQueries(RetentionQueries):
     _jobs: list[Job]
 
     def forget_jobs(self, graphs: Iterable[Graph]) -> None:
-        """Children first: each row refers to the one above it. The listeners, and who is told, see the job as it was."""
+        """Children first: each row refers to the one above it. The listeners, and who is told, see the job as it was.
+
+        Webhook deliveries that are over go too: their payloads tell of the job. Those that are not end first.
+        """
         jobs = [graph.job for graph in graphs]
         ids = [(job.job_id,) for job in jobs]
-        for statement in (FORGET_STAGED, FORGET_ATTEMPTS, FORGET_TASKS):
+        for statement in (FORGET_STAGED, FORGET_ATTEMPTS, FORGET_TASKS, FORGET_TOLD):
             statement.run_many(self._connection, list(ids))
         met = FORGET_JOB.run_many(self._connection, [(job.job_id, str(job.state), job.version) for job in jobs])
         if met != len(jobs):

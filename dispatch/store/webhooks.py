@@ -14,6 +14,7 @@ from dispatch.store import rows, schema
 from dispatch.store.keyset import Order, load_slice
 from dispatch.store.schema import IS_UNDELIVERED
 from dispatch.store.statements import Lookup, Statement, by_ids, inserting
+from protocol.webhooks import DeliveryState
 
 ENDPOINTS, DELIVERIES = schema.webhook_endpoints, schema.webhook_deliveries
 
@@ -30,6 +31,8 @@ UPDATE_DELIVERY = Statement(
     .values({name: bindparam(name) for name in CHANGING}),
     (*CHANGING, "was_id"),
 )
+FORGET_DELIVERY = Statement(delete(DELIVERIES).where(DELIVERIES.c.delivery_id == bindparam("gone_id")), ("gone_id",))
+KNOWN_JOBS = Lookup(by_ids(schema.jobs, "job_id", "job_id"))
 CHANGES = rows.DELIVERIES.values_of(CHANGING)
 LEFT_OUT = {"payload": "", "log_json": "[]"}
 SELECT_PENDING = select(
@@ -131,8 +134,12 @@ class WebhookQueries:
         return self._found(statement.order_by(DELIVERIES.c.next_at).limit(limit))
 
     def put_deliveries(self, deliveries: Iterable[Delivery]) -> None:
+        """What has ended of a job that was purged meanwhile goes as the rest of the job went."""
         changed = list(deliveries)
         UPDATE_DELIVERY.run_many(self._connection, [(*CHANGES(one), one.delivery_id) for one in changed])
+        over = [one for one in changed if one.state != DeliveryState.PENDING]
+        known = {row[0] for row in KNOWN_JOBS.rows(self._connection, {one.job_id for one in over})}
+        FORGET_DELIVERY.run_many(self._connection, [(one.delivery_id,) for one in over if one.job_id not in known])
         self._deliveries.extend(changed)
 
     def list_deliveries(self, wanted: DeliveryFilter) -> Slice[Delivery]:

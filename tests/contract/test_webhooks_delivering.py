@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import orjson
 import pytest
 from aiohttp import web
 
+from dispatch.core.purging import Reason, everything
 from dispatch.core.webhooks import DELAYS_S
 from dispatch.ports import Transaction
+from dispatch.services.purging import save_purge
 from dispatch.services.webhooks import DISCARDED_AT_ONCE
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.states import JobState
@@ -19,6 +22,7 @@ from tests.contract.services_world import CLIENT, OTHER
 from tests.contract.store_adapters import job
 from tests.contract.webhook_receiver import Received, raw_server, receiver
 from tests.contract.webhooks_world import TO_COMPLETED, webhooks_world
+from tests.unit.dispatch_jobs import NOW
 
 
 def told_of(received: list[Received]) -> list[tuple[str, str]]:
@@ -331,3 +335,40 @@ async def test_one_tenants_endpoint_hears_nothing_of_another(tmp_path: Path) -> 
         await world.over()
 
     assert [one.path for one in to.got] == ["/ours"]
+
+
+# --- of a job that is purged
+
+
+def _purged(tx: Transaction, job_id: str) -> None:
+    save_purge(tx, everything(tx.graphs([job_id])[job_id], Reason.ASKED, now=NOW), now=NOW)
+
+
+async def test_a_purge_takes_what_was_told_of_the_job_and_nothing_of_another(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        await world.endpoint(to.url("/in"), WebhookEvent.JOB_CREATED, WebhookEvent.JOB_COMPLETED)
+        purged, kept = await world.finish("a", user_metadata_json='{"who":"me"}'), await world.finish("b")
+        before = await world.over()
+        await world.store.transact(partial(_purged, job_id=purged))
+        await world.idle()
+        after = await world.rows_of_all()
+
+    assert sorted({row.job_id for row in before}) == [purged, kept]
+    assert sorted(row.event for row in after if row.job_id == kept) == ["job.completed", "job.created"]
+    assert [row for row in after if row.job_id == purged] == []
+
+
+async def test_what_still_waits_when_its_job_is_purged_is_told_and_goes_then(tmp_path: Path) -> None:
+    async with receiver() as to, webhooks_world(tmp_path, [to.port]) as world:
+        to.answers["/in"] = [500]
+        await world.endpoint(to.url("/in"))
+        job_id = await world.finish("a")
+        await world.tried(1)
+        await world.store.transact(partial(_purged, job_id=job_id))
+        waits = await world.rows_of_all()
+        await world.advance(5.0)
+        await world.until(lambda rows: not rows)
+        await world.idle()
+
+    assert [(row.event, row.state) for row in waits] == [("job.completed", DeliveryState.PENDING)]
+    assert told_of(to.taken) == [(job_id, "job.completed")]
