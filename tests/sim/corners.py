@@ -15,9 +15,9 @@ def draw_edge(seed: int) -> Plan:
     """Engines that wake up again just as their leases end, on a disk so slow that memory is behind all the time."""
     rng = random.Random(f"edge {seed}")
     engines = tuple(EnginePlan(f"box{number}", 2, 1, frozenset(), True) for number in range(2))
-    jobs = tuple(JobPlan(n, rng.uniform(0.0, 12.0), "default", "nap", 5, frozenset(), None, 3) for n in range(6))
+    jobs = tuple(JobPlan(n, rng.uniform(0.0, 24.0), "default", "nap", 5, frozenset(), None, 3) for n in range(12))
     faults = [Fault(0.1, FaultKind.SLOW_DISK, BUSY_S)]
-    faults += [Fault(rng.uniform(2.0, 20.0), FaultKind.FREEZE_ENGINE, rng.uniform(10.0, 15.0), n % 2) for n in range(4)]
+    faults += [Fault(rng.uniform(2.0, 24.0), FaultKind.FREEZE_ENGINE, rng.uniform(8.0, 14.0), n % 2) for n in range(8)]
     return Plan(seed, engines, jobs, tuple(faults), Rates(slow_commit=0.01))
 
 

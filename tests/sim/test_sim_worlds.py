@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 
 from protocol.states import JobState
+from tests.sim.corners import DRAWS
 from tests.sim.plan import FaultKind
 from tests.sim.world import run
 
@@ -55,12 +56,19 @@ def test_every_kind_of_fault_has_its_turn() -> None:
     assert {kind.value for kind in FaultKind} <= faults.keys()
 
 
+PROGRAM = """
+from tests.sim.corners import DRAWS
+from tests.sim.world import run
+print(run(11).digest, *(run(11, DRAWS[name]).digest for name in reversed(sorted(DRAWS))))
+"""
+
+
 def test_the_same_seed_is_the_same_world_in_every_process() -> None:
+    narrow = {name: run(11, DRAWS[name]).digest for name in sorted(DRAWS)}
     here = run(11)
-    program = "from tests.sim.world import run; print(run(11).digest)"
     elsewhere = {
         subprocess.run(
-            [sys.executable, "-c", program],
+            [sys.executable, "-c", PROGRAM],
             env={**os.environ, "PYTHONHASHSEED": salt},
             capture_output=True,
             text=True,
@@ -69,6 +77,6 @@ def test_the_same_seed_is_the_same_world_in_every_process() -> None:
         for salt in ("1", "2")
     }
 
-    assert elsewhere == {here.digest}
+    assert elsewhere == {" ".join((here.digest, *reversed(narrow.values())))}
     assert run(11).trace == here.trace
-    assert run(12).digest != here.digest
+    assert len({here.digest, run(12).digest, *narrow.values()}) == 2 + len(narrow)
