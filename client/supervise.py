@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 DISPATCH, ENGINE = "dispatch", "engine"
+DRAINED = (
+    "the engine was drained and has ended; the server runs on. To have one again: "
+    "`reelyard undrain ENGINE`, then Ctrl-C here and a new start"
+)
 PATIENCE_S = 15.0
 """How long the survivor of a fault may take to stop by itself; asked for by nobody, so nobody else would press on."""
 
@@ -109,6 +113,8 @@ class Supervisor:
 
     def _exited(self, who: str, code: int) -> list[Instruction]:
         self.alive.discard(who)
+        if who == ENGINE and code == 0 and not self._is_stopping:
+            return [Say(DRAINED)]
         is_first_fault = not self._is_stopping
         if is_first_fault:
             self.fault = f"{who} ended by itself with exit code {code}; its messages stand above"

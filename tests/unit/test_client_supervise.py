@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from client.supervise import (
     DISPATCH,
+    DRAINED,
     ENGINE,
     PATIENCE_S,
     AskAgain,
@@ -60,6 +61,14 @@ def test_when_the_engine_dies_dispatch_is_stopped_and_the_fault_told() -> None:
     fault = "engine ended by itself with exit code -9; its messages stand above"
 
     assert obeyed(UP, Exited(ENGINE, -9), Exited(DISPATCH, 0))[1:] == [[Terminate(DISPATCH), *PRESS_ON], [Finish(fault)]]
+
+
+def test_an_engine_that_an_operator_drained_leaves_the_server_running() -> None:
+    assert obeyed(UP, Exited(ENGINE, 0), StopAsked(), Exited(DISPATCH, 0))[1:] == [
+        [Say(DRAINED)],
+        [DRAINING, Terminate(DISPATCH)],
+        [Finish(None)],
+    ]
 
 
 def test_when_dispatch_dies_the_engine_is_stopped_and_pressed_if_it_lingers() -> None:
