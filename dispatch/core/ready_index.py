@@ -324,7 +324,7 @@ class ReadyIndex:
 
     def _vacate(self, task_id: str) -> None:
         tenant = self.running.leave(task_id)
-        if tenant is not None:
+        if tenant is not None and self.running.is_capped(tenant):
             self._shut_or_reopen(tenant)
 
     def _shut_or_reopen(self, tenant: str) -> None:

@@ -42,6 +42,9 @@ class Running:
         cap = self._caps.get(tenant)
         return None if cap is None else cap - self.count(tenant)
 
+    def is_capped(self, tenant: str) -> bool:
+        return tenant in self._caps
+
     def is_full(self, tenant: str) -> bool:
-        room = self.room(tenant)
-        return room is not None and room <= 0
+        cap = self._caps.get(tenant)
+        return cap is not None and self._counts.get(tenant, 0) >= cap

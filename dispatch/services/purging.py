@@ -74,8 +74,10 @@ class Remover:
         self.wake: Callable[[], None] = lambda: None
 
     def __call__(self, commit: Commit) -> None:
-        if any(event.new.type is EventType.JOB_PURGED for event in commit.events):
-            self.wake()
+        for event in commit.events:  # a loop: six of them come with each job
+            if event.new.type is EventType.JOB_PURGED:
+                self.wake()
+                return
 
     async def run_once(self) -> None:
         """Every path once; what the storage does not let go of now is tried again with the next run."""

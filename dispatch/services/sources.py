@@ -68,7 +68,7 @@ class Sources:
         return Checked(submission, profile, profile_json, source)
 
     def _profile(self, who: Caller, submission: JobSubmission) -> tuple[Profile, str]:
-        if len(orjson.dumps(submission.metadata)) > MAX_METADATA_BYTES:
+        if submission.metadata and len(orjson.dumps(submission.metadata)) > MAX_METADATA_BYTES:
             raise refuse("metadata", f"is larger than {MAX_METADATA_BYTES} bytes")
         if submission.webhook_url is not None:
             check_webhook_url(submission.webhook_url, self.rules.webhooks)
