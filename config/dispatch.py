@@ -111,6 +111,7 @@ class Api(Section):
 
     `first_request_s`: how long a new connection may take to send a whole request head. `min_body_rate`: bytes a second.
     `trusted_proxies` are networks whose `X-Forwarded-For` is believed. `wrong_keys` are free to an address, then it waits.
+    `streams_per_tenant`: readers of events at once.
     """
 
     require_idempotency_key: bool = False
@@ -118,6 +119,7 @@ class Api(Section):
     jobs_per_hour: Annotated[int, Field(ge=1)] = 100
     tenant_calls_per_s: Annotated[int, Field(ge=1)] = 500
     wrong_keys: Annotated[int, Field(ge=1)] = 50
+    streams_per_tenant: Annotated[int, Field(ge=1)] = 2000
     cors_origins: tuple[Origin, ...] = ()
     playback_origins: tuple[Origin, ...] = ()
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
@@ -10,6 +11,8 @@ from aiohttp import web
 
 Address = IPv4Address | IPv6Address
 MOST_HOPS = 20
+_WITH_PORT = re.compile(r"\[([^\[\]]+)\](?::\d{1,5})?|([^:\[\]]+):\d{1,5}", re.ASCII)
+"""Some proxies write the port too: `192.0.2.7:4711`, `[2001:db8::7]:4711`; brackets may stand without one."""
 
 
 class Peers:
@@ -25,7 +28,7 @@ class Peers:
             return peer
         hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
         for hop in reversed(hops[-MOST_HOPS:]):
-            told = _parsed(hop.strip())
+            told = _parsed(_without_port(hop.strip()))
             if told is None:
                 return peer
             peer = str(told)
@@ -41,6 +44,11 @@ class Peers:
 def _peer(request: web.Request) -> str:
     told = request.transport.get_extra_info("peername") if request.transport is not None else None
     return str(told[0]) if isinstance(told, tuple) else ""
+
+
+def _without_port(hop: str) -> str:
+    found = _WITH_PORT.fullmatch(hop)
+    return hop if found is None else found[1] or found[2]
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ import asyncio
 from aiohttp import WSCloseCode, web
 
 from dispatch.api.call import Call, Handler
+from dispatch.api.seats import SEATS
 from dispatch.api.tails import Tail, event_number, tail_of_all, tail_of_job
 from dispatch.api.wiring import LIMITS, Limits
 from dispatch.events import frames
@@ -40,10 +41,11 @@ async def events_socket(call: Call) -> web.StreamResponse:
         message = "this call takes a WebSocket: send `Upgrade: websocket`, or read the stream at /api/v1/events"
         raise ReelyardError(ErrorCode.UPGRADE_REQUIRED, message)
     tail = await (tail_of_job(call, query["job_id"], after) if "job_id" in query else tail_of_all(call, after))
-    await socket.prepare(call.request)
-    if await _follow(socket, tail, limits):
-        code = WSCloseCode.OK if tail.ending is None else CLOSE_CODES[tail.ending]
-        await socket.close(code=code, message=(tail.ending or "the job has ended").encode())
+    with call.request.app[SEATS].take(call.who):
+        await socket.prepare(call.request)
+        if await _follow(socket, tail, limits):
+            code = WSCloseCode.OK if tail.ending is None else CLOSE_CODES[tail.ending]
+            await socket.close(code=code, message=(tail.ending or "the job has ended").encode())
     return socket
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from dispatch.api.call import Call, Handler
+from dispatch.api.seats import SEATS
 from dispatch.api.tails import Tail, event_number, tail_of_all, tail_of_job
 from dispatch.api.wiring import LIMITS, Limits
 from dispatch.events import frames
@@ -31,6 +32,11 @@ async def all_events(call: Call) -> web.StreamResponse:
 
 
 async def _serve(call: Call, tail: Tail) -> web.StreamResponse:
+    with call.request.app[SEATS].take(call.who):
+        return await _stream(call, tail)
+
+
+async def _stream(call: Call, tail: Tail) -> web.StreamResponse:
     limits = call.request.app[LIMITS]
     response = web.StreamResponse(headers=HEADERS)
     await response.prepare(call.request)

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from heapq import heappop, heappush
 from math import ceil
 from typing import NamedTuple
 
@@ -34,14 +35,15 @@ class Window(NamedTuple):
 
 class Windows(Storage):
     """Counters of the `limits` library. Its own storage in memory reads the wall clock, sweeps in a thread of its own
-    and grows without bound; here the oldest window makes room, and a window begins with its first call."""
+    and grows without bound; here what has ended goes, then what ends next, and a window begins with its first call."""
 
     STORAGE_SCHEME = ["windows"]
 
     def __init__(self, monotonic: Callable[[], float], most: int = MOST_WINDOWS) -> None:
         super().__init__()
         self._monotonic, self._most = monotonic, most
-        self._windows: OrderedDict[str, Window] = OrderedDict()
+        self._windows: dict[str, Window] = {}
+        self._ends: list[tuple[float, str]] = []
 
     @property
     def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
@@ -49,15 +51,27 @@ class Windows(Storage):
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         now = self._monotonic()
+        self._drop_ended(now)
         window = self._windows.get(key)
-        if window is not None and window.ends > now:
+        if window is not None:
             self._windows[key] = counted = Window(window.calls + amount, window.ends)
             return counted.calls
-        self._windows.pop(key, None)
+        while len(self._windows) >= self._most:
+            self._drop_first()
         self._windows[key] = Window(amount, now + expiry)
-        while len(self._windows) > self._most:
-            self._windows.popitem(last=False)
+        heappush(self._ends, (now + expiry, key))
         return amount
+
+    def _drop_ended(self, now: float) -> None:
+        while self._ends and self._ends[0][0] <= now:
+            self._drop_first()
+
+    def _drop_first(self) -> None:
+        """The window that ends next; one that was cleared, or begun anew since, is not the one that stands here."""
+        ends, key = heappop(self._ends)
+        window = self._windows.get(key)
+        if window is not None and window.ends == ends:
+            del self._windows[key]
 
     def get(self, key: str) -> int:
         window = self._windows.get(key)
@@ -73,6 +87,7 @@ class Windows(Storage):
     def reset(self) -> int | None:
         count = len(self._windows)
         self._windows.clear()
+        self._ends.clear()
         return count
 
     def clear(self, key: str) -> None:

@@ -70,7 +70,8 @@ class Limits:
     `body_idle_s`: how long a body may stand still before the call is given up. `beat_s`: a comment keeps a quiet stream
     open through proxies. `write_idle_s`: how long a reader may take nothing. `first_request_s`: how long a request's head
     may take. `min_body_rate`: bytes a second a body must bring on the average, once `rate_grace_s` were waited for it.
-    `failures_free`: wrong keys from one address before it has to wait. Origins and proxies as in `config.dispatch.Api`.
+    `failures_free`: wrong keys from one address before it has to wait. `streams_per_tenant` are those of events. Origins
+    and proxies as in `config.dispatch.Api`.
     """
 
     max_upload_bytes: int = 20_000_000_000
@@ -85,6 +86,7 @@ class Limits:
     calls_per_s: int = 50
     tenant_calls_per_s: int = 500
     failures_free: int = 50
+    streams_per_tenant: int = 2000
     cors_origins: tuple[str, ...] = ()
     playback_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()

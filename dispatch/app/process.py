@@ -58,6 +58,11 @@ def lock(data: Path) -> int:
     return descriptor
 
 
+def _make_private(database: Path) -> None:
+    """For its owner alone, before SQLite makes it; its -wal and -shm follow it. What is there stays as its operator set it."""
+    os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
 def die(reason: str) -> None:
     """The state in memory can no longer be trusted: stop at once, the database is the record."""
     log.critical("fatal", reason=reason)
@@ -69,12 +74,13 @@ def prepare(settings: DispatchSettings) -> tuple[Core, SqliteStore]:
     """Directories, secrets, the newest schema, then the services. Nothing runs yet."""
     data = settings.data.absolute()
     root = (settings.storage.root or data / "storage").absolute()
-    for directory in (data, root):
-        directory.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root.mkdir(parents=True, exist_ok=True)
     lock(data)
     ids = RandomIds()
     secrets = load_secrets(data, ids)
     database = str(data / "dispatch.db")
+    _make_private(data / "dispatch.db")
     connection = connect(f"sqlite:///{database}")
     migrate(connection)
     connection.close()
@@ -148,6 +154,7 @@ def limits_of(settings: DispatchSettings) -> Limits:
         cors_origins=api.cors_origins,
         playback_origins=api.playback_origins,
         trusted_proxies=api.trusted_proxies,
+        streams_per_tenant=api.streams_per_tenant,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 from dispatch.core import webhooks
 from dispatch.core.callers import Caller, IdempotencyKey
@@ -38,7 +39,7 @@ ENDPOINTS, DELIVERIES = Listing("webhook endpoints"), Listing("webhook deliverie
 MOST_ENDPOINTS = 20
 """Of one tenant: each is looked at with every event of its jobs."""
 
-MOST_TESTS, DISCARDED_AT_ONCE = 8, 200
+MOST_TESTS, MOST_TESTS_OF_A_TENANT, DISCARDED_AT_ONCE = 8, 2, 200
 BY_HAND = "disabled by its tenant"
 
 
@@ -56,6 +57,7 @@ class WebhookService:
         self._store, self._once, self._ids, self._clock = store, once, ids, clock
         self._keys, self._sender, self._policy = sending.keys, sending.sender, sending.policy
         self._tests = asyncio.Semaphore(MOST_TESTS)
+        self._tests_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     # --- endpoints
 
@@ -139,12 +141,16 @@ class WebhookService:
         return endpoint_view(gone)
 
     async def test(self, who: Caller, endpoint_id: str) -> EndpointTestReply:
-        """One delivery, now, whatever waits; nothing is stored. A disabled endpoint may be tried too."""
+        """One delivery, now, whatever waits; nothing is stored. A disabled endpoint may be tried too.
+
+        Two of a tenant go at once: its slow receivers hold up no other's tests.
+        """
         endpoint = await self._store.read(lambda tx: _endpoint(tx, who, endpoint_id))
         now = self._clock.now()
         delivery_id, body = self._ids.new("whd", now), webhooks.trial(endpoint, now=now)
         signed = webhooks.headers(delivery_id, body, self._opened(endpoint.secrets), now=now)
-        async with self._tests:
+        own = self._tests_of.setdefault(endpoint.tenant, asyncio.Semaphore(MOST_TESTS_OF_A_TENANT))
+        async with own, self._tests:
             tried = await self._sender.send(endpoint.url, signed, body.encode())
         return EndpointTestReply(
             delivery_id=delivery_id,

@@ -13,6 +13,12 @@ from protocol.events import EventView
 from tests.contract.api_server import Server, served, until
 
 EVENTS = "/api/v1/events"
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
 
 
 class Stream:
@@ -185,3 +191,28 @@ async def test_reader_that_takes_nothing_is_dropped_and_the_server_goes_on(tmp_p
 
 def _connections(server: Server) -> int:
     return len(server.web.server.connections) if server.web.server else 0
+
+
+async def test_a_tenant_reads_so_many_streams_and_sockets_at_once(tmp_path: Path) -> None:
+    async with served(tmp_path, Limits(streams_per_tenant=1)) as server:
+        await server.new_tenant("acme")
+        key, other = await server.new_key("jobs:read"), await server.new_key("jobs:read", tenant="acme")
+        async with opened(server, EVENTS, key=key) as first:
+            refused = [
+                await server.call("GET", EVENTS, key=key),
+                await server.call("GET", f"{EVENTS}/ws", key=key, headers=UPGRADE),
+            ]
+            async with opened(server, EVENTS, key=other) as theirs, opened(server, EVENTS) as a, opened(server, EVENTS) as b:
+                let_in = [first.status, theirs.status, a.status, b.status]
+            first.close()
+        await until(lambda: _is_let_in(server, key))
+
+    assert let_in == [200] * 4
+    assert [(one.status, one.code, one.headers["Retry-After"]) for one in refused] == [(429, "RATE_LIMITED", "10")] * 2
+
+
+async def _is_let_in(server: Server, key: str) -> bool:
+    """A reader that is gone is noticed with the next beat at the latest."""
+    await server.submit()
+    async with opened(server, EVENTS, key=key) as again:
+        return again.status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,33 @@ async def test_every_directory_is_made(tmp_path: Path) -> None:
 
     assert root.is_dir()
     assert (data / "dispatch.db").is_file()
+
+
+async def test_what_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
+    data, before = tmp_path / "data", os.umask(0)
+    try:
+        _, store = prepare(DispatchSettings(data=data))
+        store.start()
+        await store.transact(lambda tx: tx.last_seq())
+        modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (data, *data.glob("dispatch.db*"))}
+    finally:
+        os.umask(before)
+    await store.close()
+
+    private = oct(0o600)
+    assert modes == {"data": oct(0o700), "dispatch.db": private, "dispatch.db-wal": private, "dispatch.db-shm": private}
+
+
+async def test_what_the_operator_widened_stays_as_it_is(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "dispatch.db").touch()
+    data.chmod(0o750)
+    (data / "dispatch.db").chmod(0o640)
+    _, store = prepare(DispatchSettings(data=data))
+    await store.close()
+
+    assert [path.stat().st_mode & 0o777 for path in (data, data / "dispatch.db")] == [0o750, 0o640]
 
 
 async def test_a_second_server_is_kept_out_of_a_data_directory(tmp_path: Path) -> None:

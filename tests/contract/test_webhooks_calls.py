@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from io import BytesIO
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from config.dispatch import Api, Webhooks
 from protocol.notices import WebhookMessage
 from tests.contract.api_server import Answer, Server, head_of, served, until
-from tests.contract.webhook_receiver import Receiver, receiver
+from tests.contract.webhook_receiver import Received, Receiver, receiver
 
 HOOKS = "/api/v1/webhooks"
 
@@ -208,6 +210,32 @@ async def test_a_dead_delivery_is_sent_again_on_request(tmp_path: Path) -> None:
     assert (asked.status, asked.json["state"], asked.json["attempts"]) == (202, "pending", 0)
     assert to.got[0].id == to.got[1].id == row["delivery_id"]
     assert to.got[0].body == to.got[1].body
+
+
+async def test_slow_receivers_of_one_tenant_hold_up_no_others_tests(tmp_path: Path) -> None:
+    gate, begun = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slow(_: Received) -> web.StreamResponse:
+        begun.release()
+        await gate.wait()
+        return web.Response()
+
+    async with told(tmp_path) as (server, to):
+        to.always["/slow"] = slow
+        await server.new_tenant("acme")
+        key = await server.new_key("jobs:read", "jobs:write", tenant="acme")
+        made = await endpoint(server, to.url("/slow"))
+        theirs = await endpoint(server, to.url("/fast"), key=key)
+        async with asyncio.TaskGroup() as group:
+            tests = [group.create_task(server.call("POST", f"{made.headers['Location']}/test")) for _ in range(10)]
+            for _ in range(2):
+                await begun.acquire()
+            fast = await server.call("POST", f"{theirs.headers['Location']}/test", key=key)
+            at_once = len(to.got)
+            gate.set()
+
+    assert (fast.json["delivered"], at_once) == (True, 3)
+    assert [one.result().json["delivered"] for one in tests] == [True] * 10
 
 
 async def _none_is_left(server: Server, query: str) -> bool:

@@ -72,12 +72,28 @@ def test_unlimited_caller_is_told_so_and_never_counted() -> None:
     assert [limits.charge(caller(jobs=None), "get_job") for _ in range(5)] == [(NO_LIMIT, None)] * 5
 
 
-def test_oldest_window_makes_room() -> None:
+def test_the_window_that_ends_next_makes_room_and_never_a_longer_one() -> None:
     windows = Windows(Watch(), most=2)
-    for key in ("a", "b", "c"):
-        windows.incr(key, 60)
+    for key, span in (("hour", 3600), ("a", 1), ("b", 2), ("c", 1)):
+        windows.incr(key, span)
 
-    assert [windows.get(key) for key in ("a", "b", "c")] == [0, 1, 1]
+    assert [windows.get(key) for key in ("hour", "a", "b", "c")] == [1, 0, 0, 1]
+
+
+def test_a_window_that_has_ended_is_no_room_and_begins_anew_with_its_next_call() -> None:
+    watch = Watch()
+    windows = Windows(watch, most=2)
+    for key, span in (("hour", 3600), ("a", 1)):
+        windows.incr(key, span)
+    windows.clear("a")
+    watch.elapsed += 0.5
+    windows.incr("a", 1)
+    watch.elapsed += 0.5  # the first one's end
+    still = windows.incr("a", 1)
+    watch.elapsed += 0.5
+    again = [windows.incr(key, 1) for key in ("b", "a")]
+
+    assert (still, again, windows.get("hour")) == (2, [1, 1], 1)
 
 
 def test_wrong_keys_cost_longer_and_longer_waits() -> None:
@@ -139,6 +155,11 @@ def test_place_is_an_address_or_a_network_of_one_household(address: str, place: 
         (["10.0.0.0/8"], "203.0.113.9", "203.0.113.9"),
         (["10.0.0.0/8"], "198.51.100.1, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
         (["10.0.0.0/8"], "203.0.113.9, nonsense", "10.0.0.1"),
+        (["10.0.0.0/8"], "198.51.100.1, 203.0.113.9:4711, 10.0.0.2:80", "203.0.113.9"),
+        (["10.0.0.0/8"], "[2001:db8::7]:4711", "2001:db8::7"),
+        (["10.0.0.0/8"], "[2001:db8::7]", "2001:db8::7"),
+        (["10.0.0.0/8"], "2001:db8::7", "2001:db8::7"),
+        (["10.0.0.0/8"], "203.0.113.9:port", "10.0.0.1"),
         (["10.0.0.0/8"], "10.0.0.3", "10.0.0.3"),
         (["10.0.0.0/8"], "", "10.0.0.1"),
     ],
