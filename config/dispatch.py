@@ -171,11 +171,12 @@ class Webhooks(Section):
 
 
 class Retention(Section):
-    """Days after the job's end (logs: the attempt's). `dry_run` only tells what would go, in the log."""
+    """Days after the job's end (logs: the attempt's; audit: the entry's own). `dry_run` only tells what would go, in the log."""
 
     uploads_days: Annotated[float, Field(gt=0)] = 7.0
     failed_days: Annotated[float, Field(gt=0)] = 30.0
     logs_days: Annotated[float, Field(gt=0)] = 90.0
+    audit_days: Annotated[float, Field(gt=0)] = 365.0
     dry_run: bool = False
 
 

@@ -13,11 +13,12 @@ from protocol.media import VideoInfo
 
 
 class RetentionSpans(Message):
-    """Seconds something is kept after the job's end; a log after its attempt's."""
+    """Seconds something is kept after the job's end; a log after its attempt's, an entry of the audit log after its own."""
 
     originals_s: Seconds
     records_s: Seconds
     logs_s: Seconds
+    audit_s: Seconds
 
 
 class RetentionItem(Message):
@@ -36,7 +37,10 @@ class RetentionItem(Message):
 
 
 class RetentionPage(Page):
+    """`audit_entries`: how many entries of the audit log are due; they are not listed one by one."""
+
     items: tuple[RetentionItem, ...]
+    audit_entries: Annotated[int, Field(ge=0)]
     dry_run: bool
     spans: RetentionSpans
 

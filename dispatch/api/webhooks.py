@@ -8,6 +8,7 @@ from dispatch.api import answers, paging
 from dispatch.api.call import Call, Handler
 from dispatch.api.keyed import answered, key_of_nothing
 from dispatch.core.paging import refuse, wanted_of
+from dispatch.core.tenancy import asked_for
 from dispatch.ports.webhooks import DeliveryFilter
 from dispatch.services.webhooks import DELIVERIES, ENDPOINTS
 from protocol.webhooks import DeliveryState, EndpointPatch, EndpointRequest, WebhookEvent
@@ -64,7 +65,7 @@ async def rotate_secret(call: Call) -> web.StreamResponse:
 async def list_deliveries(call: Call) -> web.StreamResponse:
     query = call.query()
     wanted = DeliveryFilter(
-        tenant=query.get("tenant") if call.who.is_admin else call.who.tenant,
+        tenant=asked_for(query, call.who),
         state=_word("state", query.get("state"), tuple(DeliveryState)),
         endpoint_id=query.get("endpoint_id"),
         job_id=query.get("job_id"),

@@ -58,4 +58,10 @@ def assemble_care(
 
 def _spans(settings: DispatchSettings) -> Spans:
     wanted = settings.retention
-    return Spans(wanted.uploads_days * DAY_S, wanted.failed_days * DAY_S, wanted.logs_days * DAY_S, is_dry=wanted.dry_run)
+    return Spans(
+        originals_s=wanted.uploads_days * DAY_S,
+        records_s=wanted.failed_days * DAY_S,
+        logs_s=wanted.logs_days * DAY_S,
+        audit_s=wanted.audit_days * DAY_S,
+        is_dry=wanted.dry_run,
+    )

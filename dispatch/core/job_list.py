@@ -11,6 +11,7 @@ import orjson
 from dispatch.core import times
 from dispatch.core.callers import Caller
 from dispatch.core.paging import FIRST, Listing, Wanted, refuse, wanted_of
+from dispatch.core.tenancy import asked_for
 from protocol.states import JobState, JobStatus
 
 METADATA = "metadata."
@@ -80,7 +81,7 @@ def parse(query: Mapping[str, str], caller: Caller) -> JobFilter:
     sort = _word(query, "sort", SORTS, "created_at")
     descending = _word(query, "order", ("asc", "desc"), "desc") == "desc"
     return JobFilter(
-        tenant=query.get("tenant") if caller.is_admin else caller.tenant,
+        tenant=asked_for(query, caller),
         states=states,
         is_validating=is_validating,
         created_after=_moment(query, "created_after"),

@@ -38,11 +38,12 @@ RECORD_STATES = (JobState.FAILED, JobState.CANCELLED)
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """Seconds after a job's end (logs: an attempt's end). `is_dry`: what is due is told, not taken."""
+    """Seconds after a job's end (logs: an attempt's end; audit: the entry). `is_dry`: what is due is told, not taken."""
 
     originals_s: float
     records_s: float
     logs_s: float
+    audit_s: float
     is_dry: bool = False
 
 
@@ -54,6 +55,7 @@ class Cutoffs:
     originals: float
     records: float
     logs: float
+    audit: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Item:
 
 
 def cutoffs(spans: Spans, *, now: float) -> Cutoffs:
-    return Cutoffs(now, now - spans.originals_s, now - spans.records_s, now - spans.logs_s)
+    return Cutoffs(now, now - spans.originals_s, now - spans.records_s, now - spans.logs_s, now - spans.audit_s)
 
 
 def strength(item: Item) -> int:

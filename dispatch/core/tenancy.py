@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from dispatch.core.callers import Caller
 from dispatch.core.copying import replace
 from dispatch.core.paging import refuse
 from dispatch.core.records import Tenant
@@ -16,6 +17,16 @@ TAKEN = frozenset({"staging", "inputs", "uploads"})
 def root_of(tenant: Tenant) -> str:
     """The first component of every path of its own in the storage."""
     return tenant.prefix or tenant.name
+
+
+def asked_for(query: Mapping[str, str], who: Caller) -> str | None:
+    """Whose rows a list shows; None, all tenants', for an admin. Raises VALIDATION_FAILED for a tenant others may not ask for."""
+    named = query.get("tenant")
+    if who.is_admin:
+        return named
+    if named is not None and named != who.tenant:
+        raise refuse("tenant", f"names another tenant; this key sees what is of {who.tenant} alone, so leave it out")
+    return who.tenant
 
 
 def made(request: TenantRequest, others: Iterable[Tenant], *, now: float) -> Tenant:

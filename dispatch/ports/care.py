@@ -51,6 +51,14 @@ class CareRows(Protocol):
         """Remove webhook deliveries that ended before then; how many."""
         ...
 
+    def count_audit(self, before: float) -> int:
+        """Entries of the audit log from before then."""
+        ...
+
+    def drop_audit(self, before: float, limit: int) -> int:
+        """Remove so many of them at the most; how many."""
+        ...
+
     def dead_letters(self, wanted: Wanted) -> Slice[Job]:
         """Failed jobs whose failure is not their client's, newest first."""
         ...

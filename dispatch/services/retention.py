@@ -30,14 +30,17 @@ class RetentionService:
         self._store, self._clock, self._spans = store, clock, spans
         self._wall = WallGuard(clock)
         self._told: set[tuple[float, str, str, int]] = set()
+        self._audit_told = 0
 
     async def list(self, wanted: Wanted) -> RetentionPage:
         """What is due now, longest kept first; it goes with the next run, but for a dry one."""
         at = retention.cutoffs(self._spans, now=self._clock.now())
         found = await self._store.search(lambda tx: tx.due_items(at, wanted, Kind))
-        spans = RetentionSpans(originals_s=self._spans.originals_s, records_s=self._spans.records_s, logs_s=self._spans.logs_s)
-        items = tuple(map(_view, found.rows))
-        return RetentionPage(items=items, dry_run=self._spans.is_dry, spans=spans, **page_fields(found, wanted, LISTING))
+        entries = await self._store.read(lambda tx: tx.count_audit(at.audit))
+        kept = self._spans
+        spans = RetentionSpans(originals_s=kept.originals_s, records_s=kept.records_s, logs_s=kept.logs_s, audit_s=kept.audit_s)
+        items, more = tuple(map(_view, found.rows)), page_fields(found, wanted, LISTING)
+        return RetentionPage(items=items, audit_entries=entries, dry_run=kept.is_dry, spans=spans, **more)
 
     async def run_once(self) -> None:
         if not self._wall.agrees():
@@ -67,20 +70,26 @@ class RetentionService:
             if item.place not in self._told:
                 log.info("retention_would_take", **_told(item))
         self._told = {item.place for item in items}
+        entries = await self._store.read(lambda tx: tx.count_audit(at.audit))
+        if entries != self._audit_told:
+            log.info("retention_would_drop", audit_entries=entries)
+        self._audit_told = entries
 
     async def _page(self, at: Cutoffs, wanted: Wanted, kinds: Iterable[Kind]) -> tuple[Sequence[Item], Wanted | None]:
         found = await self._store.search(lambda tx: tx.due_items(at, wanted, kinds))
         return found.rows, None if found.last is None else Wanted(limit=wanted.limit, after=found.last)
 
     async def _drop_history(self, at: Cutoffs) -> None:
-        """Events and webhook deliveries as old as logs: history that no row refers to."""
-        events = deliveries = 0
+        """Events and webhook deliveries as old as logs, and the oldest of the audit log: history that no row refers to."""
+        events = deliveries = entries = 0
         while (gone := await self._store.transact(partial(_drop_events, before=at.logs))) > 0:
             events += gone
         while (gone := await self._store.transact(lambda tx: tx.drop_deliveries(at.logs, ROWS_AT_ONCE))) > 0:
             deliveries += gone
-        if events or deliveries:
-            log.info("history_dropped", events=events, webhook_deliveries=deliveries)
+        while (gone := await self._store.transact(lambda tx: tx.drop_audit(at.audit, ROWS_AT_ONCE))) > 0:
+            entries += gone
+        if events or deliveries or entries:
+            log.info("history_dropped", events=events, webhook_deliveries=deliveries, audit_entries=entries)
 
 
 def _take_all(tx: Transaction, items: Sequence[Item], at: Cutoffs) -> list[Item]:

@@ -78,6 +78,15 @@ class RetentionQueries:
         old = select(table.c.delivery_id).where(table.c.ended_at <= before).limit(limit)
         return self._connection.execute(delete(table).where(table.c.delivery_id.in_(old))).rowcount
 
+    def count_audit(self, before: float) -> int:
+        counted = select(func.count()).select_from(schema.audit).where(schema.audit.c.at <= before)
+        return self._connection.execute(counted).scalar_one()
+
+    def drop_audit(self, before: float, limit: int) -> int:
+        table = schema.audit
+        old = select(table.c.audit_id).where(table.c.at <= before).limit(limit)
+        return self._connection.execute(delete(table).where(table.c.audit_id.in_(old))).rowcount
+
 
 def _item(row: Found) -> Item:
     kind, job_id, tenant, path, since, size, token = row

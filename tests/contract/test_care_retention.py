@@ -15,6 +15,7 @@ from dispatch.core.records import Source
 from dispatch.core.retention import DAY_S, Spans
 from dispatch.core.times import rfc3339
 from dispatch.ports import Transaction
+from dispatch.services.audit import audited
 from dispatch.services.retention import ITEMS_AT_ONCE, RetentionService
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobInput, RetryRequest
@@ -126,6 +127,49 @@ async def test_logs_events_and_deliveries_go_after_ninety_days(farm: World) -> N
     assert [event.new.type for event in events] == ["JobPurged"]
 
 
+async def noted(farm: World, count: int) -> None:
+    """So many entries of the audit log, now."""
+
+    def note(tx: Transaction) -> None:
+        for number in range(count):
+            audited(tx, CLIENT, "delete_job", f"job_{number}", now=farm.clock.now())
+
+    await farm.core.outside.store.transact(note)
+
+
+async def entries_of(farm: World) -> list[str]:
+    page = await farm.core.services.audit.list(AuditFilter(page=Wanted(limit=1000)))
+    return [entry.target for entry in page.audit]
+
+
+async def test_the_audit_log_goes_back_a_year(farm: World) -> None:
+    before = len(await entries_of(farm))
+    await noted(farm, 3)
+    farm.clock.advance(DAY_S)
+    await noted(farm, 1)
+    farm.clock.advance(364 * DAY_S)
+    due_now = (await farm.core.services.care.retention.list(Wanted())).audit_entries
+
+    await swept(farm)
+
+    assert (due_now, await entries_of(farm)) == (before + 3, ["job_0"])
+
+
+async def test_a_dry_run_counts_the_audit_log_in_one_line_and_takes_nothing_of_it(farm: World) -> None:
+    spans = Spans(7 * DAY_S, 30 * DAY_S, 90 * DAY_S, 365 * DAY_S, is_dry=True)
+    dry = RetentionService(farm.core.outside.store, farm.clock, spans)
+    await noted(farm, 3)
+    there = await entries_of(farm)
+    farm.clock.advance(365 * DAY_S)
+
+    with capture_logs() as logs:
+        await dry.run_once()
+        await dry.run_once()
+
+    assert [(line["event"], line["audit_entries"]) for line in logs] == [("retention_would_drop", len(there))]
+    assert await entries_of(farm) == there
+
+
 async def test_the_last_event_stays_however_old_it_is(farm: World) -> None:
     await farm.submit(ttl_s=31_536_000)
     last = await farm.core.outside.store.read(lambda tx: tx.last_seq())
@@ -165,7 +209,7 @@ async def test_every_item_that_goes_is_told_and_audited(farm: World) -> None:
 
 async def test_a_dry_run_takes_nothing_and_tells_each_item_once(farm: World) -> None:
     job_id = await completed(farm)
-    spans = Spans(7 * DAY_S, 30 * DAY_S, 90 * DAY_S, is_dry=True)
+    spans = Spans(7 * DAY_S, 30 * DAY_S, 90 * DAY_S, 365 * DAY_S, is_dry=True)
     dry = RetentionService(farm.core.outside.store, farm.clock, spans)
     farm.clock.advance(8 * DAY_S)
     before = farm.files()
@@ -180,7 +224,7 @@ async def test_a_dry_run_takes_nothing_and_tells_each_item_once(farm: World) -> 
 
 async def test_a_dry_run_still_keeps_a_jobs_own_expiry(farm: World) -> None:
     job_id = await completed(farm, expires_at=rfc3339(farm.clock.now() + DAY_S))
-    spans = Spans(7 * DAY_S, 30 * DAY_S, 90 * DAY_S, is_dry=True)
+    spans = Spans(7 * DAY_S, 30 * DAY_S, 90 * DAY_S, 365 * DAY_S, is_dry=True)
     dry = RetentionService(farm.core.outside.store, farm.clock, spans)
     farm.clock.advance(DAY_S + 1)
 

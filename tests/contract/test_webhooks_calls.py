@@ -212,6 +212,16 @@ async def test_a_dead_delivery_is_sent_again_on_request(tmp_path: Path) -> None:
     assert to.got[0].body == to.got[1].body
 
 
+async def test_deliveries_of_another_tenant_are_refused_to_who_asks_for_them(tmp_path: Path) -> None:
+    async with told(tmp_path) as (server, _):
+        await server.new_tenant("acme")
+        key = await server.new_key("jobs:read", tenant="acme")
+        foreign = await server.call("GET", f"{HOOKS}/deliveries?tenant=default", key=key)
+        own = await server.call("GET", f"{HOOKS}/deliveries?tenant=acme", key=key)
+
+    assert (head_of(foreign), own.status, own.json["deliveries"]) == ((422, "VALIDATION_FAILED"), 200, [])
+
+
 async def test_slow_receivers_of_one_tenant_hold_up_no_others_tests(tmp_path: Path) -> None:
     gate, begun = asyncio.Event(), asyncio.Semaphore(0)
 

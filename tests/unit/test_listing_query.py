@@ -73,3 +73,18 @@ def test_what_cannot_be_searched_is_refused(query: dict[str, str]) -> None:
 )
 def test_a_list_that_no_index_finds_is_a_search(query: dict[str, str], is_search: bool) -> None:
     assert parse(query, ADMIN).is_search is is_search
+
+
+def test_a_tenant_is_asked_for_by_admins_and_by_itself() -> None:
+    mine = Caller("key_1", "acme", frozenset({Scope.JOBS_READ}))
+
+    told = [parse(query, who).tenant for who in (ADMIN, mine) for query in ({}, {"tenant": "acme"})]
+
+    assert told == [None, "acme", "acme", "acme"]
+
+
+def test_a_tenant_that_asks_for_another_is_told_so_and_given_nothing_else() -> None:
+    with pytest.raises(ReelyardError, match="this key sees what is of acme alone") as refused:
+        parse({"tenant": "default"}, Caller("key_1", "acme", frozenset({Scope.JOBS_READ})))
+
+    assert refused.value.code is ErrorCode.VALIDATION_FAILED

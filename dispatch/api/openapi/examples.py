@@ -95,7 +95,7 @@ MODELS: dict[str, dict[str, object]] = {
     "RegisterRequest": {"name": "box1", "version": "0.1.0"},
     "VersionReply": {"version": "0.1.0"},
     "RetentionItem": {"kind": "original", "since": _MOMENT, "path": "default/raw/job_01k9w3m8q2z7c4xg5t_original.mov"},
-    "RetentionSpans": {"originals_s": 604800.0, "records_s": 2592000.0, "logs_s": 7776000.0},
+    "RetentionSpans": {"originals_s": 604800.0, "records_s": 2592000.0, "logs_s": 7776000.0, "audit_s": 31536000.0},
     "DeadLetter": {"failed_at": _MOMENT},
     "Problem": {"code": "INPUT_TOO_SMALL", "message": "the picture is 320x240; profile web needs at least 640x360"},
     "Estimate": {"seconds": 840.0, "bytes": 182_000_000},
