@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from config.dispatch import Uploads
 from dispatch.core.records import Upload
 from dispatch.core.tus import Checksum, Creation, Piece
+from dispatch.ports import Transaction
 from dispatch.services.intake import STEP
 from dispatch.services.turns import STILL_S
 from dispatch.services.uploads import Body
@@ -217,6 +218,22 @@ async def test_room_nobody_fills_is_given_up_and_asked_for_anew(tmp_path: Path) 
     assert (in_time.received, held, refused) == (5, (900 << 20) - 5, "STORAGE_FULL")
     assert (lapsed, other.state, too_late) == (0, "open", "STORAGE_FULL")
     assert (goes_on.received, again) == (10, (900 << 20) - 10)
+
+
+async def test_bytes_that_are_reserved_anew_count_once_for_the_month(farm: World) -> None:
+    """The row of the upload counts its whole size already."""
+
+    def limited(tx: Transaction) -> None:
+        tenant = tx.tenant("default")
+        assert tenant is not None
+        tx.put_tenant(replace(tenant, max_bytes_per_month=1000))
+
+    await farm.core.outside.store.transact(limited)
+    upload = await begin(farm, 1000)
+    farm.clock.advance(901.0)
+    done = await farm.core.services.uploads.receive(CLIENT, upload.upload_id, Piece(0), whole(bytes(1000)))
+
+    assert (done.state, await refusal(begin(farm, 1))) == ("finished", "QUOTA_EXCEEDED")
 
 
 async def test_a_tenant_has_so_many_unfinished_uploads_at_the_most(tmp_path: Path) -> None:
