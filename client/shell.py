@@ -32,6 +32,7 @@ class Shell:
         self.screen = screen
         self._options = options
         self._client: ReelyardClient | None = None
+        self._has_key = True
 
     @property
     def client(self) -> ReelyardClient:
@@ -39,8 +40,18 @@ class Shell:
         if self._client is None:
             if not isinstance(self._options, Remote):
                 raise ClientError(ClientCode.SERVER_UNKNOWN, "this command speaks to no server")
-            self._client = connect(locate(self._options))
+            place = locate(self._options)
+            self._has_key = bool(place.key)
+            self._client = connect(place)
         return self._client
+
+    def explained(self, error: ReelyardError) -> ReelyardError:
+        """A refusal for want of a key, in words of this command line; any other as it is."""
+        if error.code is not ErrorCode.UNAUTHORIZED or self._has_key:
+            return error
+        return ReelyardError(
+            error.code, "no key was given: --key, or REELYARD_API_KEY. The one in --data goes to its server alone."
+        )
 
     async def close(self) -> None:
         if self._client is not None:
@@ -96,5 +107,7 @@ async def _run(handler: Handler[O], options: O, screen: Screen) -> int:
     shell = Shell(screen, options)
     try:
         return await handler(shell, options)
+    except ReelyardError as error:
+        raise shell.explained(error) from error
     finally:
         await shell.close()

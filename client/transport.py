@@ -198,6 +198,8 @@ class Transport:
 
 def _why(error: BaseException) -> str:
     """The system's own words where there are any: "Connection refused"."""
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return "https was asked for, and it speaks no TLS that is understood here"
     inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if not isinstance(inner, OSError) or not inner.errno:
         return one_line(str(error) or type(error).__name__).rstrip(".")

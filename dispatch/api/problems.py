@@ -13,10 +13,12 @@ from protocol.jobs import ErrorBody, ErrorEnvelope
 MOST_PROBLEMS = 50
 LONGEST_FIELD = 120
 
-# pydantic's own words for these repeat what was sent.
+# pydantic's own words for these repeat what was sent, or say little to who knows pydantic not.
 _OWN_WORDS: dict[str, str] = {
     "union_tag_invalid": "is none of {expected_tags}",
     "json_type": "is not JSON",
+    "extra_forbidden": "is no field of this call",
+    "string_pattern_mismatch": "must look like {pattern}",
 }
 
 

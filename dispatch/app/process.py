@@ -131,7 +131,11 @@ async def _listen(core: Core, settings: DispatchSettings, stop: asyncio.Event, e
     running = runner(application(core.services, limits_of(settings), at_shutdown=at_shutdown))
     await running.setup()
     site = web.TCPSite(running, host.strip("[]") or "127.0.0.1", int(port), reuse_address=True)
-    await site.start()
+    try:
+        await site.start()
+    except OSError as fault:
+        why = os.strerror(fault.errno) if fault.errno else str(fault)
+        raise OSError(f"cannot listen on {settings.listen}: {why}; stop what does, or give another --listen") from fault
     bound_host, bound_port, *_ = running.addresses[0]
     url = f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
     _write_whole(settings.data / "dispatch.url", url + "\n")

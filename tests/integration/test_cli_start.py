@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tomllib
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -115,3 +118,25 @@ def test_a_server_of_this_terminal_takes_its_settings_from_a_file(tmp_path: Path
     ran = run("up", "--config", str(tmp_path / "d.toml"), "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0")
 
     assert (ran.returncode, "dispatch: lissten: " in ran.stderr, "PROCESS_DIED" in ran.stderr) == (3, True, True), ran
+
+
+def test_an_address_that_is_taken_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        ran = run("dispatch", "--data", str(tmp_path / "data"), "--listen", address)
+
+    told = f"dispatch: cannot listen on {address}: Address already in use; stop what does, or give another --listen"
+    assert (ran.returncode, ran.stderr.splitlines()[-1]) == (1, told), ran
+
+
+def test_https_to_what_speaks_http_is_named(tmp_path: Path) -> None:
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        ran = run("jobs", "--server", f"https://127.0.0.1:{server.server_port}", "--key", "k")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+    assert (ran.returncode, "https was asked for" in ran.stderr) == (3, True), ran
