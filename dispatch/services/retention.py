@@ -84,10 +84,8 @@ class RetentionService:
         events = deliveries = entries = 0
         while (gone := await self._store.transact(partial(_drop_events, before=at.logs))) > 0:
             events += gone
-        while (gone := await self._store.transact(lambda tx: tx.drop_deliveries(at.logs, ROWS_AT_ONCE))) > 0:
-            deliveries += gone
-        while (gone := await self._store.transact(lambda tx: tx.drop_audit(at.audit, ROWS_AT_ONCE))) > 0:
-            entries += gone
+        while any(some := await self._store.transact(partial(_drop_told_and_noted, at=at))):
+            deliveries, entries = deliveries + some[0], entries + some[1]
         if events or deliveries or entries:
             log.info("history_dropped", events=events, webhook_deliveries=deliveries, audit_entries=entries)
 
@@ -113,6 +111,10 @@ def _take_all(tx: Transaction, items: Sequence[Item], at: Cutoffs) -> list[Item]
 def _drop_events(tx: Transaction, before: float) -> int:
     last = retention.last_old(tx.oldest_events(ROWS_AT_ONCE), before)
     return 0 if last is None else tx.drop_events(last)
+
+
+def _drop_told_and_noted(tx: Transaction, at: Cutoffs) -> tuple[int, int]:
+    return tx.drop_deliveries(at.logs, ROWS_AT_ONCE), tx.drop_audit(at.audit, ROWS_AT_ONCE)
 
 
 def _told(item: Item) -> dict[str, object]:
