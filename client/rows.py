@@ -63,5 +63,7 @@ def why_table(reply: WhyReply) -> Table:
     return table_of(("ENGINE", "NAME", "REASON"), ((e.engine_id, e.name, e.reason) for e in reply.engines))
 
 
-def link_table(reply: OutputsReply) -> Table:
-    return table_of(("PATH", "ROLE", "SIZE", "LINK"), ((f.path, f.role, size(f.size_bytes), f.url) for f in reply.files))
+def link_table(reply: OutputsReply, server: str) -> Table:
+    """The links whole, to be passed on; the server tells them without its name where it knows none."""
+    rows = ((f.path, f.role, size(f.size_bytes), f"{server}{f.url}" if f.url.startswith("/") else f.url) for f in reply.files)
+    return table_of(("PATH", "ROLE", "SIZE", "LINK"), rows)

@@ -76,7 +76,7 @@ async def log(shell: Shell, options: o.LogOptions) -> int:
     shell.screen.document(reply)
     for attempt in reply.attempts:
         shell.screen.line(f"task {attempt.task_id}, token {attempt.token}:")
-        for line in attempt.log.splitlines():
+        for line in attempt.log.splitlines() or ["(it said nothing)"]:
             shell.screen.line(line)
     if not reply.attempts:
         shell.screen.line("no attempt has ended yet")
@@ -152,7 +152,7 @@ async def outputs(shell: Shell, options: o.OutputsOptions) -> int:
         for link in reply.files:
             shell.screen.progress(f"{await shell.client.download(link, options.download)}  {size(link.size_bytes)}")
     if options.download is None and options.zip is None:
-        shell.screen.table(rows.link_table(reply))
+        shell.screen.table(rows.link_table(reply, shell.client.server))
         shell.screen.line(f"the links expire at {reply.expires_at}")
     shell.screen.document(reply)
     return ExitCode.DONE

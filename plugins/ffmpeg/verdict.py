@@ -87,7 +87,7 @@ def judge(outcome: Outcome, *, reads_input: bool, step: str | None = None) -> Fa
             return failure(row.failure_class, row.code, row.message, outcome, step)
     if not reads_input:
         return failure(_E, ErrorCode.OUTPUT_INVALID, "What the tool made does not decode.", outcome, step)
-    return failure(_E, ErrorCode.TOOL_FAILED, "The tool ended with an error that is not known.", outcome, step)
+    return failure(_E, ErrorCode.TOOL_FAILED, "The tool ended with an unknown error; the job's log has its words.", outcome, step)
 
 
 def _killed(outcome: Outcome, step: str | None) -> Failure:

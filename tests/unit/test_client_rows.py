@@ -6,9 +6,9 @@ import pytest
 from pydantic import JsonValue
 
 from client.made import made_table
-from client.rows import job_table
+from client.rows import job_table, link_table
 from client.table import Table, lines, size, span
-from protocol.jobs import JobPage
+from protocol.jobs import JobPage, OutputLink, OutputsReply
 from protocol.states import JobState
 from tests.unit.client_views import job
 
@@ -87,3 +87,11 @@ def test_what_a_job_made_is_found_wherever_it_stands() -> None:
         ("audio", "-", "-", "192 kb/s", "10 B", "audio/audio.mp3"),
         ("thumbnails 0 %", "-", "-", "-", "9 B", "thumbnails/thumb_00.jpg"),
     )
+
+
+@pytest.mark.parametrize("told", ["/files/s/abc.1/x.mp4", "http://farm:8080/files/s/abc.1/x.mp4"])
+def test_a_link_can_be_passed_on_as_it_stands(told: str) -> None:
+    link = OutputLink(path="x.mp4", role="rendition", rendition=None, size_bytes=5, sha256="0" * 64, url=told)
+    reply = OutputsReply(job_id="job_a", expires_at="2027-01-15T08:00:00.000Z", files=(link,))
+
+    assert link_table(reply, "http://farm:8080").rows == (("x.mp4", "rendition", "5 B", "http://farm:8080/files/s/abc.1/x.mp4"),)
