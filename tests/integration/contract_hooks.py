@@ -40,13 +40,13 @@ UNTOLD: dict[str, str] = {
     r"status: ask for state or for status": "the same",
     r"Upload-[\w-]+ ": "the same: which headers of tus go together",
     r"cursor: ": "a cursor is what the server gave, not a form",
-    r"(created_\w+|since|from|to|expires_at): ": "a moment fits its format in any year; the server's calendar and clock do not",
+    r"(created_\w+|since|from|to|expires_at|finish_by): ": "a moment fits its format in any year; the server's calendar and clock do not",
     r"allowed_ips: ": "a network has no form a pattern could hold",
     r"input: (is required|.*exactly one|.*takes no input)": "needed or not, by the profile; one of four, by the message",
     r"(tenant|name): ": "whether it exists, or exists already",
     r"metadata(\..*)?: ": "depth and size have no keyword in JSON Schema",
     r"thumbnail: is no": "bytes have no schema",
-    r"(renditions|hls|noop_seconds): ": "what a profile makes belongs together",
+    r"(renditions|hls|noop_seconds|outputs(\.\w+)?): ": "what a profile makes belongs together",
     r"this call takes Content-Type: application/offset": "a POST that stands for PATCH needs a body, for DELETE it needs none",
 }
 """What a call that fits the document may be refused for all the same, with the reason; by the message's beginning."""

@@ -79,6 +79,7 @@ FIELDS: dict[str, object] = {
 MODELS: dict[str, dict[str, object]] = {
     "JobInput": {"url": "https://media.example.org/opening-night.mov"},
     "JobView": {"status": "pending", "input": {"url": "https://media.example.org/opening-night.mov"}},
+    "OutputOverrides": {"renditions": ["360p"]},
     "BatchSubmission": {"jobs": [{"input": {"url": "https://media.example.org/opening-night.mov"}, "profile": "web"}]},
     "BatchItem": {"status": 202},
     "StepView": {"name": "transcode_720p", "status": "running", "progress_percent": 41.5},
