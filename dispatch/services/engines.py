@@ -72,7 +72,7 @@ class EngineService:
         """
         engine_id = await self._identity(credential) if credential else None
         if engine_id is None and not has_registration_token:
-            message = "this engine is not known here; start it with the registration token"
+            message = "this engine is not known here, and it showed no registration token that is good now"
             raise ReelyardError(ErrorCode.UNAUTHORIZED, message)
         now, secret = self._clock.now(), None
         if engine_id is None:

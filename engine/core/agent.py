@@ -192,8 +192,8 @@ class Agent:
             self._identity = None  # revoked or unknown: introduce ourselves anew, with the registration token
             yield from self._register()
         else:
-            advice = "Give a valid registration token with --token-file." if event.code in UNKNOWN_HERE else ""
-            yield m.Exit(EXIT_NOT_ALLOWED, f"Dispatch refused this engine: {event.message} {advice}".strip())
+            advice = ". Give a valid registration token with --token-file." if event.code in UNKNOWN_HERE else ""
+            yield m.Exit(EXIT_NOT_ALLOWED, f"Dispatch refused this engine: {event.message.rstrip('.')}{advice}")
 
     def _registered(self, reply: RegisterReply) -> Instructions:
         credential = reply.credential or (self._identity.credential if self._identity else None)

@@ -16,6 +16,7 @@ from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobSubmission
 from protocol.leases import LeaseRequest
 from protocol.operations import Form
+from protocol.profiles import OutputOverrides
 
 
 def refusal_of(raw: bytes) -> ReelyardError:
@@ -112,6 +113,20 @@ def test_form_fields_make_the_same_submission_as_json() -> None:
         metadata={"title": "x"},
         required_capabilities=frozenset({"encoder:libx264", "filter:zscale"}),
         tags=frozenset({"site:oslo"}),
+    )
+
+
+def test_a_form_can_say_all_that_a_submission_can_but_where_the_film_is() -> None:
+    others = {"input", "thumbnail", "requires"}  # parts of the form by themselves; an alias
+
+    assert set(form.FIELDS) == set(JobSubmission.model_fields) - others
+
+
+def test_wishes_and_overrides_come_by_a_form() -> None:
+    fields = {"expires_at": "2027-02-01T00:00:00Z", "finish_by": "2027-01-31T00:00:00Z", "outputs": '{"renditions": ["360p"]}'}
+
+    assert form.submission_of(fields) == JobSubmission(
+        expires_at=fields["expires_at"], finish_by=fields["finish_by"], outputs=OutputOverrides(renditions=("360p",))
     )
 
 
