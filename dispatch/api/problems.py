@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dispatch.core.problems import of_problems
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import ErrorBody, ErrorEnvelope
 
@@ -42,14 +43,6 @@ def of_validation(error: ValidationError) -> ReelyardError:
         for row in found[:MOST_PROBLEMS]
     ]
     return of_problems(problems, total=len(found))
-
-
-def of_problems(problems: list[dict[str, str]], *, total: int | None = None) -> ReelyardError:
-    first = problems[0]
-    head = f"{first['field']}: {first['problem']}"
-    more = (total or len(problems)) - 1
-    message = head + (f" (and {more} more, see details.problems)" if more else "")
-    return ReelyardError(ErrorCode.VALIDATION_FAILED, message, details={"problems": problems})
 
 
 def envelope(error: ReelyardError, request_id: str) -> bytes:

@@ -13,7 +13,7 @@ from dispatch.core import endings, planning, quotas, tenancy, thumbnails
 from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.originals import extension_of
 from dispatch.core.planning import Demands, Frame
-from dispatch.core.problems import problems_of
+from dispatch.core.problems import of_problems, problems_of
 from dispatch.core.purging import expiry_of, moment_ahead
 from dispatch.core.records import Graph, Job, Source, Tenant
 from dispatch.core.views import job_view
@@ -22,7 +22,7 @@ from dispatch.services.brought import BroughtFiles, mark_used
 from dispatch.services.gate import StorageGate
 from dispatch.services.idempotency import Answered, Idempotency, answer_of
 from dispatch.services.sources import Checked, Sources
-from protocol.errors import ErrorCode, ReelyardError
+from protocol.errors import ReelyardError
 from protocol.jobs import BatchItem, BatchReply, BatchSubmission, ErrorBody, JobSubmission
 from protocol.operations import API
 from protocol.states import JobState
@@ -87,7 +87,7 @@ class SubmissionService:
         def save(tx: Transaction) -> Answered:
             refused = self._over_quota(tx, tenant, wanted)
             self._insert(tx, [graph for graph in wanted if graph.job.job_id not in refused])
-            items = tuple(g if isinstance(g, BatchItem) else _item(g, refused) for g in graphs)
+            items = tuple(g if isinstance(g, BatchItem) else _item(who, g, refused) for g in graphs)
             return answer_of(BatchReply(jobs=items), ACCEPTED)
 
         return await self._saved(self._once.transact(who, key, save), brought)
@@ -99,9 +99,9 @@ class SubmissionService:
             moment_ahead("finish_by", submission.finish_by, now=self._clock.now())
             return await self._brought.take(who, await self._sources.check(who, submission))
         except ValidationError as invalid:
-            return _refused(ReelyardError(ErrorCode.VALIDATION_FAILED, details={"problems": problems_of(invalid)}))
+            return _refused(who, of_problems(problems_of(invalid)))
         except ReelyardError as error:
-            return _refused(error)
+            return _refused(who, error)
 
     # --- uploads
 
@@ -205,13 +205,14 @@ class SubmissionService:
         return endings.created(job, tasks)
 
 
-def _item(graph: Graph, refused: Mapping[str, ReelyardError]) -> BatchItem:
+def _item(who: Caller, graph: Graph, refused: Mapping[str, ReelyardError]) -> BatchItem:
     no = refused.get(graph.job.job_id)
     if no is not None:
-        return _refused(no)
+        return _refused(who, no)
     return BatchItem(status=ACCEPTED, job_id=graph.job.job_id, state=graph.job.state)
 
 
-def _refused(error: ReelyardError) -> BatchItem:
-    body = ErrorBody(code=error.code, message=error.message, details=error.details, request_id="-")
+def _refused(who: Caller, error: ReelyardError) -> BatchItem:
+    """Named by the request of the whole batch: that is what the log has."""
+    body = ErrorBody(code=error.code, message=error.message, details=error.details, request_id=who.request_id or "-")
     return BatchItem(status=error.status, error=body)

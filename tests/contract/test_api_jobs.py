@@ -38,6 +38,9 @@ async def test_bad_submission_of_a_batch_refuses_itself_alone(tmp_path: Path) ->
         jobs = [{"profile": "noop"}, {"profile": "noop", "priority": 11}, {"profile": "never"}]
         answer = await server.call("POST", f"{JOBS}/batch", json={"jobs": jobs})
 
+    wrong = answer.json["jobs"][1]["error"]
+    assert wrong["message"] == "priority: Input should be less than or equal to 10"
+    assert wrong["request_id"] == answer.headers["X-Request-Id"]
     told = [(item["status"], (item["error"] or {}).get("code")) for item in answer.json["jobs"]]
     assert (answer.status, told) == (202, [(202, None), (422, "VALIDATION_FAILED"), (422, "PROFILE_NOT_FOUND")])
 
