@@ -40,7 +40,7 @@ UNTOLD: dict[str, str] = {
     r"status: ask for state or for status": "the same",
     r"Upload-[\w-]+ ": "the same: which headers of tus go together",
     r"cursor: ": "a cursor is what the server gave, not a form",
-    r"(created_\w+|since|from|to|expires_at|finish_by): ": "a moment fits its format in any year, but not the clock of the server",
+    r"(created_\w+|since|from|to|expires_at|finish_by): ": "a moment fits its format in any year; a clock it may not",
     r"allowed_ips: ": "a network has no form a pattern could hold",
     r"input: (is required|.*exactly one|.*takes no input)": "needed or not, by the profile; one of four, by the message",
     r"(tenant|name): ": "whether it exists, or exists already",
