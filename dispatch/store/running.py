@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.pool import StaticPool
@@ -17,6 +18,7 @@ from dispatch.store.transaction import SqlTransaction
 from dispatch.store.webhooks import Receivers
 from protocol.errors import ErrorCode, ReelyardError
 
+log = structlog.get_logger("store")
 MOST_RERUNS = 5
 Function = Callable[[Transaction], Any]  # every caller has its own result type
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "temp_store=MEMORY")
@@ -118,6 +120,7 @@ def is_full(error: OperationalError) -> bool:
 
 
 def unavailable(error: OperationalError) -> ReelyardError:
-    """What a caller is told of a database that cannot be used now."""
+    """What a caller is told of a database that cannot be used now; what it said itself stands in the log."""
+    log.warning("database_unavailable", reason=str(error.orig))
     code = ErrorCode.STORAGE_FULL if is_full(error) else ErrorCode.DATABASE_UNAVAILABLE
     return ReelyardError(code, retry_after=5.0)

@@ -18,6 +18,9 @@ from tests.farm import Farm
 PACKAGE, INSTALL_S, UPLOAD_S = "tus-js-client@4.3.1", 90.0, 60.0
 SCRIPT = Path(__file__).with_name("tus_client.mjs")
 UPLOADS = "/api/v1/uploads"
+_REFUSED: list[str] = []
+"""Why npm could not fetch the package, once it has said so: asking again would cost every test the same wait."""
+
 Json = dict[str, Any]  # Any: what a program prints has no narrower type
 
 
@@ -32,6 +35,8 @@ async def modules() -> Path:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not installed")
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "reelyard-tests" / PACKAGE
+    if _REFUSED:
+        pytest.skip(_REFUSED[0])
     if not _is_installed(cache):
         await _install(cache)
     return cache
@@ -52,6 +57,8 @@ async def _install(cache: Path) -> None:
         "--no-fund",
         "--ignore-scripts",
         "--loglevel=error",
+        "--fetch-retries=0",
+        "--fetch-timeout=15000",
         "--prefix",
         str(beside),
         PACKAGE,
@@ -59,7 +66,8 @@ async def _install(cache: Path) -> None:
     code, said = await _run(words, INSTALL_S)
     if code != 0:
         shutil.rmtree(beside, ignore_errors=True)
-        pytest.skip(f"npm cannot fetch {PACKAGE}: {(said.strip().splitlines() or ['no answer'])[0][:200]}")
+        _REFUSED.append(f"npm cannot fetch {PACKAGE}: {(said.strip().splitlines() or ['no answer'])[0][:200]}")
+        pytest.skip(_REFUSED[0])
     (beside / "package.json").touch()
     if _is_installed(cache):
         shutil.rmtree(beside, ignore_errors=True)
