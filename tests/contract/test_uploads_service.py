@@ -96,6 +96,14 @@ async def refusal(coroutine: object) -> str:
 # --- durable steps
 
 
+async def test_a_body_that_ends_with_a_step_finishes_its_upload(farm: World) -> None:
+    upload = await begin(farm, 2 * STEP)
+
+    done = await farm.core.services.uploads.receive(CLIENT, upload.upload_id, Piece(0), whole(bytes(STEP), bytes(STEP)))
+
+    assert (done.state, done.received) == ("finished", 2 * STEP)
+
+
 async def test_a_long_body_is_durable_step_by_step(farm: World) -> None:
     upload, sender = await begin(farm, STEP + 10), Sender()
     block = bytes(1 << 20)
