@@ -15,7 +15,6 @@ from dispatch.core.times import parse
 from protocol.admin import EngineView
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobView
-from protocol.operations import API
 
 JSON = "application/json"
 
@@ -47,10 +46,6 @@ def error(fault: ReelyardError, request_id: str, headers: dict[str, str] | None 
         case ErrorCode.RANGE_NOT_SATISFIABLE:
             answer.headers["Content-Range"] = f"bytes */{fault.details['size']}"
     return answer
-
-
-def job_url(job_id: str) -> str:
-    return f"{API}/jobs/{job_id}"
 
 
 def http_date(rfc3339: str) -> str:

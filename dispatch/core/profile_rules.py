@@ -1,4 +1,4 @@
-"""What a profile that is put in may be: beyond its fields, it has to make something, and each thing once."""
+"""What a profile may be beyond its fields: it has to make something, each thing once, and its parts fit together."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ def check(name: str, profile: Profile) -> None:
         raise refuse("name", f"is {profile.name}, but the address says {name}")
     if profile.is_noop:
         raise refuse("noop_seconds", "is for the profile noop alone")
+    check_whole(profile)
+
+
+def check_whole(profile: Profile, below: str = "") -> None:
+    """What belongs together, put in whole or overridden for one job; `below` goes before the field. Raises VALIDATION_FAILED."""
     twice = [word for word, count in Counter(rendition.name for rendition in profile.renditions).items() if count > 1]
     if twice:
-        raise refuse("renditions", f"{twice[0]} is there twice; each needs a name of its own")
+        raise refuse(f"{below}renditions", f"{twice[0]} is there twice; each needs a name of its own")
     if not (profile.renditions or profile.audio or profile.thumbnails):
-        raise refuse("renditions", "the profile makes nothing: give renditions, audio or thumbnails")
+        raise refuse(f"{below}renditions", "nothing would be made: give renditions, audio or thumbnails")
     if profile.hls is not None and not profile.renditions:
-        raise refuse("hls", "packages renditions, and there are none")
+        raise refuse(f"{below}hls", "packages renditions, and there are none")
+    if profile.thumbnails is not None and profile.thumbnails.primary_percent not in profile.thumbnails.percents:
+        raise refuse(f"{below}thumbnails", "primary_percent must be one of percents")
 
 
 def tag_of(profile_json: str, version: int | None) -> str:

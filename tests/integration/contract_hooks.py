@@ -46,7 +46,7 @@ UNTOLD: dict[str, str] = {
     r"(tenant|name): ": "whether it exists, or exists already",
     r"metadata(\..*)?: ": "depth and size have no keyword in JSON Schema",
     r"thumbnail: is no": "bytes have no schema",
-    r"(renditions|hls|noop_seconds|outputs(\.\w+)?): ": "what a profile makes belongs together",
+    r"(renditions|hls|thumbnails|noop_seconds|outputs(\.\w+)?): ": "what a profile makes belongs together",
     r"this call takes Content-Type: application/offset": "a POST that stands for PATCH needs a body, for DELETE it needs none",
 }
 """What a call that fits the document may be refused for all the same, with the reason; by the message's beginning."""
