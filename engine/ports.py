@@ -7,9 +7,8 @@ from typing import Protocol
 
 from engine.core.attempts import Key
 from engine.core.messages import Changes, Identity, Saved
-from protocol.capabilities import Capabilities, RegisterReply, RegisterRequest
+from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest
 from protocol.leases import Complete, Fail, Goodbye, Grant, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
-from protocol.plugins import ResourceMonitor
 from protocol.results import StepReport
 
 
@@ -63,7 +62,8 @@ class AttemptRunner(Protocol):
         ...
 
 
-LoadMonitor = ResourceMonitor
+class LoadMonitor(Protocol):
+    def read(self) -> Load: ...
 
 
 class Survey(Protocol):

@@ -25,6 +25,24 @@ class PluginDescription(Message):
     problem: str | None = None
 
 
+class Device(Message):
+    """A GPU, by its number in the driver, with the encoders proven on it. `max_sessions` is learnt from failures."""
+
+    index: str
+    name: str
+    memory_bytes: Bytes = 0
+    encoders: tuple[str, ...] = ()
+    max_sessions: int | None = None
+
+
+class EncoderSpeed(Message):
+    """How fast an encoder was here: frames a second at a height, measured over its latest encodes."""
+
+    encoder: str
+    height: Annotated[int, Field(ge=1)]
+    fps: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class Capabilities(Message):
     """Proven, not assumed: each encoder listed encoded something on this engine."""
 
@@ -33,24 +51,44 @@ class Capabilities(Message):
     hardware_acceleration: tuple[str, ...] = ()
     plugins: tuple[PluginDescription, ...] = ()
     sandbox_tier: int = 1
+    devices: tuple[Device, ...] = ()
+    speeds: tuple[EncoderSpeed, ...] = ()
+    fingerprint: str = ""
+    """Equal on engines whose encoders make the same bytes of the same frames: versions and build, not the machine."""
 
 
 class Slots(Message):
-    """Room for tasks. `encoding` and `light` are totals, the `free_` ones what is unused now."""
+    """Room for tasks. `encoding`, `gpu` and `light` are totals, the `free_` ones what is unused now."""
 
     encoding: Annotated[int, Field(ge=0, le=1024)]
     light: Annotated[int, Field(ge=0, le=1024)]
     free_encoding: Annotated[int, Field(ge=0, le=1024)]
     free_light: Annotated[int, Field(ge=0, le=1024)]
+    gpu: Annotated[int, Field(ge=0, le=1024)] = 0
+    free_gpu: Annotated[int, Field(ge=0, le=1024)] = 0
+
+
+class GpuLoad(Message):
+    """One GPU. Percentages are 0 to 100; `sessions` are encoder sessions open now."""
+
+    index: str
+    name: str = ""
+    percent: float = 0.0
+    memory_percent: float = 0.0
+    encoder_percent: float = 0.0
+    sessions: int = 0
 
 
 class Load(Message):
-    """Percentages are 0 to 100."""
+    """Percentages are 0 to 100, of the whole machine. `busy` names what is over its threshold, such as `cpu` or `gpu:0`."""
 
     cpu_percent: float = 0.0
     memory_percent: float = 0.0
     disk_free_bytes: Bytes = 0
     disk_free_percent: float = 100.0
+    io_wait_percent: float = 0.0
+    gpus: tuple[GpuLoad, ...] = ()
+    busy: tuple[str, ...] = ()
 
 
 class HeldTask(Message):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from protocol.addresses import FetchPolicy
-from protocol.base import Bytes, Identifier, Message, RelativePath, Seconds, Token
+from protocol.base import Bytes, Identifier, Message, RelativePath, Seconds, Sha256, Token
 from protocol.capabilities import Capabilities, Load, Slots
 from protocol.errors import ErrorCode
 from protocol.recipes import Recipe
@@ -22,16 +22,36 @@ class RemoteInput(Message):
     policy: FetchPolicy
 
 
+class SharedFile(Message):
+    """A file as dispatch sees it on its own disk. The engine takes it for the same only when size and edges agree.
+
+    `edges_sha256` is the digest of the first and the last 64 KiB, one after the other.
+    """
+
+    path: str
+    edges_sha256: Sha256
+
+
 class InputAccess(Message):
     """How an engine reads the input: a signed URL that serves ranges. `filename` is for people and logs only.
 
     With `remote` the engine fetches it from there, within the policy; `url` and `size` then say nothing.
+    `sha256` is told where dispatch knows it. `shared` is where the same file stands on a disk that the engine may see too.
     """
 
     url: str
     filename: str
     size: Bytes
     remote: RemoteInput | None = None
+    sha256: Sha256 | None = None
+    shared: SharedFile | None = None
+
+
+class TaskInput(Message):
+    """A file that a sibling task staged, by the name the recipe knows it by."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]{1,60}$")]
+    access: InputAccess
 
 
 class Grant(Message):
@@ -46,13 +66,17 @@ class Grant(Message):
     lease_s: Seconds
     estimate_s: Seconds
     input: InputAccess | None = None
+    inputs: tuple[TaskInput, ...] = ()
     staging_url: str | None = None
 
 
 class Order(Message):
-    """What dispatch wants at once. `cancel` and `drop` end the attempt; both are final. `drain` has no task."""
+    """What dispatch wants at once. `cancel` and `drop` end the attempt; both are final. `drain` has no task.
 
-    order: Literal["cancel", "drop", "drain", "undrain"]
+    `give_back` asks for a prefetched task that has not started: another engine is idle.
+    """
+
+    order: Literal["cancel", "drop", "give_back", "drain", "undrain"]
     task_id: Identifier | None = None
     token: Token | None = None
 
@@ -93,12 +117,16 @@ Report = Annotated[Ack | Start | Complete | Fail | Release, Field(discriminator=
 
 
 class Settlement(Message):
-    """The answer to one report, in the order they were sent. `error` is final for the engine: it drops the attempt."""
+    """The answer to one report, in the order they were sent. `error` is final for the engine: it drops the attempt.
+
+    `digest` is that of a final report as dispatch stored it: only then does the engine delete what it reported.
+    """
 
     task_id: Identifier
     token: Token
     error: ErrorCode | None = None
     message: str | None = None
+    digest: Sha256 | None = None
 
 
 class TaskCall(Message):
@@ -120,7 +148,9 @@ class TaskReleased(TaskCall):
 
 
 class LeaseRequest(Message):
-    """Asks for up to `slots` encoding and `light_slots` light tasks; waits up to `wait_s`. Always open, also with 0.
+    """Asks for up to `slots` encoding, `gpu_slots` GPU and `light_slots` light tasks; waits up to `wait_s`.
+
+    Always open, also with 0. `prefetch`: one more short task may come, to wait on the engine's disk.
 
     A newer request of the same engine answers the older one at once, empty.
     """
@@ -128,6 +158,8 @@ class LeaseRequest(Message):
     boot_id: str
     slots: Annotated[int, Field(ge=0, le=1024)]
     light_slots: Annotated[int, Field(ge=0, le=1024)]
+    gpu_slots: Annotated[int, Field(ge=0, le=1024)] = 0
+    prefetch: bool = False
     wait_s: Annotated[float, Field(ge=0, le=60)] = 25.0
     request_id: Annotated[str, Field(min_length=1, max_length=64)]
     reports: tuple[Report, ...] = ()

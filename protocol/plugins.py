@@ -11,11 +11,12 @@ The life of one attempt in the engine:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from protocol.capabilities import Load, PluginDescription
+from protocol.capabilities import PluginDescription
 from protocol.recipes import Recipe
 from protocol.results import AttemptResult, Failure, OutputFacts, StepReport
 
@@ -24,7 +25,9 @@ from protocol.results import AttemptResult, Failure, OutputFacts, StepReport
 class Work:
     """One attempt as a plugin sees it. `input_path` and `directory` are absolute; outputs go below `directory`.
 
-    `threads` is the share of this slot. `input_name` is the client's file name: for messages, never for arguments.
+    `threads` is the share of this slot, on the processors `cpus` (empty: any). `device` is the GPU of the slot, as its
+    driver numbers it, None on a slot without one. `inputs` are the absolute paths of what sibling tasks made, by name.
+    `input_name` is the client's file name: for messages, never for arguments.
     """
 
     recipe: Recipe
@@ -34,17 +37,36 @@ class Work:
     input_path: str | None = None
     input_name: str | None = None
     input_size: int = 0
+    cpus: tuple[int, ...] = ()
+    device: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+class Limit(StrEnum):
+    """Which cap ended a tool process."""
+
+    WALL = "wall"
+    CPU = "cpu"
+    MEMORY = "memory"
+    DISK = "disk"
+    PIDS = "pids"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps on one tool process. Seconds and bytes."""
+    """Caps on one tool process. Seconds and bytes. `warn_s` is when the engine logs that it runs long.
+
+    `file_bytes` is the longest file it may write, `scratch_bytes` all of its work directory together.
+    """
 
     wall_s: float = 4 * 3600.0
+    warn_s: float = 3.75 * 3600.0
     cpu_s: int = 4 * 3600
     memory_bytes: int = 8 << 30
     file_bytes: int = 50 << 30
+    scratch_bytes: int = 50 << 30
     open_files: int = 1024
+    pids: int = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +74,8 @@ class Invocation:
     """One tool process. `argv[0]` is the tool's path. The engine opens each of `reads` and replaces `{fd0}`, `{fd1}`,
     ... in `argv` by the numbers of those descriptors. `makes` are directories, below the work directory, made before.
     `streams`: stdout is read line by line for progress, else it is captured whole (at most `capture_bytes`).
+    `readable` are files and directories the tool must be able to read besides itself, the system's libraries and its
+    work directory: a model, a Python environment. `env` is added to its almost empty environment; never a client's words.
     """
 
     name: str
@@ -61,11 +85,16 @@ class Invocation:
     streams: bool = False
     capture_bytes: int = 64 << 20
     limits: Limits = field(default_factory=Limits)
+    readable: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an invocation ended. `exit_code` is negative for a signal. `stderr_tail` holds at most the last 64 KiB."""
+    """How an invocation ended. `exit_code` is negative for a signal. `stderr_tail` holds at most the last 64 KiB.
+
+    `limit` names the cap that ended it, where that is known for sure; `timed_out` is `limit` WALL.
+    """
 
     invocation: Invocation
     exit_code: int
@@ -75,6 +104,7 @@ class Outcome:
     cpu_seconds: float
     timed_out: bool = False
     peak_memory_bytes: int = 0
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +165,47 @@ class InputJoiner(Protocol):
         ...
 
 
-class ResourceMonitor(Protocol):
-    """Loaded by the entry point group `reelyard.monitors`; made with the directory whose disk it watches."""
+class Resource(StrEnum):
+    """What a monitor watches. GPU resources come once per device."""
 
-    def read(self) -> Load: ...
+    CPU = "cpu"
+    MEMORY = "memory"
+    IO_WAIT = "io_wait"
+    DISK = "disk"
+    GPU = "gpu"
+    GPU_MEMORY = "gpu_memory"
+    GPU_ENCODER = "gpu_encoder"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How much of a resource is in use, in percent of the whole: by anybody, and `own` by this engine's tools.
+
+    `device` is the GPU it belongs to. `free_bytes` is told for disks and memory. `sessions` are encoder sessions open now.
+    """
+
+    resource: Resource
+    used: float
+    own: float = 0.0
+    device: str | None = None
+    free_bytes: int | None = None
+    sessions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a monitor is made with: the directory whose disk counts, and the processes that are the engine's own."""
+
+    directory: str
+    own_pids: Callable[[], Collection[int]]
+
+
+class ResourceMonitor(Protocol):
+    """Loaded by the entry point group `reelyard.monitors`; made with Surroundings.
+
+    Making one raises LookupError where there is nothing to watch (no GPU driver): normal, told in one log line.
+    """
+
+    def read(self) -> Sequence[Reading]:
+        """What is in use now, or was on average since the last reading. Raises OSError when it cannot be told now."""
+        ...

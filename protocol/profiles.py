@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from protocol.base import Message
 
@@ -76,9 +76,49 @@ class Thumbnails(Message):
 
 
 class Transcription(Message):
-    """Speech to text, made when an engine has proven a model; else the step is skipped with its reason."""
+    """Speech to text, made when an engine has proven a model; else the step is skipped with its reason.
+
+    `language` None is detected. `model` None goes by duration: under 5 min tiny, under 30 min base, under 1 h small, else base.
+    """
 
     required: bool = False
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
+    model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._\-]{0,39}$")] | None = None
+
+
+class PictureFormat(StrEnum):
+    JPEG = "jpeg"
+    PNG = "png"
+
+
+class Frames(Message):
+    """Single pictures as a ZIP: `fps` a second, or every `every_nth` of the source; exactly one of the two."""
+
+    fps: Annotated[float, Field(gt=0, le=120, allow_inf_nan=False)] | None = None
+    every_nth: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    format: PictureFormat = PictureFormat.JPEG
+    max_height: Annotated[int, Field(ge=16, le=4352)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Frames:
+        if (self.fps is None) == (self.every_nth is None):
+            raise ValueError("give either fps or every_nth")
+        return self
+
+
+class CmafPackaging(Message):
+    """HLS and DASH from the same fragmented MP4 segments."""
+
+    segment_seconds: Annotated[int, Field(ge=1, le=60)] = 6
+    hls: bool = True
+    dash: bool = True
+
+
+class Tool(StrEnum):
+    """What makes the renditions."""
+
+    FFMPEG = "ffmpeg"
+    HANDBRAKE = "handbrake"
 
 
 class OutputOverrides(Message):
@@ -102,6 +142,9 @@ class Profile(Message):
     audio: AudioFile | None = None
     thumbnails: Thumbnails | None = None
     transcription: Transcription | None = None
+    frames: Frames | None = None
+    packaging: CmafPackaging | None = None
+    tool: Tool = Tool.FFMPEG
     noop_seconds: float | None = None
     """Set only by the `noop` profile: a task that makes nothing, to measure or try out a farm."""
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from protocol.base import Bytes, Message, RelativePath
 from protocol.media import MediaFacts, Rational
-from protocol.profiles import AudioFile, HlsPackaging, Rendition
+from protocol.profiles import AudioFile, CmafPackaging, Frames, HlsPackaging, Rendition
 
 
 class InputLimits(Message):
@@ -72,6 +72,47 @@ class TranscodeRecipe(Message):
     master_playlist: RelativePath | None = None
     audio: PlannedAudio | None = None
     thumbnails: tuple[ThumbnailShot, ...] = ()
+    speech: RelativePath | None = None
+    """Where the sound goes as 16 kHz mono s16le, for a later `transcribe`; staged, never published."""
+
+
+class HandbrakeRecipe(Message):
+    """The MP4s of a ladder by HandBrake, one process each."""
+
+    kind: Literal["handbrake"] = "handbrake"
+    source: MediaFacts
+    renditions: tuple[PlannedRendition, ...]
+
+
+class TranscribeRecipe(Message):
+    """Speech to text from raw 16 kHz mono s16le. `language` None is to be detected. `paths` are by format."""
+
+    kind: Literal["transcribe"] = "transcribe"
+    duration: Rational
+    language: str | None = None
+    model: str
+    paths: dict[Literal["txt", "srt", "vtt", "json"], RelativePath]
+
+
+class FramesRecipe(Message):
+    """Single pictures of the source, by rate or every nth frame, together in one ZIP."""
+
+    kind: Literal["frames"] = "frames"
+    source: MediaFacts
+    frames: Frames
+    path: RelativePath
+
+
+class PackageRecipe(Message):
+    """CMAF segments and playlists of finished renditions. `renditions` are the MP4s, by name of the task's input."""
+
+    kind: Literal["package"] = "package"
+    source: MediaFacts
+    packaging: CmafPackaging
+    renditions: tuple[PlannedRendition, ...]
+    directory: RelativePath
+    hls_master: RelativePath | None = None
+    dash_manifest: RelativePath | None = None
 
 
 class NoopRecipe(Message):
@@ -79,4 +120,7 @@ class NoopRecipe(Message):
     seconds: float = 0.0
 
 
-Recipe = Annotated[AnalyzeRecipe | TranscodeRecipe | NoopRecipe, Field(discriminator="kind")]
+Recipe = Annotated[
+    AnalyzeRecipe | TranscodeRecipe | HandbrakeRecipe | TranscribeRecipe | FramesRecipe | PackageRecipe | NoopRecipe,
+    Field(discriminator="kind"),
+]

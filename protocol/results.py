@@ -21,6 +21,14 @@ class FileRole(StrEnum):
     INIT_SEGMENT = "init_segment"
     AUDIO = "audio"
     THUMBNAIL = "thumbnail"
+    SPEECH = "speech"
+    TRANSCRIPT = "transcript"
+    FRAMES = "frames"
+    MANIFEST = "manifest"
+
+
+UNPUBLISHED_ROLES = frozenset({FileRole.SPEECH})
+"""Staged for a sibling task alone."""
 
 
 class OutputFacts(Message):
@@ -39,6 +47,10 @@ class OutputFacts(Message):
     segments_bytes: Bytes | None = None
     percent: int | None = None
     at: float | None = None
+    language: str | None = None
+    word_count: int | None = None
+    model: str | None = None
+    frame_count: int | None = None
 
 
 class StagedFile(Message):

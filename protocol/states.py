@@ -79,8 +79,12 @@ class JobStatus(StrEnum):
 class TaskKind(StrEnum):
     ANALYZE = "analyze"
     TRANSCODE = "transcode"
+    HANDBRAKE = "handbrake"  # renditions by HandBrake instead of FFmpeg
+    TRANSCRIBE = "transcribe"  # speech to text, from the sound that `transcode` staged
+    FRAMES = "frames"  # single pictures as a ZIP
+    PACKAGE = "package"  # CMAF segments, HLS and DASH of finished renditions
     NOOP = "noop"
 
 
-LIGHT_TASK_KINDS = frozenset({TaskKind.ANALYZE})
+LIGHT_TASK_KINDS = frozenset({TaskKind.ANALYZE, TaskKind.PACKAGE})
 """Tasks that need no encoding slot."""

@@ -10,6 +10,8 @@ UPLOAD_SOURCE = "upload_source"
 GENERATE_THUMBNAILS = "generate_thumbnails"
 EXTRACT_AUDIO_MP3 = "extract_audio_mp3"
 TRANSCRIBE_VIDEO = "transcribe_video"
+EXTRACT_FRAMES = "extract_frames"
+PACKAGE_STREAMS = "package_streams"
 NOOP = "noop"
 UPLOAD_OUTPUTS = "upload_outputs"
 UPDATE_DATABASE = "update_database"
@@ -37,6 +39,14 @@ def steps_of_task(kind: TaskKind, profile: Profile) -> tuple[str, ...]:
             return (NOOP,)
         case TaskKind.TRANSCODE:
             return _transcode_steps(profile)
+        case TaskKind.HANDBRAKE:
+            return tuple(transcode_step(rendition.name) for rendition in profile.renditions)
+        case TaskKind.TRANSCRIBE:
+            return (TRANSCRIBE_VIDEO,)
+        case TaskKind.FRAMES:
+            return (EXTRACT_FRAMES,)
+        case TaskKind.PACKAGE:
+            return (PACKAGE_STREAMS,)
 
 
 def _transcode_steps(profile: Profile) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def _first_recipe(profile_json: str, limits: InputLimits, kind: TaskKind) -> str
             return NoopRecipe(seconds=profile.noop_seconds or 0.0).model_dump_json()
         case TaskKind.ANALYZE:
             return AnalyzeRecipe(limits=limits_of(profile, limits)).model_dump_json()
-        case TaskKind.TRANSCODE:
+        case _:
             return None
 
 
