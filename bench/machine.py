@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from plugins.ffmpeg.locate import locate
+from plugins.media.locate import locate
 from protocol.errors import ReelyardError
 
 

@@ -20,7 +20,7 @@ from bench.farm import Farm, farm
 from bench.record import Finished, finished, parts, recipe_of
 from bench.rows import Row
 from plugins.ffmpeg import command
-from plugins.ffmpeg.locate import locate
+from plugins.media.locate import locate
 from protocol.recipes import TranscodeRecipe
 
 ROUNDS, JOB_S = 3, 900.0

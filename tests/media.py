@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from plugins.ffmpeg.locate import Tools, locate
+from plugins.media.locate import Tools, locate
 
 
 @functools.cache

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from plugins.ffmpeg import verdict
 from plugins.ffmpeg.limits import problem_of
-from plugins.ffmpeg.probe import Unmeasured, Unreadable, facts_of
+from plugins.media import verdict
+from plugins.media.probe import Unmeasured, Unreadable, facts_of
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts
 from protocol.plugins import Outcome

@@ -5,13 +5,12 @@ Outputs are read by their relative names: they are ours, and a playlist must fin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from plugins.ffmpeg.command import MAX_ALLOC, PROBED_ENTRIES
-from plugins.ffmpeg.filters import output_rate, thumbnail_size
-from plugins.ffmpeg.lengths import expected_ends, slack
+from plugins.ffmpeg.filters import thumbnail_size
+from plugins.media.calling import facts, own_file, quiet, text
+from plugins.media.lengths import expected_ends, output_rate, slack
 from protocol.plugins import Invocation, Limits
 from protocol.recipes import TranscodeRecipe
 
@@ -42,9 +41,9 @@ def build(ffmpeg: str, ffprobe: str, recipe: TranscodeRecipe, threads: int) -> t
     if recipe.audio is not None and recipe.source.audio:
         media.append(recipe.audio.path)
     playlists = [planned.playlist for planned in recipe.renditions if planned.playlist]
-    head = (ffmpeg, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error", "-max_alloc", str(MAX_ALLOC))
-    made = [_check(f"{FACTS}:{path}", _facts(ffprobe, path)) for path in media]
-    made += [_check(f"{PLAYLIST}:{path}", (*head, *_text(path))) for path in playlists]
+    head = (ffmpeg, *quiet())
+    made = [_check(f"{FACTS}:{path}", facts(ffprobe, path)) for path in media]
+    made += [_check(f"{PLAYLIST}:{path}", text(ffmpeg, path)) for path in playlists]
     if playlists:
         made.append(_check(KEYFRAMES, (*head, *_keyframes(playlists))))
     if media or recipe.thumbnails:
@@ -56,23 +55,9 @@ def _check(name: str, argv: tuple[str, ...]) -> Invocation:
     return Invocation(name=name, argv=argv, limits=CHECK_LIMITS)
 
 
-def _input(path: str, *options: str) -> tuple[str, ...]:
-    return ("-protocol_whitelist", "file", "-err_detect", "explode", *options, "-i", f"file:{path}")
-
-
-def _facts(ffprobe: str, path: str) -> tuple[str, ...]:
-    options = ("-show_entries", PROBED_ENTRIES, "-of", "json=compact=1")
-    return (ffprobe, "-hide_banner", "-loglevel", "level+error", *options, *_input(path))
-
-
-def _text(path: str) -> tuple[str, ...]:
-    """A text file as it is: the `data` demuxer and muxer copy bytes, so no other tool is needed to read it."""
-    return (*_input(path, "-f", "data"), "-map", "0", "-c", "copy", "-f", "data", "pipe:1")
-
-
 def _keyframes(playlists: list[str]) -> tuple[str, ...]:
     """Read the segments as a player does, and decode and list nothing but the keyframes."""
-    inputs = [argument for path in playlists for argument in _input(path, "-skip_frame", "nokey")]
+    inputs = [argument for path in playlists for argument in own_file(path, "-skip_frame", "nokey")]
     maps = [argument for n in range(len(playlists)) for argument in ("-map", f"{n}:v:0")]
     return ("-xerror", *inputs, *maps, "-fps_mode", "passthrough", "-f", "framecrc", "pipe:1")
 
@@ -126,43 +111,6 @@ def _tail(recipe: TranscodeRecipe, expected: Fraction | None) -> tuple[str, ...]
 def _decode(recipe: TranscodeRecipe, threads: int) -> tuple[str, ...]:
     """Decode what `_reads` names, and list every frame."""
     reads = _reads(recipe, threads)
-    inputs = [argument for read in reads for argument in _input(read.path, *read.options)]
+    inputs = [argument for read in reads for argument in own_file(read.path, *read.options)]
     maps = [argument for n, read in enumerate(reads) for kind, _ in read.streams for argument in ("-map", f"{n}:{kind}")]
     return ("-xerror", *inputs, *maps, "-fps_mode", "passthrough", "-f", "framecrc", "pipe:1")
-
-
-@dataclass(frozen=True, slots=True)
-class Frames:
-    """What framecrc lists of one stream: the picture's size, and the moment of each packet in seconds."""
-
-    size: tuple[int, int] | None
-    moments: tuple[Fraction, ...]
-
-
-def frames_of(stdout: bytes) -> Mapping[int, Frames]:
-    """The streams of framecrc's text by their number. Lines that are not understood are passed over."""
-    bases: dict[int, Fraction] = {}
-    sizes: dict[int, tuple[int, int]] = {}
-    moments: dict[int, list[Fraction]] = {}
-    for line in stdout.decode("ascii", "replace").splitlines():
-        if line.startswith("#"):
-            _header(line, bases, sizes)
-            continue
-        fields = [field.strip() for field in line.split(",")]
-        if len(fields) >= 6 and fields[0].isdigit() and fields[2].lstrip("-").isdigit():
-            stream = int(fields[0])
-            moments.setdefault(stream, []).append(int(fields[2]) * bases.get(stream, Fraction(1)))
-    return {stream: Frames(sizes.get(stream), tuple(moments.get(stream, ()))) for stream in bases}
-
-
-def _header(line: str, bases: dict[int, Fraction], sizes: dict[int, tuple[int, int]]) -> None:
-    """`#tb 0: 1/25` and `#dimensions 0: 1280x720`."""
-    name, _, value = line[1:].partition(": ")
-    word, _, stream = name.partition(" ")
-    if not stream.isdigit():
-        return
-    if word == "tb":
-        bases[int(stream)] = Fraction(value.strip())
-    elif word == "dimensions":
-        width, _, height = value.strip().partition("x")
-        sizes[int(stream)] = (int(width), int(height))

@@ -5,52 +5,24 @@ from __future__ import annotations
 from fractions import Fraction
 
 from plugins.ffmpeg.encoders import audio_file_arguments, picture_arguments, sound_arguments
-from plugins.ffmpeg.filters import Graph, build, output_rate
+from plugins.ffmpeg.filters import Graph, build
+from plugins.media.calling import MAX_ALLOC, PROBED_ENTRIES, quiet, untrusted
+from plugins.media.lengths import output_rate
 from protocol.plugins import JOINED
 from protocol.profiles import HlsPackaging, SegmentFormat
-from protocol.recipes import AnalyzeRecipe, InputLimits, PlannedRendition, TranscodeRecipe
+from protocol.recipes import AnalyzeRecipe, PlannedRendition, TranscodeRecipe
 
-FORMATS = ("mov", "matroska", "webm", "avi", "flv", "asf", "mpegts", "mpeg", "mxf", "ogg", "wav", "mp3", "aac", "flac")
-"""Demuxers an input may use. None of them opens another file when the only protocol is `fd`."""
-
-DECODERS = (
-    *("h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp8", "vp9", "libvpx", "libvpx-vp9", "mpeg4", "mpeg2video", "mpegvideo"),
-    *("mpeg1video", "h263", "flv", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2", "wmv3", "vc1", "theora", "vp6", "vp6f"),
-    *("mjpeg", "prores", "dnxhd", "dvvideo", "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "png", "cfhd", "svq3"),
-    *("aac", "aac_latm", "mp3", "mp3float", "mp2", "mp2float", "mp1", "mp1float", "ac3", "eac3", "dca", "truehd", "flac", "alac"),
-    *("opus", "libopus", "vorbis", "libvorbis", "wmav1", "wmav2", "wmapro", "wmalossless", "amrnb", "amrwb", "nellymoser"),
-    *("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_u8", "pcm_f32le", "pcm_f32be"),
-    *("pcm_f64le", "pcm_alaw", "pcm_mulaw", "pcm_bluray", "pcm_dvd", "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt", "adpcm_swf"),
-)
-"""Decoders an input may use; what is left out is rare, and each one is surface for hostile files."""
-
-MAX_PIXELS, MAX_STREAMS, MAX_ALLOC = 8192 * 4352, 64, 256 << 20
 LENGTH_MARGIN = Fraction(11, 10)
 """The cap on an output's length, over what is expected: far enough that a cut cannot look like the right length."""
 
 FIRST_FRAMES = 10
 DEFAULT_GROUP_SECONDS = 10
-PROBED_ENTRIES = "format:stream:stream_side_data_list:stream_tags:stream_disposition:format_tags"
-
-
-def _untrusted(limits: InputLimits | None = None) -> tuple[str, ...]:
-    """What stands before every input that a client made."""
-    pixels = MAX_PIXELS if limits is None else limits.max_width * limits.max_height
-    streams = MAX_STREAMS if limits is None else limits.max_streams
-    return (
-        *("-protocol_whitelist", "fd", "-format_whitelist", ",".join(FORMATS), "-codec_whitelist", ",".join(DECODERS)),
-        *("-max_pixels", str(pixels), "-max_streams", str(streams)),
-    )
-
-
-def _quiet() -> tuple[str, ...]:
-    return ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error", "-max_alloc", str(MAX_ALLOC))
 
 
 def probe(ffprobe: str, recipe: AnalyzeRecipe) -> tuple[str, ...]:
     """ffprobe's view of the input as JSON."""
     return (
-        *(ffprobe, "-hide_banner", "-loglevel", "level+error", "-max_alloc", str(MAX_ALLOC), *_untrusted(recipe.limits)),
+        *(ffprobe, "-hide_banner", "-loglevel", "level+error", "-max_alloc", str(MAX_ALLOC), *untrusted(recipe.limits)),
         *("-show_entries", PROBED_ENTRIES, "-of", "json=compact=1", "-fd", "{fd0}", "-i", "fd:"),
     )
 
@@ -60,7 +32,7 @@ def first_frames(ffmpeg: str, recipe: AnalyzeRecipe, threads: int) -> tuple[str,
     picture = ("-map", "0:V:0", "-frames:v", str(FIRST_FRAMES)) if recipe.limits.needs_video else ()
     sound = "0:a:0" if recipe.limits.needs_audio else "0:a:0?"
     return (
-        *(ffmpeg, *_quiet(), *_untrusted(recipe.limits), "-threads", str(threads), "-t", "30", "-fd", "{fd0}", "-i", "fd:"),
+        *(ffmpeg, *quiet(), *untrusted(recipe.limits), "-threads", str(threads), "-t", "30", "-fd", "{fd0}", "-i", "fd:"),
         *(*picture, "-map", sound, "-frames:a", str(FIRST_FRAMES), "-sn", "-dn", "-t", "30", "-f", "null", "-"),
     )
 
@@ -68,7 +40,7 @@ def first_frames(ffmpeg: str, recipe: AnalyzeRecipe, threads: int) -> tuple[str,
 def measure(ffmpeg: str, recipe: AnalyzeRecipe) -> tuple[str, ...]:
     """Read the whole input without decoding it, and tell by `-progress` where it ends."""
     return (
-        *(ffmpeg, *_quiet(), "-progress", "pipe:1", *_untrusted(recipe.limits), "-fd", "{fd0}", "-i", "fd:"),
+        *(ffmpeg, *quiet(), "-progress", "pipe:1", *untrusted(recipe.limits), "-fd", "{fd0}", "-i", "fd:"),
         *("-map", "0:V:0?", "-map", "0:a:0?", "-sn", "-dn", "-c", "copy", "-f", "null", "-"),
     )
 
@@ -77,8 +49,8 @@ def join(ffmpeg: str) -> tuple[str, ...]:
     """Picture and sound of two files into one, by stream copy; both keep their place on the one timeline they came with."""
     copied = ("-c", "copy", "-map_chapters", "-1", "-avoid_negative_ts", "make_zero")
     return (
-        *(ffmpeg, "-y", *_quiet(), "-copyts", *_untrusted(), "-fd", "{fd0}", "-i", "fd:"),
-        *(*_untrusted(), "-fd", "{fd1}", "-i", "fd:", "-map", "0:V:0", "-map", "1:a:0", "-sn", "-dn"),
+        *(ffmpeg, "-y", *quiet(), "-copyts", *untrusted(), "-fd", "{fd0}", "-i", "fd:"),
+        *(*untrusted(), "-fd", "{fd1}", "-i", "fd:", "-map", "0:V:0", "-map", "1:a:0", "-sn", "-dn"),
         *(*copied, "-f", "mp4", f"file:{JOINED}"),
     )
 
@@ -92,8 +64,8 @@ def transcode(ffmpeg: str, recipe: TranscodeRecipe, threads: int) -> tuple[str, 
     graph = build(recipe, sounds)
     cap = f"{float(Fraction(recipe.source.duration) * LENGTH_MARGIN + 10):.3f}"
     head = (
-        *(ffmpeg, "-y", *_quiet(), "-progress", "pipe:1", "-stats_period", "0.5"),
-        *(*_untrusted(), "-threads", str(threads), "-t", cap, "-fd", "{fd0}", "-i", "fd:"),
+        *(ffmpeg, "-y", *quiet(), "-progress", "pipe:1", "-stats_period", "0.5"),
+        *(*untrusted(), "-threads", str(threads), "-t", cap, "-fd", "{fd0}", "-i", "fd:"),
         *("-filter_complex_threads", str(threads), "-filter_complex", graph.text),
     )
     common = ("-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1", "-t", cap)

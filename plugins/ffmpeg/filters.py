@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from plugins.media.lengths import output_rate, picture_end
 from protocol.media import VideoStream
 from protocol.recipes import PlannedRendition, ThumbnailShot, TranscodeRecipe
 
-HIGHEST_RATE = Fraction(60)
 CHAIN_RATIO = Fraction(3, 2)
 """A rendition is scaled from a larger one only when that has at least this many times its lines: below, detail suffers."""
 
@@ -27,14 +27,6 @@ class Graph:
     pictures: tuple[str, ...]
     shots: tuple[str, ...]
     sounds: tuple[str, ...]
-
-
-def output_rate(video: VideoStream) -> Fraction:
-    """The source's frame rate, halved until it is at most 60."""
-    rate = Fraction(video.frame_rate)
-    while rate > HIGHEST_RATE:
-        rate /= 2
-    return rate
 
 
 def thumbnail_size(recipe: TranscodeRecipe) -> tuple[int, int]:
@@ -104,11 +96,6 @@ def _shots(recipe: TranscodeRecipe, lines: list[str]) -> tuple[str, ...]:
     for n, shot in enumerate(recipe.thumbnails):
         lines.append(f"[s{n}i]{_select(shot, rate=rate, end=end)},{scale}format=yuvj420p[s{n}]")
     return tuple(f"s{n}" for n in range(len(recipe.thumbnails)))
-
-
-def picture_end(video: VideoStream) -> Fraction | None:
-    """When the last frame has been shown, in seconds from the start of the file; None when the file does not tell."""
-    return None if video.duration is None else Fraction(video.start) + Fraction(video.duration)
 
 
 def _select(shot: ThumbnailShot, *, rate: Fraction, end: Fraction | None) -> str:

@@ -6,9 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from plugins.ffmpeg import analysis, checks, command, inventory, progress, report, verdict, verify
-from plugins.ffmpeg.locate import Tools, locate
-from plugins.ffmpeg.rejected import Rejected
+from plugins.ffmpeg import analysis, checks, command, inventory, report, verify
+from plugins.ffmpeg.goal import goal_of
+from plugins.media import progress, verdict
+from plugins.media.locate import Tools, locate
+from plugins.media.record import ToolName, refusal, tool_uses
+from plugins.media.rejected import Rejected
 from protocol.capabilities import PluginDescription
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.media import MediaFacts
@@ -89,7 +92,7 @@ class FFmpegPlugin:
     def read(self, work: Work, invocation: Invocation, line: str) -> tuple[StepReport, ...]:
         if invocation.name != ENCODE or not isinstance(work.recipe, TranscodeRecipe):
             return ()
-        goal = progress.goal_of(work.recipe)
+        goal = goal_of(work.recipe)
         now = progress.advance(self._progress.get(work.directory, progress.Progress()), line, goal)
         self._progress[work.directory] = now
         served = report.served(work.recipe)
@@ -116,7 +119,7 @@ class FFmpegPlugin:
         try:
             verify.presence(work.recipe, files)
         except Rejected as rejected:
-            return _failure(rejected)
+            return refusal(rejected)
         tools = self._tools()
         return checks.build(tools.ffmpeg.path, tools.ffprobe.path, work.recipe, work.threads)
 
@@ -128,7 +131,7 @@ class FFmpegPlugin:
         return (Invocation(name=MEASURE, argv=argv, reads=(_input_of(work),), limits=MEASURE_LIMITS),)
 
     def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure:
-        tools = report.tool_uses(outcomes, self._names())
+        tools = tool_uses(outcomes, self._names())
         by_name = {outcome.invocation.name: outcome for outcome in outcomes}
         match work.recipe:
             case AnalyzeRecipe() as recipe:
@@ -140,16 +143,16 @@ class FFmpegPlugin:
                 try:
                     proof = verify.verify(recipe, by_name, files)
                 except Rejected as rejected:
-                    return _failure(rejected, by_name[ENCODE])
+                    return refusal(rejected, by_name[ENCODE])
                 return report.conclusion(recipe, proof, work.steps, by_name[ENCODE], tools)
             case _:
                 raise _unfit(work)
 
-    def _names(self) -> Mapping[str, report.ToolName]:
+    def _names(self) -> Mapping[str, ToolName]:
         tools = self._tools()
         return {
-            tools.ffmpeg.path: report.ToolName("ffmpeg", tools.ffmpeg.version),
-            tools.ffprobe.path: report.ToolName("ffprobe", tools.ffprobe.version),
+            tools.ffmpeg.path: ToolName("ffmpeg", tools.ffmpeg.version),
+            tools.ffprobe.path: ToolName("ffprobe", tools.ffprobe.version),
         }
 
 
@@ -169,13 +172,6 @@ def _encode_limits(recipe: TranscodeRecipe, threads: int) -> Limits:
     seconds = float(Fraction(recipe.source.duration))
     wall = max(LEAST_WALL_S, WALL_PER_SECOND * seconds)
     return Limits(wall_s=wall, cpu_s=int(wall * max(threads, 1)))
-
-
-def _failure(rejected: Rejected, encode: Outcome | None = None) -> Failure:
-    log_tail = verdict.redact(encode.stderr_tail) if encode else ""
-    return Failure(
-        failure_class=rejected.failure_class, code=rejected.code, message=rejected.message, step=rejected.step, log_tail=log_tail
-    )
 
 
 def _unfit(work: Work) -> ReelyardError:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from plugins.ffmpeg import hls
-from plugins.ffmpeg.filters import output_rate, thumbnail_size
-from plugins.ffmpeg.verdict import redact
+from plugins.ffmpeg.filters import thumbnail_size
 from plugins.ffmpeg.verify import Proof, ProvenRendition
+from plugins.media.lengths import output_rate
+from plugins.media.verdict import redact
 from protocol.plugins import Conclusion, Outcome
 from protocol.profiles import HlsPackaging
 from protocol.recipes import TranscodeRecipe
@@ -59,26 +59,6 @@ def step_reports(steps: Sequence[str], done: frozenset[str], wall_seconds: float
         else StepReport(name=step, state=StepState.SKIPPED, reason=SKIP_REASONS.get(step, SKIP_RENDITION))
         for step in steps
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ToolName:
-    """What a tool is called in the record, for its path."""
-
-    name: str
-    version: str
-
-
-def tool_uses(outcomes: Sequence[Outcome], names: Mapping[str, ToolName]) -> tuple[ToolUse, ...]:
-    """What ran, with the tool's name for its path. `names` goes by that path."""
-    uses = []
-    for outcome in outcomes:
-        path, *arguments = outcome.invocation.argv
-        tool = names.get(path, ToolName(path.rpartition("/")[2], "unknown"))
-        argv = (tool.name, *arguments)
-        wall, cpu = outcome.wall_seconds, outcome.cpu_seconds
-        uses.append(ToolUse(tool=tool.name, version=tool.version, argv=argv, wall_seconds=wall, cpu_seconds=cpu))
-    return tuple(uses)
 
 
 def warnings(encode: Outcome) -> tuple[str, ...]:

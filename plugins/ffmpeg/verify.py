@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from plugins.ffmpeg import checks, hls
-from plugins.ffmpeg.filters import output_rate
-from plugins.ffmpeg.lengths import LEAST_SLACK, SLACK_FRAMES, Lengths, end_of, hold
-from plugins.ffmpeg.probe import Unreadable, coded_profile, facts_of
-from plugins.ffmpeg.rejected import Rejected
+from plugins.media.framecrc import Frames, frames_of
+from plugins.media.lengths import LEAST_SLACK, SLACK_FRAMES, Lengths, end_of, hold, output_rate
+from plugins.media.probe import Unreadable, coded_profile, facts_of
+from plugins.media.rejected import Rejected
 from protocol.errors import ErrorCode
 from protocol.media import MediaFacts
 from protocol.plugins import MadeFile, Outcome
@@ -61,7 +61,7 @@ def presence(recipe: TranscodeRecipe, files: Sequence[MadeFile]) -> None:
 def verify(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome], files: Sequence[MadeFile]) -> Proof:
     """What the checks measured, when every output is what was asked for. Raises Rejected."""
     sizes = {file.path: file.size for file in files}
-    keyframes = checks.frames_of(outcomes[checks.KEYFRAMES].stdout) if checks.KEYFRAMES in outcomes else {}
+    keyframes = frames_of(outcomes[checks.KEYFRAMES].stdout) if checks.KEYFRAMES in outcomes else {}
     renditions = []
     with_playlist = 0
     for planned in recipe.renditions:
@@ -92,7 +92,7 @@ def _decoded(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome]) -> None:
     endings = checks.endings(recipe)
     if not endings:
         return
-    streams = checks.frames_of(outcomes[checks.DECODE].stdout)
+    streams = frames_of(outcomes[checks.DECODE].stdout)
     for n, ending in enumerate(endings):
         frames = streams.get(n)
         if frames is None or (ending.is_required and not frames.moments):
@@ -150,9 +150,7 @@ def _playlist(
     return playlist, tuple(sizes[name] for name in named)
 
 
-def _segments_hold(
-    recipe: TranscodeRecipe, planned: PlannedRendition, playlist: hls.Playlist, keyframes: checks.Frames | None
-) -> None:
+def _segments_hold(recipe: TranscodeRecipe, planned: PlannedRendition, playlist: hls.Playlist, keyframes: Frames | None) -> None:
     """Every segment begins with a keyframe, and none is longer than was asked for."""
     step = hls_step(planned.rendition.name)
     frame = 1 / output_rate(recipe.source.video) if recipe.source.video else LEAST_SLACK

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from plugins.ffmpeg import progress, report, verdict
-from plugins.ffmpeg.probe import facts_of
+from plugins.ffmpeg import report
+from plugins.media import progress, verdict
+from plugins.media.probe import facts_of
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import AudioStream, MediaFacts, VideoStream
 from protocol.plugins import Invocation, Outcome

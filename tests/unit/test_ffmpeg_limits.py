@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plugins.ffmpeg.limits import Problem, problem_of
-from plugins.ffmpeg.probe import Unreadable, facts_of
+from plugins.media.probe import Unreadable, facts_of
 from protocol.errors import ErrorCode
 from protocol.media import AudioStream, MediaFacts, VideoStream
 from protocol.recipes import InputLimits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.ffmpeg.locate import FFMPEG_VARIABLE, Tool, locate, tool_of
+from plugins.media.locate import FFMPEG_VARIABLE, Tool, locate, tool_of
 from protocol.errors import ErrorCode, ReelyardError
 
 RELEASE = (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from plugins.ffmpeg.progress import Goal, Progress, advance, goal_of, reports
+from plugins.ffmpeg.goal import goal_of
+from plugins.media.progress import Goal, Progress, advance, reports
 from protocol.media import AudioStream, MediaFacts, VideoStream
 from protocol.results import StepReport
 from protocol.states import StepState

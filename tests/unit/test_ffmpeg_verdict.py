@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.ffmpeg.verdict import judge, redact
+from plugins.media.verdict import judge, redact
 from protocol.errors import ErrorCode, FailureClass
 from protocol.plugins import Invocation, Limits, Outcome
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from plugins.ffmpeg.filters import output_rate, picture_end
-from plugins.ffmpeg.rejected import Rejected
+from plugins.media.rejected import Rejected
 from protocol.errors import ErrorCode
 from protocol.media import AudioStream, MediaFacts, VideoStream
 
+HIGHEST_RATE = Fraction(60)
 LEAST_SLACK, SHARE_SLACK, SLACK_FRAMES = Fraction(1, 10), Fraction(1, 200), 2
 """A duration may be off by the largest of 0.1 s, half a percent and two frames."""
 
@@ -31,6 +31,19 @@ class Lengths:
     pictures: tuple[Fraction, ...]
     sounds: tuple[Fraction, ...]
     playlists: tuple[Fraction, ...]
+
+
+def output_rate(video: VideoStream) -> Fraction:
+    """The source's frame rate, halved until it is at most 60."""
+    rate = Fraction(video.frame_rate)
+    while rate > HIGHEST_RATE:
+        rate /= 2
+    return rate
+
+
+def picture_end(video: VideoStream) -> Fraction | None:
+    """When the last frame has been shown, in seconds from the start of the file; None when the file does not tell."""
+    return None if video.duration is None else Fraction(video.start) + Fraction(video.duration)
 
 
 def end_of(stream: VideoStream | AudioStream) -> Fraction:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
-from plugins.ffmpeg.filters import output_rate, picture_end
-from protocol.recipes import TranscodeRecipe
 from protocol.results import StepReport
 from protocol.states import StepState
 
@@ -33,15 +30,6 @@ class Progress:
     frames: int = 0
     out_seconds: float = 0.0
     is_fresh: bool = False
-
-
-def goal_of(recipe: TranscodeRecipe) -> Goal:
-    video = recipe.source.video
-    seconds = Fraction(recipe.source.duration)
-    if video is None or not recipe.renditions:
-        return Goal(frames=0, seconds=float(seconds), rate=0.0)
-    end = picture_end(video) or seconds
-    return Goal(frames=max(1, round(end * output_rate(video))), seconds=float(end), rate=float(output_rate(video)))
 
 
 def advance(progress: Progress, line: str, goal: Goal) -> Progress:

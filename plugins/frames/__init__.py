@@ -1,0 +1,1 @@
+"""The frames plugin: single pictures of a film, together in one ZIP."""

@@ -1,0 +1,1 @@
+"""The HandBrake plugin: renditions by HandBrakeCLI."""
