@@ -22,6 +22,7 @@ import structlog
 
 from config.engine import EngineSettings
 from config.sources import SettingsProblem, read_settings
+from config.supervision import Supervision
 from engine.clock import SystemClock, new_boot_id, new_request_id, wall_time
 from engine.core.agent import Agent
 from engine.core.attempts import key_of
@@ -161,7 +162,6 @@ async def serve(settings: EngineSettings) -> Exit:
             tools=tools,
             transfer=Transfer(session, settings.server, clock, chance),
             remote=RemoteInputs(Fetcher(clock, chance)),
-            threads=slots.threads,
         )
         await runner.sweep([key_of(attempt.grant) for attempt in saved.attempts])
         note_fatal_signals(fatal_log)
@@ -170,10 +170,18 @@ async def serve(settings: EngineSettings) -> Exit:
         monitor = load_monitor(entry_points(group=MONITORS), str(data))
         world = World(HttpDispatch(session, settings.server), queue, runner, monitor, survey, clock)
         daemon = Daemon(Agent(setup, saved, chance=chance, new_id=new_request_id), world, Rhythm(survey_s=settings.survey_s))
+        supervision = Supervision(os.environ, os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, daemon.stop)
+            asyncio.get_running_loop().add_signal_handler(number, _stop, daemon, supervision)
         log.info("engine_started", name=setup.name, boot=setup.boot_id, slots=slots.encoding, held=len(saved.attempts))
-        return await daemon.run()
+        supervision.started("taking work")
+        async with supervision.watched():
+            return await daemon.run()
+
+
+def _stop(daemon: Daemon, supervision: Supervision) -> None:
+    supervision.stopping("draining: what runs is finished first")
+    daemon.stop()
 
 
 def _session() -> aiohttp.ClientSession:

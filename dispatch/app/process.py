@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from sqlalchemy.exc import OperationalError
 from config.dispatch import DispatchSettings
 from config.profiles import BadProfile, load_profiles
 from config.sources import SettingsProblem, read_settings
+from config.supervision import Supervision
 from dispatch.api.server import application, runner
 from dispatch.api.wiring import Limits
 from dispatch.app.assembly import Core, Outside, assemble
@@ -37,6 +39,15 @@ YOUNG_OBJECTS = 50_000
 """A batch of a thousand jobs makes so many records, none of them in a cycle: walking them took a fifth of all CPU."""
 
 EXIT_FATAL = 70  # EX_SOFTWARE: the next start recovers from the database
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What ends a run: `stop` is asked for from outside, `end_polls` answers the requests that wait for work."""
+
+    stop: asyncio.Event
+    supervision: Supervision
+    end_polls: Callable[[], None]
 
 
 def load_storage(adapter: str, root: str) -> StorageProvider:
@@ -100,18 +111,18 @@ async def serve(settings: DispatchSettings) -> None:
     core, store = prepare(settings)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: die(str(context.get("exception") or context["message"])))
-    stop = asyncio.Event()
+    stop, supervision = asyncio.Event(), Supervision(os.environ, os.getpid())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     store.start()
     try:
         await core.load()
         _spare_the_collector()
-        async with asyncio.TaskGroup() as tasks:
+        async with supervision.watched(), asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(core.scheduler.run(), name="scheduler")]
             loops += [tasks.create_task(core.deliverer.run(), name="webhooks")]
             loops += [tasks.create_task(duty.run(), name=duty.name) for duty in core.duties]
-            await _listen(core, settings, stop, partial(_cancel, loops[0]))
+            await _listen(core, settings, Life(stop, supervision, partial(_cancel, loops[0])))
             for task in loops:
                 task.cancel()
     finally:
@@ -125,9 +136,9 @@ def _spare_the_collector() -> None:
     gc.set_threshold(YOUNG_OBJECTS, 10, 10)
 
 
-async def _listen(core: Core, settings: DispatchSettings, stop: asyncio.Event, end_polls: Callable[[], None]) -> None:
+async def _listen(core: Core, settings: DispatchSettings, life: Life) -> None:
     host, _, port = settings.listen.rpartition(":")
-    at_shutdown = [end_polls, core.services.care.validations.close]
+    at_shutdown = [life.end_polls, core.services.care.validations.close]
     running = runner(application(core.services, limits_of(settings), at_shutdown=at_shutdown))
     await running.setup()
     site = web.TCPSite(running, host.strip("[]") or "127.0.0.1", int(port), reuse_address=True)
@@ -140,7 +151,9 @@ async def _listen(core: Core, settings: DispatchSettings, stop: asyncio.Event, e
     url = f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
     _write_whole(settings.data / "dispatch.url", url + "\n")
     log.info("listening", url=url, data=str(settings.data))
-    await stop.wait()
+    life.supervision.started(f"listening on {url}")
+    await life.stop.wait()
+    life.supervision.stopping("finishing requests")
     log.info("stopping")
     await running.cleanup()
 
