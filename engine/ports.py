@@ -7,6 +7,7 @@ from typing import Protocol
 
 from engine.core.attempts import Key
 from engine.core.messages import Changes, Identity, Saved
+from engine.core.slots import Slot
 from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest
 from protocol.leases import Complete, Fail, Goodbye, Grant, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
 from protocol.results import StepReport
@@ -52,7 +53,7 @@ class AttemptRunner(Protocol):
         """The result of work that needs no input, file or process; None for all other work."""
         ...
 
-    async def run(self, grant: Grant, tell: Tell) -> Complete | Fail: ...
+    async def run(self, grant: Grant, slot: Slot, tell: Tell) -> Complete | Fail: ...
     async def forget(self, key: Key) -> None:
         """Remove what the attempt left on the scratch disk."""
         ...

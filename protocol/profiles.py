@@ -41,6 +41,10 @@ class RenditionAudio(Message):
     sample_rate: Annotated[int, Field(ge=8_000, le=96_000)]
 
 
+HARDWARE_ENCODERS = frozenset({"h264_nvenc", "h264_qsv", "h264_vaapi"})
+"""Encoders that work on a GPU; all others work on processors."""
+
+
 class Rendition(Message):
     """One encoded version of the picture. Made only of sources at least `min_source_width` x `min_source_height`."""
 

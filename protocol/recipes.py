@@ -8,7 +8,7 @@ from pydantic import Field
 
 from protocol.base import Bytes, Message, RelativePath
 from protocol.media import MediaFacts, Rational
-from protocol.profiles import AudioFile, CmafPackaging, Frames, HlsPackaging, Rendition
+from protocol.profiles import HARDWARE_ENCODERS, AudioFile, CmafPackaging, Frames, HlsPackaging, Rendition
 
 
 class InputLimits(Message):
@@ -124,3 +124,8 @@ Recipe = Annotated[
     AnalyzeRecipe | TranscodeRecipe | HandbrakeRecipe | TranscribeRecipe | FramesRecipe | PackageRecipe | NoopRecipe,
     Field(discriminator="kind"),
 ]
+
+
+def needs_gpu(recipe: Recipe) -> bool:
+    """Whether the task is for a slot with a GPU: one of its renditions is planned for an encoder there."""
+    return isinstance(recipe, TranscodeRecipe) and any(one.encoder in HARDWARE_ENCODERS for one in recipe.renditions)

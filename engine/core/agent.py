@@ -16,7 +16,7 @@ from engine.core.outbox import Outbox
 from engine.core.poll import REFUSALS, Poll
 from engine.core.pulse import Pulse
 from engine.core.recovery import recovered
-from engine.core.slots import NO_ROOM, Room
+from engine.core.slots import NO_ROOM, Room, told
 from engine.core.workload import Instructions, Workload
 from protocol.capabilities import Load, RegisterReply, RegisterRequest, Slots
 from protocol.errors import ERRORS, ErrorCode
@@ -388,8 +388,7 @@ class Agent:
         return self._work.attempts.free_room() if self._state() is EngineState.ONLINE else NO_ROOM
 
     def _slots(self) -> Slots:
-        room, total = self._room(), self._setup.slots
-        return Slots(encoding=total.encoding, light=total.light, free_encoding=room.encoding, free_light=room.light)
+        return told(self._setup.slots.total, self._room())
 
 
 def _is_passing(code: ErrorCode) -> bool:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
-from engine.core.slots import Room, SlotPlan
+from engine.core.slots import Room, Slot, SlotKind, SlotPlan, Vacancies, kind_for
 from protocol.capabilities import HeldTask, Kept
 from protocol.leases import Ack, Complete, Fail, Grant, Release, RunningTask, Start
 from protocol.results import StepReport
-from protocol.states import LIGHT_TASK_KINDS
 
 Report = Ack | Start | Complete | Fail | Release
 Final = Complete | Fail | Release
@@ -49,7 +49,7 @@ _TOLD = frozenset({Phase.WAITING, Phase.STARTING, Phase.RUNNING, Phase.ENDING, P
 class Attempt:
     """`is_dropped`: nothing about it is told any more. `handed_back` is the reason of a release on its way.
 
-    `had_scratch`: it may have left something on the scratch disk.
+    `slot` is where it runs or ran; None if it never had one. `had_scratch`: it may have left something on the scratch disk.
     """
 
     grant: Grant
@@ -60,7 +60,7 @@ class Attempt:
     is_ack_told: bool = False
     is_acked: bool = False
     is_dropped: bool = False
-    had_slot: bool = True
+    slot: Slot | None = None
     had_scratch: bool = True
     handed_back: str | None = None
 
@@ -78,7 +78,7 @@ class Attempts:
     """All attempts of one engine, by key."""
 
     def __init__(self, slots: SlotPlan) -> None:
-        self._slots = slots
+        self._slots, self._total = slots, slots.total
         self._held: dict[Key, Attempt] = {}
         self._of_task: dict[str, list[Key]] = {}
         self._next_order = 1
@@ -117,22 +117,19 @@ class Attempts:
         """Those ready for a slot, first come first."""
         return sorted((a for a in self._held.values() if a.phase is Phase.WAITING), key=lambda a: a.order)
 
-    def free_slots(self) -> Room:
-        """Slots nothing runs in: one of these may be started now."""
-        return self._left(a for a in self._held.values() if a.phase in _TAKES_SLOT and a.had_slot)
+    def vacancies(self) -> Vacancies:
+        """Slots nothing runs in: a task may be started in one of these now."""
+        return Vacancies(self._slots, (a.slot for a in self._held.values() if a.phase in _TAKES_SLOT and a.slot is not None))
 
     def free_room(self) -> Room:
         """Slots nothing runs in or waits for: what is offered to dispatch."""
-        return self._left(a for a in self._held.values() if a.phase in _TAKES_ROOM and a.had_scratch)
-
-    def _left(self, taken: Iterable[Attempt]) -> Room:
-        light = encoding = 0
-        for attempt in taken:
-            if attempt.grant.kind in LIGHT_TASK_KINDS:
-                light += 1
-            else:
-                encoding += 1
-        return Room(max(0, self._slots.encoding - encoding), max(0, self._slots.light - light))
+        taken = Counter(kind_for(a.grant) for a in self._held.values() if a.phase in _TAKES_ROOM and a.had_scratch)
+        total = self._total
+        return Room(
+            encoding=max(0, total.encoding - taken[SlotKind.CPU]),
+            light=max(0, total.light - taken[SlotKind.LIGHT]),
+            gpu=max(0, total.gpu - taken[SlotKind.GPU]),
+        )
 
     def as_held(self) -> tuple[HeldTask, ...]:
         """For a registration."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 
 from engine.core.attempts import Final, Key
-from engine.core.slots import SlotPlan
+from engine.core.slots import Slot, SlotPlan
 from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest, Tag
 from protocol.errors import ErrorCode
 from protocol.leases import Complete, Fail, Goodbye, Grant, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
@@ -71,13 +72,24 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class SavedAttempt:
-    """One row of the local queue. `retry_count` counts the starts of the engine that found it unfinished."""
+    """One row of the local queue. `retry_count` counts the starts of the engine that found it unfinished.
+
+    `slot` is the name of the slot it was started in, by which a later run gives it the same one.
+    """
 
     grant: Grant
     order: int
     is_started: bool = False
     retry_count: int = 0
     final: Final | None = None
+    slot: str | None = None
+
+
+class Placed(NamedTuple):
+    """An attempt that is started in this slot."""
+
+    key: Key
+    slot: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +107,7 @@ class Changes:
     identity: Identity | None = None
     forgotten: tuple[Key, ...] = ()
     granted: tuple[SavedAttempt, ...] = ()
-    started: tuple[Key, ...] = ()
+    started: tuple[Placed, ...] = ()
     finals: tuple[Final, ...] = ()
 
     @property
@@ -262,6 +274,7 @@ class Run:
     """Answered by Progressed any number of times and one RunEnded."""
 
     grant: Grant
+    slot: Slot
 
 
 @dataclass(frozen=True, slots=True)

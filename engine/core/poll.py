@@ -35,7 +35,7 @@ class Poll:
     @property
     def may_bring_work(self) -> bool:
         """Whether a request under way still offers slots."""
-        return any(request.slots or request.light_slots for request in self._open.values())
+        return any(request.slots or request.light_slots or request.gpu_slots for request in self._open.values())
 
     def is_due(self, room: Room) -> bool:
         """Whether anything has changed since the newest request that is open."""
@@ -47,7 +47,7 @@ class Poll:
         if not self._open:
             return False
         newest = next(reversed(self._open.values()))
-        return (newest.slots, newest.light_slots) == (room.encoding, room.light)
+        return (newest.slots, newest.light_slots, newest.gpu_slots) == (room.encoding, room.light, room.gpu)
 
     def ask(self, boot_id: str, room: Room, *, is_draining: bool) -> LeaseRequest:
         """The request to send now."""
@@ -57,6 +57,7 @@ class Poll:
             boot_id=boot_id,
             slots=room.encoding,
             light_slots=room.light,
+            gpu_slots=room.gpu,
             wait_s=0.0 if is_draining and reports else self._wait_s,
             request_id=request_id,
             reports=reports,

@@ -50,4 +50,4 @@ def recovered(saved: SavedAttempt, *, fatal_note: str | None, max_starts: int) -
 
 
 def _taken_over(saved: SavedAttempt, phase: Phase) -> Attempt:
-    return Attempt(saved.grant, phase, saved.order, final=saved.final, had_slot=False)
+    return Attempt(saved.grant, phase, saved.order, final=saved.final)

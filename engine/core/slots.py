@@ -1,40 +1,131 @@
-"""Room for tasks: how many at a time, and with how many threads each."""
+"""Room for tasks: the slots of this engine, which task takes which kind of them, and what is free."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
+from protocol.capabilities import Slots
 from protocol.leases import Grant
+from protocol.recipes import needs_gpu
 from protocol.states import LIGHT_TASK_KINDS
 
 CORES_PER_SLOT = 4
 LIGHT_SLOTS = 2
 
 
+class SlotKind(StrEnum):
+    CPU = "cpu"
+    GPU = "gpu"
+    LIGHT = "light"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place for one task at a time, by a name that is the same after a restart.
+
+    Its tools run on the processors `cpus` (empty: any) with `threads` threads, and on the GPU `device`.
+    """
+
+    name: str
+    kind: SlotKind
+    cpus: tuple[int, ...] = ()
+    device: str | None = None
+    threads: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class SlotPlan:
-    """`threads` is the share of one encoding slot."""
+    """All slots of an engine, in the order in which they are taken."""
 
-    encoding: int
-    light: int = LIGHT_SLOTS
-    threads: int = 1
+    slots: tuple[Slot, ...]
+
+    @property
+    def total(self) -> Room:
+        return room_of(self.slots)
+
+    @property
+    def encoding(self) -> int:
+        return self.total.encoding
+
+    @property
+    def light(self) -> int:
+        return self.total.light
+
+    @property
+    def gpu(self) -> int:
+        return self.total.gpu
+
+    def again(self, grant: Grant, name: str) -> Slot:
+        """The slot an attempt ran in before a restart; one that is planned no more stays what its tool has."""
+        known = next((slot for slot in self.slots if slot.name == name), None)
+        return known or Slot(name, kind_for(grant))
+
+
+def plain_slots(encoding: int, light: int = LIGHT_SLOTS, *, threads: int = 1) -> SlotPlan:
+    """Slots that are pinned nowhere."""
+    heavy = [Slot(f"cpu-{n}", SlotKind.CPU, threads=threads) for n in range(encoding)]
+    return SlotPlan((*heavy, *light_slots(light)))
 
 
 def plan_slots(cores: int, asked: int | None = None, light: int = LIGHT_SLOTS) -> SlotPlan:
     """One encoding slot per 4 cores and at least one, unless `asked` says otherwise; the cores are shared evenly."""
     encoding = asked if asked is not None else max(1, cores // CORES_PER_SLOT)
-    return SlotPlan(encoding, light, threads=max(1, cores // max(1, encoding)))
+    return plain_slots(encoding, light, threads=max(1, cores // max(1, encoding)))
+
+
+def light_slots(count: int) -> tuple[Slot, ...]:
+    return tuple(Slot(f"light-{n}", SlotKind.LIGHT) for n in range(count))
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Free slots of both sizes."""
+    """Free slots of each kind."""
 
     encoding: int
     light: int
-
-    def fits(self, grant: Grant) -> bool:
-        return (self.light if grant.kind in LIGHT_TASK_KINDS else self.encoding) > 0
+    gpu: int = 0
 
 
 NO_ROOM = Room(0, 0)
+
+
+def kind_for(grant: Grant) -> SlotKind:
+    """The only kind of slot that may hold this task."""
+    if grant.kind in LIGHT_TASK_KINDS:
+        return SlotKind.LIGHT
+    return SlotKind.GPU if needs_gpu(grant.recipe) else SlotKind.CPU
+
+
+def room_of(slots: Iterable[Slot]) -> Room:
+    kinds = [slot.kind for slot in slots]
+    return Room(kinds.count(SlotKind.CPU), kinds.count(SlotKind.LIGHT), kinds.count(SlotKind.GPU))
+
+
+def told(total: Room, free: Room) -> Slots:
+    """As dispatch is told."""
+    return Slots(
+        encoding=total.encoding,
+        light=total.light,
+        gpu=total.gpu,
+        free_encoding=free.encoding,
+        free_light=free.light,
+        free_gpu=free.gpu,
+    )
+
+
+class Vacancies:
+    """The slots nothing runs in, while they are given out."""
+
+    def __init__(self, plan: SlotPlan, used: Iterable[Slot]) -> None:
+        taken = {slot.name: slot for slot in used}
+        self._free = [slot for slot in plan.slots if taken.pop(slot.name, None) is None]
+        for unplanned in taken.values():
+            self.take(unplanned.kind)  # the machine is no larger because its plan has changed
+
+    def take(self, kind: SlotKind) -> Slot | None:
+        slot = next((slot for slot in self._free if slot.kind is kind), None)
+        if slot is not None:
+            self._free.remove(slot)
+        return slot

@@ -7,11 +7,10 @@ from collections.abc import Generator, Iterable, Iterator
 from engine.core import messages as m
 from engine.core.attempts import Attempt, Attempts, Final, Key, Phase, Report, key_of
 from engine.core.outbox import Outbox
-from engine.core.slots import Room, SlotPlan
+from engine.core.slots import Slot, SlotPlan, kind_for
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import Ack, Complete, Fail, Grant, Release, Start
 from protocol.results import Failure
-from protocol.states import LIGHT_TASK_KINDS
 
 Instructions = Iterator[m.Instruction]
 
@@ -30,17 +29,15 @@ class Workload:
     def take(self, grants: Iterable[Grant]) -> Instructions:
         """New grants go to disk first. One that has a slot at once goes there as started, in the same write."""
         rows: list[m.SavedAttempt] = []
-        room = self.attempts.free_slots()
+        vacancies = self.attempts.vacancies() if self.may_start and not self.is_draining else None
         for grant in grants:
             key = key_of(grant)
             if self.attempts.get(key) is not None or (yield from self._is_outdated(key)):
                 continue
-            starts = room.fits(grant) and self.may_start and not self.is_draining
-            if starts:
-                room = _less(room, grant)
+            slot = vacancies.take(kind_for(grant)) if vacancies is not None else None
             order = self.attempts.next_order
-            self.attempts.add(Attempt(grant, Phase.STARTING if starts else Phase.NEW, order, had_slot=starts))
-            rows.append(m.SavedAttempt(grant, order, is_started=starts))
+            self.attempts.add(Attempt(grant, Phase.NEW if slot is None else Phase.STARTING, order, slot=slot))
+            rows.append(m.SavedAttempt(grant, order, is_started=slot is not None, slot=slot.name if slot else None))
         if rows:
             yield m.Save(m.Changes(granted=tuple(rows)))
 
@@ -53,7 +50,7 @@ class Workload:
             if final is None or self.attempts.get(key) is not None or (yield from self._is_outdated(key)):
                 continue
             order = self.attempts.next_order
-            self.attempts.add(Attempt(grant, Phase.ENDING, order, final=final, had_slot=False, had_scratch=False))
+            self.attempts.add(Attempt(grant, Phase.ENDING, order, final=final, had_scratch=False))
             rows.append(m.SavedAttempt(grant, order, is_started=True, final=final))
         if rows:
             yield m.Save(m.Changes(granted=tuple(rows)))
@@ -70,8 +67,8 @@ class Workload:
         """The disk has them: now they may be told, started, sent."""
         for row in changes.granted:
             yield from self._saved(key_of(row.grant), _written(row))
-        for key in changes.started:
-            yield from self._saved(key, Phase.STARTING)
+        for placed in changes.started:
+            yield from self._saved(placed.key, Phase.STARTING)
         for final in changes.finals:
             yield from self._saved(key_of(final), Phase.ENDING)
 
@@ -89,8 +86,8 @@ class Workload:
             case Phase.NEW:
                 attempt.phase = Phase.WAITING
                 yield from self._acknowledge_or_hand_back(attempt)
-            case Phase.STARTING:
-                yield from self._launch(attempt)
+            case Phase.STARTING if attempt.slot is not None:
+                yield from self._launch(attempt, attempt.slot)
             case Phase.ENDING if attempt.final is not None:
                 attempt.phase = Phase.FINISHED
                 self._outbox.add(attempt.final)
@@ -108,13 +105,13 @@ class Workload:
             attempt.is_ack_told = True
             self._outbox.add(Ack(task_id=attempt.key.task_id, token=attempt.key.token))
 
-    def _launch(self, attempt: Attempt) -> Instructions:
+    def _launch(self, attempt: Attempt, slot: Slot) -> Instructions:
         if self.is_draining:
             yield from self._end(attempt, _release(attempt, "the engine is draining"))
             return
         attempt.phase = Phase.RUNNING
         self._unannounced.append(attempt)
-        yield m.Run(attempt.grant)
+        yield m.Run(attempt.grant, slot)
 
     def announce(self) -> None:
         """Tell the start of what runs; work that has ended already needs no more than its final report."""
@@ -131,13 +128,13 @@ class Workload:
         waiting = self.attempts.waiting()
         if not waiting:
             return
-        room = self.attempts.free_slots()
-        started: list[Key] = []
+        vacancies = self.attempts.vacancies()
+        started: list[m.Placed] = []
         for attempt in waiting:
-            if room.fits(attempt.grant):
-                room = _less(room, attempt.grant)
-                attempt.phase, attempt.had_slot = Phase.STARTING, True
-                started.append(attempt.key)
+            slot = vacancies.take(kind_for(attempt.grant))
+            if slot is not None:
+                attempt.phase, attempt.slot = Phase.STARTING, slot
+                started.append(m.Placed(attempt.key, slot.name))
         if started:
             yield m.Save(m.Changes(started=tuple(started)))
 
@@ -267,9 +264,3 @@ def _written(row: m.SavedAttempt) -> Phase:
 
 def _release(attempt: Attempt, reason: str) -> Release:
     return Release(task_id=attempt.key.task_id, token=attempt.key.token, reason=reason)
-
-
-def _less(room: Room, grant: Grant) -> Room:
-    if grant.kind in LIGHT_TASK_KINDS:
-        return Room(room.encoding, room.light - 1)
-    return Room(room.encoding - 1, room.light)

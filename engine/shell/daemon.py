@@ -17,6 +17,7 @@ from engine.core import messages as m
 from engine.core.agent import Agent
 from engine.core.attempts import Key, key_of
 from engine.core.failures import plugin_failed
+from engine.core.slots import Slot
 from engine.ports import AttemptRunner, Clock, DispatchClient, LoadMonitor, LocalQueue, Survey, Unreachable
 from engine.shell.writer import Writer
 from protocol.errors import ReelyardError
@@ -115,8 +116,8 @@ class Daemon:
             match instruction:
                 case m.Save(changes):
                     self._writer.add(changes)
-                case m.Run(grant):
-                    self._run(grant)
+                case m.Run(grant, slot):
+                    self._run(grant, slot)
                 case m.Wake(timer, after):
                     self._wake(timer, after)
                 case m.Stop(key, reason):
@@ -147,24 +148,24 @@ class Daemon:
 
     # Attempts
 
-    def _run(self, grant: Grant) -> None:
+    def _run(self, grant: Grant, slot: Slot) -> None:
         done = self._world.runner.instant(grant)
         if done is not None:
             self._events.append(m.RunEnded(done))
             return
-        log.info("attempt_started", task=grant.task_id, token=grant.token, kind=grant.kind)
+        log.info("attempt_started", task=grant.task_id, token=grant.token, kind=grant.kind, slot=slot.name)
         key = key_of(grant)
-        task = self._attempts[key] = self._spawn(self._attempt(grant))
+        task = self._attempts[key] = self._spawn(self._attempt(grant, slot))
         task.add_done_callback(partial(self._attempt_over, key))
 
-    async def _attempt(self, grant: Grant) -> None:
+    async def _attempt(self, grant: Grant, slot: Slot) -> None:
         key = key_of(grant)
 
         def tell(steps: tuple[StepReport, ...]) -> None:
             self._feed(m.Progressed(key, steps))
 
         try:
-            report = await self._world.runner.run(grant, tell)
+            report = await self._world.runner.run(grant, slot, tell)
         except Exception as broken:  # this task owns the attempt: a fault in it fails the attempt, not the engine
             log.exception("attempt_broke", task=key.task_id, token=key.token)
             self._feed(m.RunEnded(Fail(task_id=key.task_id, token=key.token, failure=plugin_failed(broken))))

@@ -19,23 +19,27 @@ from protocol.leases import Complete, Fail, Grant, Release
 
 log = structlog.get_logger()
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), engine_id TEXT NOT NULL,"
     " credential TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS held (task_id TEXT NOT NULL, token INTEGER NOT NULL, grant_json TEXT NOT NULL,"
-    " queue_order INTEGER NOT NULL, retry_count INTEGER NOT NULL, started_at REAL, PRIMARY KEY (task_id, token)) WITHOUT ROWID",
+    " queue_order INTEGER NOT NULL, retry_count INTEGER NOT NULL, started_at REAL, slot TEXT,"
+    " PRIMARY KEY (task_id, token)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS outbox (task_id TEXT NOT NULL, token INTEGER NOT NULL, report_json TEXT NOT NULL,"
     " digest TEXT NOT NULL, PRIMARY KEY (task_id, token)) WITHOUT ROWID",
 )
+STEPS = {1: "ALTER TABLE held ADD COLUMN slot TEXT"}
+"""What makes a file of this version one of the next."""
+
 LOAD_IDENTITY = "SELECT engine_id, credential FROM identity"
 LOAD_HELD = (
-    "SELECT h.task_id, h.token, h.grant_json, h.queue_order, h.retry_count, h.started_at, o.report_json, o.digest"
+    "SELECT h.task_id, h.token, h.grant_json, h.queue_order, h.retry_count, h.started_at, h.slot, o.report_json, o.digest"
     " FROM held h LEFT JOIN outbox o USING (task_id, token) ORDER BY h.queue_order"
 )
 SAVE_IDENTITY = "INSERT OR REPLACE INTO identity (one, engine_id, credential) VALUES (1, ?, ?)"
-SAVE_HELD = "INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?)"
-SAVE_STARTED = "UPDATE held SET started_at = ? WHERE task_id = ? AND token = ?"
+SAVE_HELD = "INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?, ?)"
+SAVE_STARTED = "UPDATE held SET started_at = ?, slot = ? WHERE task_id = ? AND token = ?"
 SAVE_FINAL = "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?)"
 FORGET_HELD = "DELETE FROM held WHERE task_id = ? AND token = ?"
 FORGET_FINAL = "DELETE FROM outbox WHERE task_id = ? AND token = ?"
@@ -106,7 +110,7 @@ async def open_queue(path: str, *, wall: Callable[[], float]) -> AsyncIterator[S
             raise RuntimeError(
                 f"{path} was written by a newer engine (version {version}); use that one, or another data directory"
             )
-        for statement in SCHEMA:
+        for statement in (*(STEPS[old] for old in range(version, SCHEMA_VERSION) if version), *SCHEMA):
             await db.execute(statement)
         await db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         yield SqliteQueue(database, wall=wall)
@@ -122,7 +126,7 @@ def _statements(changes: Changes, now: float) -> Iterable[Statement]:
     if changes.granted:
         yield SAVE_HELD, [_held_row(saved, now) for saved in changes.granted]
     if changes.started:
-        yield SAVE_STARTED, [(now, *key) for key in changes.started]
+        yield SAVE_STARTED, [(now, placed.slot, *placed.key) for placed in changes.started]
     finals = [*changes.finals, *(saved.final for saved in changes.granted if saved.final is not None)]
     if finals:
         yield SAVE_FINAL, [_final_row(final) for final in finals]
@@ -130,7 +134,7 @@ def _statements(changes: Changes, now: float) -> Iterable[Statement]:
 
 def _held_row(saved: SavedAttempt, now: float) -> Row:
     started_at = now if saved.is_started else None
-    return (*key_of(saved.grant), saved.grant.model_dump_json(), saved.order, saved.retry_count, started_at)
+    return (*key_of(saved.grant), saved.grant.model_dump_json(), saved.order, saved.retry_count, started_at, saved.slot)
 
 
 def _final_row(final: Final) -> Row:
@@ -140,7 +144,7 @@ def _final_row(final: Final) -> Row:
 
 def _attempt(row: sqlite3.Row) -> SavedAttempt | None:
     """The attempt of a row; None if it cannot be read: dispatch gives the task to somebody when the lease runs out."""
-    task_id, token, grant_json, order, retry_count, started_at, report_json, digest = row
+    task_id, token, grant_json, order, retry_count, started_at, slot, report_json, digest = row
     try:
         grant = Grant.model_validate_json(grant_json)
         final = _FINAL.validate_json(report_json) if report_json is not None else None
@@ -150,4 +154,4 @@ def _attempt(row: sqlite3.Row) -> SavedAttempt | None:
     if final is not None and hashlib.sha256(report_json.encode()).hexdigest() != digest:
         log.error("saved_report_damaged", task=task_id, token=token)
         final = None
-    return SavedAttempt(grant, order, started_at is not None or report_json is not None, retry_count, final)
+    return SavedAttempt(grant, order, started_at is not None or report_json is not None, retry_count, final, slot)

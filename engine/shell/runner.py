@@ -12,6 +12,7 @@ from engine.core import failures
 from engine.core.attempts import Key, key_of
 from engine.core.fetching import InputFailed
 from engine.core.progress import Progress
+from engine.core.slots import Slot
 from engine.core.verdicts import over_limit
 from engine.ports import ScratchFull, Tell
 from engine.shell.process import Tools
@@ -24,7 +25,6 @@ from protocol.errors import ErrorCode, ReelyardError
 from protocol.leases import Complete, Fail, Grant, InputAccess, RemoteInput
 from protocol.plugins import JOINED, Conclusion, InputJoiner, Invocation, Outcome, TranscoderPlugin, Work
 from protocol.results import Failure, StagedFile
-from protocol.states import LIGHT_TASK_KINDS
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -40,14 +40,13 @@ class _Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """The AttemptRunner port. `plugins` by task kind; `threads` is the share of one encoding slot."""
+    """The AttemptRunner port. `plugins` by task kind."""
 
     plugins: Mapping[str, TranscoderPlugin]
     scratch: Scratch
     tools: Tools
     transfer: Transfer
     remote: RemoteInputs
-    threads: int
 
     def instant(self, grant: Grant) -> Complete | Fail | None:
         """Work without input and without a tool is concluded on the spot: no directory, no process."""
@@ -55,7 +54,7 @@ class Runner:
         if plugin is None or grant.input is not None:
             return None
         try:
-            work = _work(grant, self.scratch.name_of(key_of(grant)), self.threads)
+            work = _work(grant, self.scratch.name_of(key_of(grant)))
             if plugin.plan(work) or plugin.checks(work, ()):
                 return None
             conclusion = plugin.conclude(work, (), ())
@@ -66,8 +65,8 @@ class Runner:
             return _fail(grant, conclusion)
         return None if conclusion.facts else _complete(grant, conclusion, ())
 
-    async def run(self, grant: Grant, tell: Tell) -> Complete | Fail:
-        attempt = _Attempt(self, grant, tell)
+    async def run(self, grant: Grant, slot: Slot, tell: Tell) -> Complete | Fail:
+        attempt = _Attempt(self, grant, slot, tell)
         try:
             return await attempt.run()
         except _Failed as failed:
@@ -96,8 +95,8 @@ class Runner:
 class _Attempt:
     """One run of one attempt."""
 
-    def __init__(self, runner: Runner, grant: Grant, tell: Tell) -> None:
-        self._runner, self._grant, self._tell = runner, grant, tell
+    def __init__(self, runner: Runner, grant: Grant, slot: Slot, tell: Tell) -> None:
+        self._runner, self._grant, self._slot, self._tell = runner, grant, slot, tell
         self._progress = Progress(grant.steps, uploads=grant.staging_url is not None)
         self._outcomes: list[Outcome] = []
         self.log_tail = ""
@@ -108,7 +107,7 @@ class _Attempt:
         if plugin is None:
             raise ReelyardError(ErrorCode.TOOL_MISSING, f"This engine has no plugin for {grant.kind} any more.")
         place = runner.scratch.make(key_of(grant))
-        work = _work(grant, str(place.base), runner.threads)
+        work = _work(grant, str(place.base), self._slot)
         ending: str | None = None
         if grant.input is not None and grant.input.remote is not None:
             ending = await self._bring(plugin, work, grant.input, grant.input.remote, place)
@@ -163,12 +162,14 @@ class _Attempt:
         self._tell(self._progress.uploaded(fraction))
 
 
-def _work(grant: Grant, base: str, threads: int) -> Work:
+def _work(grant: Grant, base: str, slot: Slot | None = None) -> Work:
     return Work(
         recipe=grant.recipe,
         steps=grant.steps,
         directory=f"{base}/{WORK}",
-        threads=1 if grant.kind in LIGHT_TASK_KINDS else threads,
+        threads=slot.threads if slot else 1,
+        cpus=slot.cpus if slot else (),
+        device=slot.device if slot else None,
         input_path=f"{base}/{INPUT}" if grant.input else None,
         input_name=grant.input.filename if grant.input else None,
         input_size=grant.input.size if grant.input else 0,

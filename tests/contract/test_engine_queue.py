@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.core.attempts import Key
-from engine.core.messages import Changes, Identity, Saved, SavedAttempt
+from engine.core.messages import Changes, Identity, Placed, Saved, SavedAttempt
 from engine.ports import QueueFull
 from engine.shell.queue import SqliteQueue, open_queue
 from protocol.leases import Release
@@ -17,6 +18,14 @@ from tests.unit.engine_desk import completed, failed, grant
 
 ME = Identity("eng_1", "secret")
 K1, K2 = Key("tsk_1", 1), Key("tsk_2", 2)
+FIRST_SCHEMA = (
+    "CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), engine_id TEXT NOT NULL, credential TEXT NOT NULL)",
+    "CREATE TABLE held (task_id TEXT NOT NULL, token INTEGER NOT NULL, grant_json TEXT NOT NULL, queue_order INTEGER NOT NULL,"
+    " retry_count INTEGER NOT NULL, started_at REAL, PRIMARY KEY (task_id, token)) WITHOUT ROWID",
+    "CREATE TABLE outbox (task_id TEXT NOT NULL, token INTEGER NOT NULL, report_json TEXT NOT NULL, digest TEXT NOT NULL,"
+    " PRIMARY KEY (task_id, token)) WITHOUT ROWID",
+)
+"""As files of version 1 have it."""
 
 
 def wall() -> float:
@@ -40,10 +49,11 @@ async def test_a_new_queue_is_empty(queue: SqliteQueue) -> None:
 
 async def test_everything_saved_is_there_after_a_restart(queue: SqliteQueue, tmp_path: Path) -> None:
     waiting = SavedAttempt(grant(2), order=2, retry_count=1)
-    await queue.save(Changes(identity=ME, granted=(SavedAttempt(grant(1), order=1, is_started=True), waiting)))
+    started = SavedAttempt(grant(1), order=1, is_started=True, slot="CPU:0-3")
+    await queue.save(Changes(identity=ME, granted=(started, waiting)))
     await queue.save(Changes(finals=(completed(grant(1)),)))
 
-    done = SavedAttempt(grant(1), order=1, is_started=True, final=completed(grant(1)))
+    done = replace(started, final=completed(grant(1)))
     assert await reopened(tmp_path) == Saved(ME, (done, waiting))
 
 
@@ -53,11 +63,11 @@ async def test_attempts_come_back_in_the_order_they_were_taken(queue: SqliteQueu
     assert [saved.grant.token for saved in (await queue.load()).attempts] == [3, 2, 1]
 
 
-async def test_a_start_is_kept(queue: SqliteQueue) -> None:
+async def test_a_start_is_kept_with_its_slot(queue: SqliteQueue) -> None:
     await queue.save(Changes(granted=(SavedAttempt(grant(1), order=1),)))
-    await queue.save(Changes(started=(K1,)))
+    await queue.save(Changes(started=(Placed(K1, "CPU:0-3"),)))
 
-    assert (await queue.load()).attempts == (SavedAttempt(grant(1), order=1, is_started=True),)
+    assert (await queue.load()).attempts == (SavedAttempt(grant(1), order=1, is_started=True, slot="CPU:0-3"),)
 
 
 async def test_what_is_forgotten_is_gone_with_its_report(queue: SqliteQueue) -> None:
@@ -111,9 +121,9 @@ async def test_a_full_disk_keeps_nothing_of_a_save_and_the_queue_usable(queue: S
 
     with pytest.raises(QueueFull):
         await queue.save(many)
-    await queue.save(Changes(started=(K1,)))
+    await queue.save(Changes(started=(Placed(K1, "CPU:0-3"),)))
 
-    assert (await queue.load()).attempts == (SavedAttempt(grant(1), order=1, is_started=True),)
+    assert (await queue.load()).attempts == (SavedAttempt(grant(1), order=1, is_started=True, slot="CPU:0-3"),)
 
 
 async def test_the_writes_are_as_durable_as_sqlite_can_make_them(queue: SqliteQueue) -> None:
@@ -121,6 +131,24 @@ async def test_the_writes_are_as_durable_as_sqlite_can_make_them(queue: SqliteQu
     [(synchronous,)] = await queue._db.execute_fetchall("PRAGMA synchronous")
 
     assert (mode, synchronous) == ("wal", 2)
+
+
+async def test_a_queue_of_the_engine_before_slots_had_names_is_taken_over(tmp_path: Path) -> None:
+    row = SavedAttempt(grant(1), order=1)
+    with sqlite3.connect(tmp_path / "engine.db") as db:
+        for statement in FIRST_SCHEMA:
+            db.execute(statement)
+        db.execute("INSERT INTO identity VALUES (1, 'eng_1', 'secret')")
+        db.execute("INSERT INTO held VALUES ('tsk_1', 1, ?, 1, 0, NULL)", (row.grant.model_dump_json(),))
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+
+    async with open_queue(str(tmp_path / "engine.db"), wall=wall) as queue:
+        found = await queue.load()
+        await queue.save(Changes(started=(Placed(K1, "GPU:0"),)))
+
+    started = replace(row, is_started=True, slot="GPU:0")
+    assert (found, await reopened(tmp_path)) == (Saved(ME, (row,)), Saved(ME, (started,)))
 
 
 async def test_a_queue_of_a_newer_engine_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from engine.clock import SystemClock
 from engine.core.attempts import Key
+from engine.core.slots import Slot, SlotKind
 from engine.shell.fetch import Fetcher
 from engine.shell.process import Tools
 from engine.shell.remote import RemoteInputs
@@ -93,7 +94,7 @@ async def runner_of(dispatch: Dispatch, tmp_path: Path) -> AsyncIterator[Made]:
         def make(plugin: Copying, root: Path = tmp_path, patience_s: float = 60.0) -> Runner:
             transfer = Transfer(session, dispatch.url, SystemClock(), random.Random(1).random, patience_s)
             remote = RemoteInputs(Fetcher(SystemClock(), random.Random(1).random))
-            return Runner({"noop": plugin}, Scratch(root / "scratch"), Tools(SystemClock()), transfer, remote, threads=2)
+            return Runner({"noop": plugin}, Scratch(root / "scratch"), Tools(SystemClock()), transfer, remote)
 
         yield make
 
@@ -114,6 +115,9 @@ def task(dispatch: Dispatch, *, size: int | None = None) -> Grant:
     )
 
 
+SLOT = Slot("cpu-0", SlotKind.CPU, threads=2)
+
+
 def quiet(steps: tuple[StepReport, ...]) -> None:
     return
 
@@ -122,7 +126,7 @@ async def test_an_attempt_fetches_works_checks_stages_and_reports(dispatch: Disp
     told: list[tuple[StepReport, ...]] = []
     plugin = Copying(extra={"out/list.txt": b"made.bin\n"})
 
-    report = await runner_of(plugin).run(task(dispatch), told.append)
+    report = await runner_of(plugin).run(task(dispatch), SLOT, told.append)
 
     made, extra = "staging/7/out/made.bin", "staging/7/out/list.txt"
     files = (
@@ -139,7 +143,7 @@ async def test_an_attempt_fetches_works_checks_stages_and_reports(dispatch: Disp
 async def test_a_broken_download_is_resumed_where_it_broke(dispatch: Dispatch, runner_of: Made) -> None:
     dispatch.cut_get_after = 1 << 20
 
-    report = await runner_of(Copying()).run(task(dispatch), quiet)
+    report = await runner_of(Copying()).run(task(dispatch), SLOT, quiet)
 
     assert isinstance(report, Complete)
     assert dispatch.files["staging/7/out/made.bin"] == dispatch.files["inputs/a"]
@@ -148,7 +152,7 @@ async def test_a_broken_download_is_resumed_where_it_broke(dispatch: Dispatch, r
 async def test_an_upload_whose_answer_was_lost_counts_as_done(dispatch: Dispatch, runner_of: Made) -> None:
     dispatch.break_put = lambda n: n == 1
 
-    report = await runner_of(Copying()).run(task(dispatch), quiet)
+    report = await runner_of(Copying()).run(task(dispatch), SLOT, quiet)
 
     assert isinstance(report, Complete)
     assert report.result.files[0].sha256 == dispatch.sha256("staging/7/out/made.bin")
@@ -159,14 +163,14 @@ async def test_an_input_that_is_gone_is_a_failed_transfer(dispatch: Dispatch, ru
     grant = task(dispatch)
     dispatch.files.clear()
 
-    report = await runner_of(Copying()).run(grant, quiet)
+    report = await runner_of(Copying()).run(grant, SLOT, quiet)
 
     assert isinstance(report, Fail)
     assert (report.failure.code, report.failure.failure_class) == (ErrorCode.TRANSFER_FAILED, FailureClass.INFRA)
 
 
 async def test_an_input_of_another_size_is_refused(dispatch: Dispatch, runner_of: Made) -> None:
-    report = await runner_of(Copying()).run(task(dispatch, size=1000), quiet)
+    report = await runner_of(Copying()).run(task(dispatch, size=1000), SLOT, quiet)
 
     assert isinstance(report, Fail)
     assert report.failure.code is ErrorCode.TRANSFER_FAILED
@@ -175,14 +179,14 @@ async def test_an_input_of_another_size_is_refused(dispatch: Dispatch, runner_of
 async def test_a_server_that_stays_away_is_given_up_in_the_end(dispatch: Dispatch, runner_of: Made) -> None:
     grant = task(dispatch).model_copy(update={"staging_url": "http://127.0.0.1:9/files/s/sig.1/staging/7"})
 
-    report = await runner_of(Copying(), patience_s=0.2).run(grant, quiet)
+    report = await runner_of(Copying(), patience_s=0.2).run(grant, SLOT, quiet)
 
     assert isinstance(report, Fail)
     assert report.failure.code is ErrorCode.TRANSFER_FAILED
 
 
 async def test_a_fault_of_a_plugin_fails_its_attempt_and_not_the_engine(dispatch: Dispatch, runner_of: Made) -> None:
-    report = await runner_of(Copying(break_conclusion=True)).run(task(dispatch), quiet)
+    report = await runner_of(Copying(break_conclusion=True)).run(task(dispatch), SLOT, quiet)
 
     assert isinstance(report, Fail)
     assert (report.failure.code, report.failure.failure_class) == (ErrorCode.PLUGIN_FAILED, FailureClass.INTERNAL)
@@ -193,7 +197,7 @@ async def test_the_log_of_a_failed_tool_names_no_directory_of_this_machine(
 ) -> None:
     plugin = Copying(code="import os, sys; sys.stderr.write('lost ' + os.getcwd() + '/x'); sys.exit(3)")
 
-    report = await runner_of(plugin).run(task(dispatch), quiet)
+    report = await runner_of(plugin).run(task(dispatch), SLOT, quiet)
 
     assert isinstance(report, Fail)
     assert report.failure.log_tail == "lost ./x"
@@ -203,7 +207,7 @@ async def test_what_an_attempt_leaves_is_removed_when_it_is_forgotten(
     dispatch: Dispatch, runner_of: Made, tmp_path: Path
 ) -> None:
     runner = runner_of(Copying())
-    await runner.run(task(dispatch), quiet)
+    await runner.run(task(dispatch), SLOT, quiet)
     before = sorted(path.name for path in (tmp_path / "scratch").iterdir())
 
     await runner.forget(Key("tsk_1", 7))
@@ -233,7 +237,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_disk_that_fills_up_while_fetching_is_nobodys_fault(dispatch: Dispatch, runner_of: Made, tiny_disk: Path) -> None:
-    report = await runner_of(Copying(), tiny_disk).run(task(dispatch), quiet)
+    report = await runner_of(Copying(), tiny_disk).run(task(dispatch), SLOT, quiet)
 
     assert isinstance(report, Fail)
     assert (report.failure.code, report.failure.failure_class) == (ErrorCode.TASK_DISK, FailureClass.INFRA)
@@ -243,7 +247,7 @@ async def test_a_disk_that_fills_up_under_a_tool_is_nobodys_fault(dispatch: Disp
     dispatch.files["inputs/a"] = b"small"
     plugin = Copying(code="open('out/made.bin', 'wb').write(bytes(4 << 20))")
 
-    report = await runner_of(plugin, tiny_disk).run(task(dispatch), quiet)
+    report = await runner_of(plugin, tiny_disk).run(task(dispatch), SLOT, quiet)
 
     assert isinstance(report, Fail)
     assert (report.failure.code, report.failure.failure_class) == (ErrorCode.TASK_DISK, FailureClass.INFRA)

@@ -10,7 +10,7 @@ from engine.core.agent import Agent
 from engine.core.attempts import Key, key_of
 from engine.core.messages import Changes, Identity, Saved, SavedAttempt, Setup
 from engine.core.messages import Policy as EnginePolicy
-from engine.core.slots import SlotPlan
+from engine.core.slots import plain_slots
 from engine.ports import QueueFull
 from engine.shell.daemon import Daemon, Rhythm, World
 from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest
@@ -47,9 +47,9 @@ class BoxDisk:
                 raise self._ground.broken(f"{self._name} forgot the result of {key} before dispatch had settled it")
         for row in changes.granted:
             self.rows[key_of(row.grant)] = row
-        for key in changes.started:
+        for key, slot in changes.started:
             if key in self.rows:
-                self.rows[key] = replace(self.rows[key], is_started=True)
+                self.rows[key] = replace(self.rows[key], is_started=True, slot=slot)
         for final in changes.finals:
             if (key := key_of(final)) in self.rows:
                 self.rows[key] = replace(self.rows[key], final=final)
@@ -201,7 +201,7 @@ class Box:
             hostname=self.own.name,
             boot_id=f"boot-{self.own.name}-{self._boots}",
             version="1",
-            slots=SlotPlan(self.own.encoding, self.own.light),
+            slots=plain_slots(self.own.encoding, self.own.light),
             capabilities=capabilities,
             tags=self.own.tags,
             registration_token=REGISTRATION,

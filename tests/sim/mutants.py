@@ -225,8 +225,9 @@ def _runs_unsaved(self: Any, grants: Iterable[Any]) -> Iterator[m.Instruction]:
         yield instruction
         if isinstance(instruction, m.Save):
             for row in instruction.changes.granted:
-                if row.is_started:
-                    yield m.Run(row.grant)
+                attempt = self.attempts.get(attempts.key_of(row.grant))
+                if row.is_started and attempt is not None:
+                    yield m.Run(row.grant, attempt.slot)
 
 
 def _tells_nothing_running(self: Any) -> tuple[Any, ...]:

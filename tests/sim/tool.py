@@ -13,6 +13,7 @@ from engine.core import failures
 from engine.core.attempts import Key, key_of
 from engine.core.backoff import full_jitter
 from engine.core.progress import Progress
+from engine.core.slots import Slot
 from engine.ports import Tell, Unreachable
 from engine.shell.transfer import PATIENCE_S
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
@@ -83,6 +84,7 @@ class Tool:
 
     def __init__(self, bench: Bench, process: Process, box: Box) -> None:
         self._bench, self._process, self._box, self._ground = bench, process, box, bench.ground
+        self._slots: set[Slot] = set()
 
     def instant(self, grant: Grant) -> Complete | Fail | None:
         if not isinstance(grant.recipe, NoopRecipe) or grant.recipe.seconds > 0:
@@ -91,14 +93,16 @@ class Tool:
         self._bench.runs[(grant.job_id, grant.kind.value)] += 1
         return _complete(grant, AttemptResult(steps=_done(grant)))
 
-    async def run(self, grant: Grant, tell: Tell) -> Complete | Fail:
-        self._began(grant)
+    async def run(self, grant: Grant, slot: Slot, tell: Tell) -> Complete | Fail:
+        self._began(grant, slot)
         try:
             return await self._work(grant, tell)
         except Unreachable as lost:
             return _fail(grant, failures.transfer_failed(str(lost)))
         except ReelyardError as error:
             return _fail(grant, failures.transfer_failed(error.message))
+        finally:
+            self._slots.discard(slot)
 
     async def forget(self, key: Key) -> None:
         self._process.check()
@@ -106,12 +110,15 @@ class Tool:
     async def sweep(self, keep: Collection[Key]) -> None:
         self._process.check()
 
-    def _began(self, grant: Grant) -> None:
-        """No tool runs before the disk says that it was started."""
+    def _began(self, grant: Grant, slot: Slot) -> None:
+        """No tool runs before the disk says that it was started and where, nor in a slot where one runs."""
         self._process.check()
         row = self._box.disk.rows.get(key_of(grant))
         if row is None or not row.is_started:
             raise self._ground.broken(f"{self._box.own.name} ran {key_of(grant)} before its disk had it as started")
+        if row.slot != slot.name or slot in self._slots:
+            raise self._ground.broken(f"{self._box.own.name} ran {key_of(grant)} in slot {slot.name}, which is not free for it")
+        self._slots.add(slot)
         self._bench.runs[(grant.job_id, grant.kind.value)] += 1
         self._ground.note("runs", self._box.own.name, grant.task_id, grant.token)
 

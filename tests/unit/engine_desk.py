@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from engine.core import messages as m
 from engine.core.agent import Agent
 from engine.core.attempts import Key, Report, key_of
-from engine.core.slots import SlotPlan
+from engine.core.slots import SlotPlan, plain_slots
 from protocol.capabilities import Kept, Load, RegisterReply
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import (
@@ -62,7 +62,7 @@ def settlement(report: Report, error: ErrorCode | None = None) -> Settlement:
 class Desk:
     """Feeds one machine, ends every event with Quiet as the shell does, and remembers what it asked for."""
 
-    slots: SlotPlan = field(default_factory=lambda: SlotPlan(encoding=1, light=1))
+    slots: SlotPlan = field(default_factory=lambda: plain_slots(encoding=1, light=1))
     saved: m.Saved = field(default_factory=m.Saved)
     token: str | None = "token"
     fatal_note: str | None = None

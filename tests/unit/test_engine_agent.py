@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.core import messages as m
 from engine.core.attempts import Key
-from engine.core.slots import SlotPlan
+from engine.core.slots import plain_slots
 from protocol.errors import ErrorCode
 from protocol.leases import Ack, Fail, LeaseReply, Order
 from protocol.states import TaskKind
@@ -28,7 +28,7 @@ from tests.unit.engine_desk import (
 
 
 def test_a_registered_engine_opens_its_poll_with_all_its_slots() -> None:
-    desk = Desk(SlotPlan(encoding=2, light=3))
+    desk = Desk(plain_slots(encoding=2, light=3))
 
     asked = desk.online()
 
@@ -42,7 +42,7 @@ def test_a_grant_goes_to_disk_before_anything_else() -> None:
     asked = desk.answer(LeaseReply(tasks=(ONE,)))
 
     assert asked == [
-        m.Save(m.Changes(granted=(m.SavedAttempt(ONE, 1, is_started=True),))),
+        m.Save(m.Changes(granted=(m.SavedAttempt(ONE, 1, is_started=True, slot="cpu-0"),))),
         m.Wake(m.Timer.LINGER, 0.02),
     ]
 
@@ -64,7 +64,10 @@ def test_a_task_granted_beyond_the_slots_waits_on_disk_as_not_started() -> None:
     asked = desk.answer(LeaseReply(tasks=(ONE, TWO)))
     after = desk.disk_done(asked)
 
-    assert saves(asked)[0].granted == (m.SavedAttempt(ONE, 1, is_started=True), m.SavedAttempt(TWO, 2, is_started=False))
+    assert saves(asked)[0].granted == (
+        m.SavedAttempt(ONE, 1, is_started=True, slot="cpu-0"),
+        m.SavedAttempt(TWO, 2, is_started=False),
+    )
     assert runs(after) == [K1]
     assert leases(after)[0].reports == (Ack(task_id="tsk_2", token=2), ACK, START)
 
@@ -77,7 +80,7 @@ def test_a_waiting_task_starts_when_a_slot_is_free_and_only_after_started_is_on_
     freed = desk.ended(completed(ONE))
     started = desk.disk_done(freed)
 
-    assert saves(freed) == [m.Changes(started=(Key("tsk_2", 2),))]
+    assert saves(freed) == [m.Changes(started=(m.Placed(Key("tsk_2", 2), "cpu-0"),))]
     assert runs(freed) == []
     assert runs(started) == [Key("tsk_2", 2)]
 
@@ -136,7 +139,7 @@ def test_an_older_grant_of_a_held_task_is_ignored() -> None:
 
 
 def test_a_grant_on_the_answer_of_a_superseded_request_is_taken() -> None:
-    desk = Desk(SlotPlan(encoding=2, light=1))
+    desk = Desk(plain_slots(encoding=2, light=1))
     first = leases(desk.online())[0]
     desk.granted(ONE)
     asked = desk.feed(m.LeaseAnswered(first.request_id, LeaseReply(tasks=(TWO,)), 1.0))

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from engine.core import messages as m
 from engine.core.agent import Agent
 from engine.core.attempts import Key, Report, key_of
-from engine.core.slots import SlotPlan
+from engine.core.slots import plain_slots
 from protocol.capabilities import Kept, Load, RegisterReply
 from protocol.errors import ErrorCode
 from protocol.leases import Ack, Complete, Fail, HeartbeatReply, LeaseReply, Order, Release, Renewal, Start
 from protocol.states import TaskKind
 from tests.unit.engine_desk import completed, failed, grant, settlement
 
-SLOTS = SlotPlan(encoding=2, light=1)
+SLOTS = plain_slots(encoding=2, light=1)
 
 
 @dataclass
@@ -101,8 +101,8 @@ class Shell:
                 assert key in self.settled | self.ended_by_dispatch, "nothing is forgotten before dispatch has settled it"
         for row in changes.granted:
             self.rows[key_of(row.grant)] = row
-        for key in changes.started:
-            self.rows[key] = replace(self.rows[key], is_started=True)
+        for key, slot in changes.started:
+            self.rows[key] = replace(self.rows[key], is_started=True, slot=slot)
         for final in changes.finals:
             self.rows[key_of(final)] = replace(self.rows[key_of(final)], final=final, is_started=True)
 

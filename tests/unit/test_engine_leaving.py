@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.core import messages as m
 from engine.core.attempts import Key
-from engine.core.slots import SlotPlan
+from engine.core.slots import plain_slots
 from protocol.capabilities import Kept
 from protocol.errors import ErrorCode
 from protocol.leases import Fail, Goodbye, LeaseReply, Order, Release
@@ -192,7 +192,7 @@ def test_a_task_that_never_started_waits_for_dispatchs_verdict() -> None:
     asked = desk.feed(registered(*verdicts))
 
     assert saves(before) == []
-    assert [changes for changes in saves(asked) if changes.started] == [m.Changes(started=(K1,))]
+    assert [changes for changes in saves(asked) if changes.started] == [m.Changes(started=(m.Placed(K1, "cpu-0"),))]
     assert m.Forget(Key("tsk_2", 2), "dispatch wants it dropped") in asked
 
 
@@ -205,7 +205,7 @@ def test_an_engine_that_starts_again_and_again_hands_back_what_it_never_starts()
 
 
 def test_work_done_on_the_spot_is_told_once_grant_and_result_are_on_disk() -> None:
-    desk = Desk(SlotPlan(encoding=2, light=1))
+    desk = Desk(plain_slots(encoding=2, light=1))
     desk.online()
 
     asked = concluded(desk, ONE, TWO)
@@ -218,7 +218,7 @@ def test_work_done_on_the_spot_is_told_once_grant_and_result_are_on_disk() -> No
 
 
 def test_work_done_on_the_spot_takes_no_slot() -> None:
-    desk = Desk(SlotPlan(encoding=1, light=1))
+    desk = Desk(plain_slots(encoding=1, light=1))
     desk.online()
 
     told = desk.disk_done(concluded(desk, ONE, TWO))
@@ -227,7 +227,7 @@ def test_work_done_on_the_spot_takes_no_slot() -> None:
 
 
 def test_more_of_it_than_slots_is_followed_by_a_request_while_it_is_written() -> None:
-    desk = Desk(SlotPlan(encoding=1, light=1))
+    desk = Desk(plain_slots(encoding=1, light=1))
     desk.online()
 
     asked = concluded(desk, ONE, TWO)
