@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from plugins.media.lengths import output_rate, picture_end
+from plugins.media.sizes import thumbnail_size
 from protocol.media import VideoStream
 from protocol.recipes import PlannedRendition, ThumbnailShot, TranscodeRecipe
 
 CHAIN_RATIO = Fraction(3, 2)
 """A rendition is scaled from a larger one only when that has at least this many times its lines: below, detail suffers."""
-
-THUMBNAIL_BOX = (1280, 720)
-"""The room of a thumbnail when there is no rendition whose size it could take."""
 
 SPARSE_SECONDS = 10
 """How often a picture is kept as a thumbnail before its moment, so that one is there should the picture end too early."""
@@ -27,18 +25,6 @@ class Graph:
     pictures: tuple[str, ...]
     shots: tuple[str, ...]
     sounds: tuple[str, ...]
-
-
-def thumbnail_size(recipe: TranscodeRecipe) -> tuple[int, int]:
-    """That of the largest rendition, whose scaled frames it shares; else what fits the box, never enlarged."""
-    if recipe.renditions:
-        largest = max(recipe.renditions, key=lambda planned: planned.height)
-        return largest.width, largest.height
-    if recipe.source.video is None:
-        return THUMBNAIL_BOX
-    width, height = recipe.source.video.width, recipe.source.video.height
-    factor = min(Fraction(1), Fraction(THUMBNAIL_BOX[0], width), Fraction(THUMBNAIL_BOX[1], height))
-    return _even(width * factor), _even(height * factor)
 
 
 def build(recipe: TranscodeRecipe, sounds: int) -> Graph:
@@ -118,7 +104,3 @@ def _split(name: str, labels: list[str] | tuple[str, ...]) -> str:
     """The end of a chain that feeds `labels`."""
     ends = "".join(f"[{label}]" for label in labels)
     return ends if len(labels) == 1 else f",{name}={len(labels)}{ends}"
-
-
-def _even(value: Fraction) -> int:
-    return max(2, round(value / 2) * 2)

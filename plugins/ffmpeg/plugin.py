@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from plugins.ffmpeg import analysis, checks, command, inventory, report, verify
+from plugins.ffmpeg import analysis, command, inventory
 from plugins.ffmpeg.goal import goal_of
-from plugins.media import progress, verdict
+from plugins.media import checks, progress, report, verdict, verify
 from plugins.media.locate import Tools, locate
 from plugins.media.record import ToolName, refusal, tool_uses
 from plugins.media.rejected import Rejected

@@ -6,6 +6,7 @@ Messages say what happened in our own words: FFmpeg quotes paths and content of 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol.errors import ErrorCode, FailureClass
@@ -73,8 +74,18 @@ INPUT_ROWS: tuple[Row, ...] = (
 )
 
 
+UNKNOWN = Row("", _E, ErrorCode.TOOL_FAILED, "The tool ended with an unknown error; the job's log has its words.")
+UNDECODABLE = Row("", _E, ErrorCode.OUTPUT_INVALID, "What the tool made does not decode.")
+
+
 def judge(outcome: Outcome, *, reads_input: bool, step: str | None = None) -> Failure | None:
-    """None for exit 0, which is not proof of anything; the failure otherwise."""
+    """What FFmpeg or ffprobe ended with: None for exit 0, which is not proof of anything; the failure otherwise."""
+    rows = (*LIMIT_ROWS, *MACHINE_ROWS, *INPUT_ROWS, UNKNOWN) if reads_input else (*MACHINE_ROWS, UNDECODABLE)
+    return judge_by(outcome, rows, step)
+
+
+def judge_by(outcome: Outcome, rows: Sequence[Row], step: str | None = None) -> Failure | None:
+    """The same by the table of another tool. The first row whose pattern is found counts; the last one should fit all."""
     if outcome.timed_out:
         limit = outcome.invocation.limits.wall_s
         return failure(_E, ErrorCode.TASK_TIMEOUT, f"The tool ran longer than its limit of {limit:.0f} s.", outcome, step)
@@ -82,12 +93,8 @@ def judge(outcome: Outcome, *, reads_input: bool, step: str | None = None) -> Fa
         return None
     if outcome.exit_code < 0 or outcome.exit_code == STOPPED_BY_SIGNAL:
         return _killed(outcome, step)
-    for row in (*(LIMIT_ROWS if reads_input else ()), *MACHINE_ROWS, *(INPUT_ROWS if reads_input else ())):
-        if re.search(row.pattern, outcome.stderr_tail, re.MULTILINE):
-            return failure(row.failure_class, row.code, row.message, outcome, step)
-    if not reads_input:
-        return failure(_E, ErrorCode.OUTPUT_INVALID, "What the tool made does not decode.", outcome, step)
-    return failure(_E, ErrorCode.TOOL_FAILED, "The tool ended with an unknown error; the job's log has its words.", outcome, step)
+    row = next((row for row in rows if re.search(row.pattern, outcome.stderr_tail, re.MULTILINE)), UNKNOWN)
+    return failure(row.failure_class, row.code, row.message, outcome, step)
 
 
 def _killed(outcome: Outcome, step: str | None) -> Failure:

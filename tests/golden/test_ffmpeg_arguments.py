@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from plugins.ffmpeg import checks, command
+from plugins.ffmpeg import command
+from plugins.media import checks
 from protocol.media import AudioStream, MediaFacts, VideoStream
 from protocol.profiles import HlsPackaging, SegmentFormat
 from protocol.recipes import AnalyzeRecipe, InputLimits, TranscodeRecipe

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.ffmpeg import report
-from plugins.media import progress, verdict
+from plugins.media import progress, report, verdict
 from plugins.media.probe import facts_of
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import AudioStream, MediaFacts, VideoStream

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from plugins.ffmpeg import hls
+from plugins.media import hls
 
 TEXT = """#EXTM3U
 #EXT-X-VERSION:7

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from plugins.ffmpeg.filters import thumbnail_size
 from plugins.media.calling import facts, own_file, quiet, text
 from plugins.media.lengths import expected_ends, output_rate, slack
+from plugins.media.sizes import thumbnail_size
 from protocol.plugins import Invocation, Limits
 from protocol.recipes import TranscodeRecipe
 

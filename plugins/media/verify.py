@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from plugins.ffmpeg import checks, hls
+from plugins.media import checks, hls
 from plugins.media.framecrc import Frames, frames_of
 from plugins.media.lengths import LEAST_SLACK, SLACK_FRAMES, Lengths, end_of, hold, output_rate
 from plugins.media.probe import Unreadable, coded_profile, facts_of

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from plugins.ffmpeg import hls
-from plugins.ffmpeg.filters import thumbnail_size
-from plugins.ffmpeg.verify import Proof, ProvenRendition
+from plugins.media import hls
 from plugins.media.lengths import output_rate
+from plugins.media.sizes import thumbnail_size
 from plugins.media.verdict import redact
+from plugins.media.verify import Proof, ProvenRendition
 from protocol.plugins import Conclusion, Outcome
 from protocol.profiles import HlsPackaging
 from protocol.recipes import TranscodeRecipe
@@ -29,7 +29,7 @@ def conclusion(
     recipe: TranscodeRecipe, proof: Proof, steps: tuple[str, ...], encode: Outcome, tools: tuple[ToolUse, ...]
 ) -> Conclusion:
     """The success. Every step that was served took the one encode's time."""
-    facts = dict(_facts(recipe, proof))
+    facts = dict(output_facts(recipe, proof))
     extra: dict[str, bytes] = {}
     if recipe.master_playlist and recipe.hls:
         extra[recipe.master_playlist] = _master(recipe, proof, recipe.master_playlist)
@@ -69,7 +69,8 @@ def warnings(encode: Outcome) -> tuple[str, ...]:
     return (f"Parts of the input are damaged: {errors} errors were met while it was decoded, and the pictures may show it.",)
 
 
-def _facts(recipe: TranscodeRecipe, proof: Proof) -> Iterator[tuple[str, OutputFacts]]:
+def output_facts(recipe: TranscodeRecipe, proof: Proof) -> Iterator[tuple[str, OutputFacts]]:
+    """Each proven file by its path."""
     for proven in proof.renditions:
         yield proven.planned.path, _rendition(proven)
         if recipe.hls and proven.playlist:

@@ -1,0 +1,26 @@
+"""The sizes of pictures taken from a film: even, square-pixelled, never enlarged."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from protocol.recipes import TranscodeRecipe
+
+THUMBNAIL_BOX = (1280, 720)
+"""The room of a thumbnail when there is no rendition whose size it could take."""
+
+
+def thumbnail_size(recipe: TranscodeRecipe) -> tuple[int, int]:
+    """That of the largest rendition, whose scaled frames it shares; else what fits the box, never enlarged."""
+    if recipe.renditions:
+        largest = max(recipe.renditions, key=lambda planned: planned.height)
+        return largest.width, largest.height
+    if recipe.source.video is None:
+        return THUMBNAIL_BOX
+    width, height = recipe.source.video.width, recipe.source.video.height
+    factor = min(Fraction(1), Fraction(THUMBNAIL_BOX[0], width), Fraction(THUMBNAIL_BOX[1], height))
+    return _even(width * factor), _even(height * factor)
+
+
+def _even(value: Fraction) -> int:
+    return max(2, round(value / 2) * 2)
