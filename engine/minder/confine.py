@@ -5,13 +5,31 @@ Standard library only, called in the minder's forked child (one thread) after li
 mapping, made by `engine.shell.sandbox`.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import struct
-from collections.abc import Sequence
-from typing import TypedDict
 
 from engine.minder import landlock, seccomp
+
+TYPE_CHECKING = False
+"""For the checker; importing `typing` and `collections` costs as much as the rest of a start."""
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypedDict
+
+    class Sandbox(TypedDict):
+        """`directory` is the one a tool writes to; `tool` where its path leads, and the path; `devices` the nodes of its GPU."""
+
+        tier: int
+        directory: str
+        tool: Sequence[str]
+        readable: Sequence[str]
+        devices: Sequence[str]
+        bubblewrap: str
+
 
 PR_SET_NO_NEW_PRIVS, PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 38, 24, 47, 4
 CAPABILITY_VERSION_3 = 0x20080522
@@ -28,17 +46,6 @@ GPU_FILES = ("/sys/bus/pci", "/sys/devices", "/sys/class/drm", "/sys/dev/char", 
 GPU_FILES_OF_PROC = ("/proc/devices", "/proc/modules", "/proc/version", "/proc/filesystems")
 SHARED_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
 SOURCES_OF_CHANCE = ("/dev/urandom", "/dev/random")
-
-
-class Sandbox(TypedDict):
-    """`directory` is the one a tool writes to; `tool` its path and where that leads; `devices` the nodes of its slot's GPU."""
-
-    tier: int
-    directory: str
-    tool: Sequence[str]
-    readable: Sequence[str]
-    devices: Sequence[str]
-    bubblewrap: str
 
 
 def confine(sandbox: Sandbox) -> None:

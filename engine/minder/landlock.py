@@ -4,11 +4,16 @@ Standard library only: the minder's child calls it right before it becomes the t
 `linux/landlock.h`; a right the kernel does not know is left out of the ruleset, so an old kernel refuses less.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import stat
 import struct
-from collections.abc import Iterable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 ONLY_TELL_VERSION = 1

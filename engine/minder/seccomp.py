@@ -5,54 +5,62 @@ share one filter, and what they call changes with every libc. Refused is what op
 kernel's seldom used parts; the refusal is EPERM, so that a tool that only tries goes on.
 """
 
+from __future__ import annotations
+
 import ctypes
 import errno
 import os
 import struct
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TypeAlias
+
+    Instruction: TypeAlias = tuple[int, int, int, int]
+    """One step of classic BPF: code, how many steps to skip when the test holds, and when not, and its constant."""
 
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 KILL_PROCESS, ERRNO, ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 LOAD, JUMP_EQUAL, JUMP_GREATER_EQUAL, JUMP_ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 NUMBER_AT, ARCH_AT, ARGUMENTS_AT = 0, 4, 16
 X32 = 0x40000000
-ARCHES: Mapping[str, int] = MappingProxyType({"x86_64": 0xC000003E, "aarch64": 0xC00000B7})
+ARCHES: Mapping[str, int] = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 NEW_NAMESPACES = 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000 | 0x00020000 | 0x00000080
 """CLONE_NEWCGROUP, UTS, IPC, USER, PID, NET, NS and TIME."""
 
-REFUSED: Mapping[str, tuple[int | None, int | None]] = MappingProxyType(
-    {  # name: its number on x86_64 and on aarch64 (asm/unistd_64.h, asm-generic/unistd.h)
-        # other machines and other processes
-        "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
-        "accept4": (288, 242), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
-        "process_madvise": (440, 440), "kcmp": (312, 272), "pidfd_getfd": (438, 438),
-        # another view of the files
-        "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428),
-        "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
-        "mount_setattr": (442, 442), "unshare": (272, 97), "setns": (308, 268), "name_to_handle_at": (303, 264),
-        "open_by_handle_at": (304, 265), "fanotify_init": (300, 262), "fanotify_mark": (301, 263),
-        # what the engine would stumble over in the work directory
-        "symlink": (88, None), "symlinkat": (266, 36), "mknod": (133, None), "mknodat": (259, 33),
-        # the kernel's seldom used parts
-        "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
-        "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "keyctl": (250, 219), "add_key": (248, 217),
-        "request_key": (249, 218), "modify_ldt": (154, None), "uselib": (134, None), "lookup_dcookie": (212, 18),
-        "syslog": (103, 116),
-        # the machine
-        "kexec_load": (246, 104), "kexec_file_load": (320, 294), "init_module": (175, 105), "delete_module": (176, 106),
-        "finit_module": (313, 273), "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225), "acct": (163, 89),
-        "quotactl": (179, 60), "quotactl_fd": (443, 443), "settimeofday": (164, 170), "clock_settime": (227, 112),
-        "clock_adjtime": (305, 266), "adjtimex": (159, 171), "sethostname": (170, 161), "setdomainname": (171, 162),
-        "iopl": (172, None), "ioperm": (173, None), "vhangup": (153, 58),
-    }
-)  # fmt: skip
+REFUSED: Mapping[str, tuple[int | None, int | None]] = {
+    # other machines and other processes
+    "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
+    "accept4": (288, 242), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
+    "process_madvise": (440, 440), "kcmp": (312, 272), "pidfd_getfd": (438, 438),
+    # another view of the files
+    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428),
+    "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
+    "mount_setattr": (442, 442), "unshare": (272, 97), "setns": (308, 268), "name_to_handle_at": (303, 264),
+    "open_by_handle_at": (304, 265), "fanotify_init": (300, 262), "fanotify_mark": (301, 263),
+    # what the engine would stumble over in the work directory
+    "symlink": (88, None), "symlinkat": (266, 36), "mknod": (133, None), "mknodat": (259, 33),
+    # the kernel's seldom used parts
+    "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "keyctl": (250, 219), "add_key": (248, 217),
+    "request_key": (249, 218), "modify_ldt": (154, None), "uselib": (134, None), "lookup_dcookie": (212, 18),
+    "syslog": (103, 116),
+    # the machine
+    "kexec_load": (246, 104), "kexec_file_load": (320, 294), "init_module": (175, 105), "delete_module": (176, 106),
+    "finit_module": (313, 273), "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225), "acct": (163, 89),
+    "quotactl": (179, 60), "quotactl_fd": (443, 443), "settimeofday": (164, 170), "clock_settime": (227, 112),
+    "clock_adjtime": (305, 266), "adjtimex": (159, 171), "sethostname": (170, 161), "setdomainname": (171, 162),
+    "iopl": (172, None), "ioperm": (173, None), "vhangup": (153, 58),
+}  # fmt: skip
+"""By name: its number on x86_64 (asm/unistd_64.h) and on aarch64 (asm-generic/unistd.h)."""
 
-SIGNALS: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {"tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "pidfd_send_signal": (424, 424)}
-)
+SIGNALS: Mapping[str, tuple[int, int]] = {
+    "tkill": (200, 130),
+    "rt_sigqueueinfo": (129, 138),
+    "pidfd_send_signal": (424, 424),
+}
 """Refused besides where Landlock does not confine signals (before ABI 6); `kill` and `tgkill` then reach this process alone."""
 
 CLONE, CLONE3, SOCKETPAIR, PERSONALITY, IOCTL = (56, 220), (435, 435), (53, 199), (135, 92), (16, 29)
@@ -62,31 +70,22 @@ TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 """Both type into a terminal."""
 
 
-class Instruction(NamedTuple):
-    """One step of classic BPF: `jt` and `jf` are how many steps to skip when the test holds and when not."""
-
-    code: int
-    jt: int
-    jf: int
-    k: int
-
-
 def program(arch: str, own_pid: int | None = None) -> tuple[Instruction, ...]:
     """The filter for one architecture; with `own_pid`, signals reach no other process. Raises KeyError for an unknown one."""
     of = 0 if arch == "x86_64" else 1
     refuse = _back(ERRNO | errno.EPERM)
-    steps = [Instruction(LOAD, 0, 0, ARCH_AT), Instruction(JUMP_EQUAL, 1, 0, ARCHES[arch]), _back(KILL_PROCESS)]
-    steps.append(Instruction(LOAD, 0, 0, NUMBER_AT))
+    steps = [(LOAD, 0, 0, ARCH_AT), (JUMP_EQUAL, 1, 0, ARCHES[arch]), _back(KILL_PROCESS)]
+    steps.append((LOAD, 0, 0, NUMBER_AT))
     if arch == "x86_64":
-        steps += [Instruction(JUMP_GREATER_EQUAL, 0, 1, X32), refuse]
+        steps += [(JUMP_GREATER_EQUAL, 0, 1, X32), refuse]
     refused = [numbers[of] for numbers in REFUSED.values()]
     refused += [numbers[of] for numbers in SIGNALS.values()] if own_pid is not None else []
     for number in refused:
         if number is not None:
-            steps += [Instruction(JUMP_EQUAL, 0, 1, number), refuse]
-    steps += [Instruction(JUMP_EQUAL, 0, 1, CLONE3[of]), _back(ERRNO | errno.ENOSYS)]  # the C library then takes clone
+            steps += [(JUMP_EQUAL, 0, 1, number), refuse]
+    steps += [(JUMP_EQUAL, 0, 1, CLONE3[of]), _back(ERRNO | errno.ENOSYS)]  # the C library then takes clone
     for number, verdict in _by_argument(of, own_pid):
-        steps += [Instruction(JUMP_EQUAL, 0, len(verdict), number), *verdict]
+        steps += [(JUMP_EQUAL, 0, len(verdict), number), *verdict]
     return (*steps, _back(ALLOW))
 
 
@@ -108,11 +107,11 @@ def install(steps: Sequence[Instruction]) -> None:
 def _by_argument(of: int, own_pid: int | None) -> list[tuple[int, list[Instruction]]]:
     """Calls whose first arguments decide, each with the steps that give the verdict."""
     rows = [
-        (CLONE[of], _unless([Instruction(JUMP_ANY_BIT, 0, 1, NEW_NAMESPACES)], argument=0)),
+        (CLONE[of], _unless([(JUMP_ANY_BIT, 0, 1, NEW_NAMESPACES)], argument=0)),
         (SOCKETPAIR[of], _only(AF_UNIX)),
         (PERSONALITY[of], _only(ASK_PERSONALITY)),
         (PRLIMIT64[of], _only(0)),
-        (IOCTL[of], _unless([Instruction(JUMP_EQUAL, 1, 0, TIOCSTI), Instruction(JUMP_EQUAL, 0, 1, TIOCLINUX)], argument=1)),
+        (IOCTL[of], _unless([(JUMP_EQUAL, 1, 0, TIOCSTI), (JUMP_EQUAL, 0, 1, TIOCLINUX)], argument=1)),
     ]
     if own_pid is not None:
         rows += [(number[of], _only(own_pid)) for number in (KILL, TGKILL, RT_TGSIGQUEUEINFO)]
@@ -121,13 +120,13 @@ def _by_argument(of: int, own_pid: int | None) -> list[tuple[int, list[Instructi
 
 def _unless(tests: list[Instruction], *, argument: int) -> list[Instruction]:
     """Refused when the tests fall through to the next step, allowed when they skip one."""
-    return [Instruction(LOAD, 0, 0, ARGUMENTS_AT + 8 * argument), *tests, _back(ERRNO | errno.EPERM), _back(ALLOW)]
+    return [(LOAD, 0, 0, ARGUMENTS_AT + 8 * argument), *tests, _back(ERRNO | errno.EPERM), _back(ALLOW)]
 
 
 def _only(value: int) -> list[Instruction]:
     """Allowed with this first argument alone (its lower half: the kernel reads no more of these)."""
-    return _unless([Instruction(JUMP_EQUAL, 1, 0, value)], argument=0)
+    return _unless([(JUMP_EQUAL, 1, 0, value)], argument=0)
 
 
 def _back(verdict: int) -> Instruction:
-    return Instruction(RETURN, 0, 0, verdict)
+    return (RETURN, 0, 0, verdict)

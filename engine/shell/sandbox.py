@@ -6,9 +6,12 @@ import glob
 import os
 import shutil
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from engine.minder.confine import Sandbox
 from protocol.plugins import Invocation
+
+if TYPE_CHECKING:  # the minder has no types at run time: importing them would cost each tool's start
+    from engine.minder.confine import Sandbox
 
 TIERS = {0: "none", 1: "resource limits", 2: "Landlock and seccomp", 3: "bubblewrap's namespaces and seccomp"}
 GPU_NODES = ("/dev/nvidia*", "/dev/nvidia-caps/*", "/dev/dri/renderD*")
@@ -25,14 +28,14 @@ class Sandboxing:
     def of(self, invocation: Invocation, directory: str, device: str | None = None) -> Sandbox:
         """What the minder's child makes of itself before it becomes this tool. `device` is the GPU of the slot."""
         tool = invocation.argv[0]
-        return Sandbox(
-            tier=self.tier,
-            directory=directory,
-            tool=tuple(dict.fromkeys((os.path.realpath(tool), tool))),
-            readable=invocation.readable,
-            devices=() if device is None else tuple(sorted(node for form in GPU_NODES for node in glob.glob(form))),
-            bubblewrap=self.bubblewrap,
-        )
+        return {
+            "tier": self.tier,
+            "directory": directory,
+            "tool": tuple(dict.fromkeys((os.path.realpath(tool), tool))),
+            "readable": invocation.readable,
+            "devices": () if device is None else tuple(sorted(node for form in GPU_NODES for node in glob.glob(form))),
+            "bubblewrap": self.bubblewrap,
+        }
 
 
 def at_tier(tier: int) -> Sandboxing:
