@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from protocol.capabilities import Tag
 
 PREFIX = "REELYARD_ENGINE_"
+
+SlotCount = Annotated[int, Field(ge=1, le=1024)]
+SlotSpecs = Annotated[tuple[str, ...], Field(min_length=1, max_length=1024)]
 
 
 class EngineSettings(BaseSettings):
@@ -23,7 +27,7 @@ class EngineSettings(BaseSettings):
     data: Annotated[Path, Field(description="Queue, identity and scratch files.")] = Path("reelyard-engine-data")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$")] = Field(default_factory=lambda: host_name())
     token_file: Annotated[Path | None, Field(description="Holds the registration token.")] = None
-    slots: Annotated[int | None, Field(ge=1, le=1024, description="Encoding slots; by default one per 4 cores.")] = None
+    slots: Annotated[SlotCount | SlotSpecs | None, Field(description="How many, or which; by default one per 4 cores.")] = None
     light_slots: Annotated[int, Field(ge=1, le=1024)] = 2
     tags: frozenset[Tag] = frozenset()
     drain_timeout_s: Annotated[float, Field(ge=0)] = 600.0
@@ -32,6 +36,15 @@ class EngineSettings(BaseSettings):
     disk_watermark_percent: Annotated[float, Field(ge=0, le=90, description="Below it no work is taken.")] = 10.0
     disk_plenty_bytes: Annotated[int, Field(ge=0, description="This much free space is enough.")] = 50 << 30
     nice: Annotated[int, Field(ge=0, le=19, description="Added to the nice level of tools.")] = 5
+
+    @field_validator("slots", mode="before")
+    @classmethod
+    def _as_written(cls, value: object) -> object:
+        """Words apart by spaces, as the environment and the arguments have them; a lone number is a count."""
+        words = value.split() if isinstance(value, str) else value
+        if isinstance(words, Sequence) and len(words) == 1 and str(words[0]).isdecimal():
+            return int(words[0])
+        return words
 
 
 def host_name() -> str:

@@ -27,13 +27,15 @@ from engine.clock import SystemClock, new_boot_id, new_request_id, wall_time
 from engine.core.agent import Agent
 from engine.core.attempts import key_of
 from engine.core.messages import Exit, Policy, Setup
-from engine.core.slots import SlotPlan, plan_slots
+from engine.core.slot_specs import SlotSpecProblem, planned
+from engine.core.slots import SlotPlan
 from engine.shell.client import HttpDispatch
 from engine.shell.crash import fatal_note_of_last_run, note_fatal_signals
 from engine.shell.daemon import Daemon, Rhythm, World
 from engine.shell.doctor import as_json, as_text, examine
 from engine.shell.fetch import Fetcher
 from engine.shell.loader import MONITORS, TRANSCODERS, load_monitor, load_transcoders
+from engine.shell.machine import read_machine
 from engine.shell.process import Tools
 from engine.shell.queue import open_queue
 from engine.shell.remote import RemoteInputs
@@ -92,7 +94,7 @@ def _settings(argv: Sequence[str]) -> EngineSettings:
     parser.add_argument("--data", type=Path, help="directory for queue, identity and scratch files")
     parser.add_argument("--name", help="this engine's name (default: the host's)")
     parser.add_argument("--token-file", type=Path, help="file with the registration token")
-    parser.add_argument("--slots", type=int, help="encoding slots (default: one per 4 cores)")
+    parser.add_argument("--slots", action="append", help="a number of encoding slots, or CPU:0-3, CPU_Set:4-7,9, GPU:0, repeated")
     parser.add_argument("--tag", dest="tags", action="append", help="kind:name, may be repeated")
     parser.add_argument("--config", type=Path, help="TOML file with settings")
     arguments = vars(parser.parse_args(argv))
@@ -112,7 +114,8 @@ def check_settings(argv: Sequence[str]) -> int:
         settings = read_settings(
             EngineSettings, {"server": told.server} if told.server else {}, toml=told.config, environ=os.environ
         )
-    except SettingsProblem as problem:
+        _slots(settings)
+    except (SettingsProblem, Unusable) as problem:
         print(f"error: {SETTINGS_INVALID}: {problem}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
         document: dict[str, object] = {"error": {"code": SETTINGS_INVALID, "message": str(problem), "details": {}}}
         lines: list[str] = []
@@ -151,7 +154,7 @@ async def serve(settings: EngineSettings) -> Exit:
     data, clock, chance = settings.data.absolute(), SystemClock(), random.SystemRandom().random
     fatal_log = data / "fatal.log"
     fatal_note = fatal_note_of_last_run(fatal_log)
-    slots = plan_slots(os.cpu_count() or 1, settings.slots, settings.light_slots)
+    slots = _slots(settings)
     loaded = load_transcoders(entry_points(group=TRANSCODERS))
     tools = Tools(clock, settings.nice)
     async with open_queue(str(data / "engine.db"), wall=wall_time) as queue, _session() as session:
@@ -209,6 +212,13 @@ def _setup(settings: EngineSettings, slots: SlotPlan, capabilities: Capabilities
         ),
         fatal_note=fatal_note,
     )
+
+
+def _slots(settings: EngineSettings) -> SlotPlan:
+    try:
+        return planned(settings.slots, read_machine(), settings.light_slots)
+    except SlotSpecProblem as problem:
+        raise Unusable(f"slots: {problem}") from problem
 
 
 def _token(path: Path | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,7 +11,6 @@ from protocol.leases import Grant
 from protocol.recipes import needs_gpu
 from protocol.states import LIGHT_TASK_KINDS
 
-CORES_PER_SLOT = 4
 LIGHT_SLOTS = 2
 
 
@@ -25,7 +24,8 @@ class SlotKind(StrEnum):
 class Slot:
     """A place for one task at a time, by a name that is the same after a restart.
 
-    Its tools run on the processors `cpus` (empty: any) with `threads` threads, and on the GPU `device`.
+    Its tools run on the processors `cpus` (empty: any) with `threads` threads, and on the GPU `device`, which needs the
+    device files `nodes`.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Slot:
     cpus: tuple[int, ...] = ()
     device: str | None = None
     threads: int = 1
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,15 @@ def plain_slots(encoding: int, light: int = LIGHT_SLOTS, *, threads: int = 1) ->
     return SlotPlan((*heavy, *light_slots(light)))
 
 
-def plan_slots(cores: int, asked: int | None = None, light: int = LIGHT_SLOTS) -> SlotPlan:
-    """One encoding slot per 4 cores and at least one, unless `asked` says otherwise; the cores are shared evenly."""
-    encoding = asked if asked is not None else max(1, cores // CORES_PER_SLOT)
-    return plain_slots(encoding, light, threads=max(1, cores // max(1, encoding)))
-
-
 def light_slots(count: int) -> tuple[Slot, ...]:
     return tuple(Slot(f"light-{n}", SlotKind.LIGHT) for n in range(count))
+
+
+def environment(slot: Slot) -> tuple[tuple[str, str], ...]:
+    """What a tool's environment says of GPUs: the one of its slot, by the order of their bus addresses, or none."""
+    if slot.device is not None and slot.device.isdecimal():
+        return (("CUDA_DEVICE_ORDER", "PCI_BUS_ID"), ("CUDA_VISIBLE_DEVICES", slot.device))
+    return (("CUDA_VISIBLE_DEVICES", ""),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +118,11 @@ def told(total: Room, free: Room) -> Slots:
 
 
 class Vacancies:
-    """The slots nothing runs in, while they are given out."""
+    """The slots nothing runs in, while they are given out; none on a GPU that is `closed`."""
 
-    def __init__(self, plan: SlotPlan, used: Iterable[Slot]) -> None:
+    def __init__(self, plan: SlotPlan, used: Iterable[Slot], closed: Collection[str] = ()) -> None:
         taken = {slot.name: slot for slot in used}
-        self._free = [slot for slot in plan.slots if taken.pop(slot.name, None) is None]
+        self._free = [slot for slot in plan.slots if taken.pop(slot.name, None) is None and slot.device not in closed]
         for unplanned in taken.values():
             self.take(unplanned.kind)  # the machine is no larger because its plan has changed
 

@@ -30,6 +30,12 @@ def die_with_parent(parent: int) -> None:
         sys.exit(f"{MARK}the engine is gone")
 
 
+def pin(cpus: list[int]) -> None:
+    """To these processors; where none of them is ours any more, any will do: slow work is better than none."""
+    if cpus and (allowed := os.sched_getaffinity(0).intersection(cpus)):
+        os.sched_setaffinity(0, allowed)
+
+
 def main() -> None:
     """`launch.py <limits as JSON> <tool> <arguments>`"""
     limits, argv = json.loads(sys.argv[1]), sys.argv[2:]
@@ -39,6 +45,7 @@ def main() -> None:
     set_limit(resource.RLIMIT_DATA, limits["memory_bytes"], limits["memory_bytes"])
     set_limit(resource.RLIMIT_FSIZE, limits["file_bytes"], limits["file_bytes"])
     set_limit(resource.RLIMIT_NOFILE, limits["open_files"], limits["open_files"])
+    pin(limits["cpus"])
     os.nice(limits["nice"])
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these, and a tool would inherit that
         signal.signal(ignored, signal.SIG_DFL)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from engine.core.slots import Slot, environment
 from engine.ports import Clock
 from engine.shell import launch
 from protocol.plugins import Invocation, Outcome
@@ -105,12 +106,12 @@ class Tools:
     clock: Clock
     nice: int = 5
 
-    async def run(self, invocation: Invocation, directory: str, on_line: OnLine) -> Outcome:
-        """Run to the end or to the wall time limit. Cancelling stops the tool first: TERM, 5 s, KILL."""
+    async def run(self, invocation: Invocation, directory: str, on_line: OnLine, slot: Slot | None = None) -> Outcome:
+        """Run in the slot to the end or to the wall time limit. Cancelling stops the tool first: TERM, 5 s, KILL."""
         began = self.clock.now()
         stdout = Lines(on_line) if invocation.streams else Capture(invocation.capture_bytes)
         stderr = Tail()
-        with _started(invocation, directory, self.nice) as process:
+        with _started(invocation, directory, self.nice, slot) as process:
             is_timed_out = await _watch(process, stdout, stderr, invocation.limits.wall_s)
         if isinstance(stdout, Lines) and stdout.fault is not None:
             raise stdout.fault
@@ -173,13 +174,14 @@ class _Process:
 
 
 @contextmanager
-def _started(invocation: Invocation, directory: str, nice: int) -> Iterator[_Process]:
+def _started(invocation: Invocation, directory: str, nice: int, slot: Slot | None) -> Iterator[_Process]:
     """The tool as a child of this thread, in its own session, with an almost empty environment."""
     for below in invocation.makes:
         (Path(directory) / below).mkdir(parents=True, exist_ok=True)
     limits = {
         "parent": os.getpid(),
         "nice": nice,
+        "cpus": slot.cpus if slot else (),
         "cpu_s": invocation.limits.cpu_s,
         "memory_bytes": invocation.limits.memory_bytes,
         "file_bytes": invocation.limits.file_bytes,
@@ -197,7 +199,7 @@ def _started(invocation: Invocation, directory: str, nice: int) -> Iterator[_Pro
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=directory,
-            env={"PATH": TOOL_PATH, "LANG": "C.UTF-8", "HOME": directory},
+            env=_environment(invocation, directory, slot),
             start_new_session=True,
             umask=0o077,
             pass_fds=numbers,
@@ -207,6 +209,12 @@ def _started(invocation: Invocation, directory: str, nice: int) -> Iterator[_Pro
         yield process
     finally:
         process.close()
+
+
+def _environment(invocation: Invocation, directory: str, slot: Slot | None) -> dict[str, str]:
+    """What the slot says comes last: no plugin reaches another slot's GPU."""
+    known = {"PATH": TOOL_PATH, "LANG": "C.UTF-8", "HOME": directory, **dict(invocation.env)}
+    return {**known, **dict(environment(slot))} if slot else known
 
 
 def _with_descriptors(word: str, numbers: list[int]) -> str:

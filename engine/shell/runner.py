@@ -145,7 +145,7 @@ class _Attempt:
                 if reports:
                     self._tell(self._progress.told(reports))
 
-            outcome = await self._runner.tools.run(invocation, work.directory, on_line)
+            outcome = await self._runner.tools.run(invocation, work.directory, on_line, self._slot)
             self._outcomes.append(outcome)
             self.log_tail = outcome.stderr_tail.replace(work.directory, ".")
             failure = over_limit(outcome) or plugin.judge(work, outcome)
