@@ -64,7 +64,7 @@ def key_table(page: KeyPage) -> Table:
 
 def tenant_table(tenants: Sequence[TenantView]) -> Table:
     return table_of(
-        ("TENANT", "WEIGHT", "MAX RUNNING", "MAX QUEUED", "MAX PER MONTH", "PREFIX", "PROFILE", "CREATED"),
+        ("TENANT", "WEIGHT", "MAX RUNNING", "MAX QUEUED", "MAX PER MONTH", "PREFIX", "PROFILE", "TRUSTED", "CREATED"),
         (
             (
                 t.name,
@@ -74,6 +74,7 @@ def tenant_table(tenants: Sequence[TenantView]) -> Table:
                 size(t.max_bytes_per_month),
                 t.prefix,
                 t.default_profile,
+                "no" if t.untrusted else "yes",
                 t.created_at,
             )
             for t in tenants

@@ -144,7 +144,8 @@ Quota = Annotated[int, Field(ge=0, le=2**53)]
 class TenantRequest(Message):
     """Quotas are null where there is none: tasks running at once, jobs not yet ended, input bytes per month (UTC).
 
-    `prefix` is the directory of its files in the storage, its name when null.
+    `prefix` is the directory of its files in the storage, its name when null. The jobs of one that is `untrusted` run
+    only on engines whose sandbox holds what their tools may read, write and reach: tier 2 and up.
     """
 
     name: Name
@@ -154,10 +155,14 @@ class TenantRequest(Message):
     max_bytes_per_month: Quota | None = None
     prefix: Name | None = None
     default_profile: Name | None = None
+    untrusted: bool = False
 
 
 class TenantPatch(Message):
-    """What is left out stays; null takes a quota, the prefix or the profile away. A prefix is fixed by the first job."""
+    """What is left out stays; null takes a quota, the prefix or the profile away. A prefix is fixed by the first job.
+
+    `untrusted` holds for jobs submitted from then on.
+    """
 
     weight: Weight | None = None
     max_running: Quota | None = None
@@ -165,6 +170,7 @@ class TenantPatch(Message):
     max_bytes_per_month: Quota | None = None
     prefix: Name | None = None
     default_profile: Name | None = None
+    untrusted: bool | None = None
 
 
 class TenantView(Message):
@@ -177,6 +183,7 @@ class TenantView(Message):
     default_profile: str | None
     created_at: str
     version: int
+    untrusted: bool = False
 
 
 class TenantPage(Page):

@@ -91,7 +91,8 @@ def _told(options: o.TenantCreateOptions | o.TenantSetOptions) -> dict[str, obje
     for name in _NUMBERS:
         if name in given:
             told[name] = number_or_none(name.replace("_", "-"), given[name])
-    return told if options.weight is None else {**told, "weight": options.weight}
+    plain = {"weight": options.weight, "untrusted": options.untrusted}
+    return {**told, **{name: value for name, value in plain.items() if value is not None}}
 
 
 async def create_tenant(shell: Shell, options: o.TenantCreateOptions) -> int:

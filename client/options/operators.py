@@ -19,6 +19,9 @@ Running = Annotated[str | None, typer.Option("--max-running", metavar="N", help=
 Queued = Annotated[str | None, typer.Option("--max-queued", metavar="N", help="Jobs not yet ended; none for no limit.")]
 Monthly = Annotated[str | None, typer.Option("--max-bytes-per-month", metavar="N", help="Input bytes; none for no limit.")]
 Prefix = Annotated[str | None, typer.Option("--prefix", help="The directory of its files; none for its name.")]
+Untrusted = Annotated[
+    bool | None, typer.Option("--untrusted/--trusted", help="Only engines with a sandbox of tier 2 or 3 take its jobs.")
+]
 Default = Annotated[str | None, typer.Option("--default-profile", metavar="P", help="For jobs that name none; none for none.")]
 
 
@@ -89,6 +92,7 @@ class TenantCreateOptions(Remote):
     max_bytes_per_month: Monthly = None
     prefix: Prefix = None
     default_profile: Default = None
+    untrusted: Untrusted = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +133,7 @@ class TenantSetOptions(Remote):
     max_bytes_per_month: Monthly = None
     prefix: Prefix = None
     default_profile: Default = None
+    untrusted: Untrusted = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

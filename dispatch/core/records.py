@@ -230,6 +230,7 @@ class Tenant:
     default_profile: str | None = None
     webhook_secrets: tuple[str, ...] = ()
     version: int = 1
+    untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,15 @@ TAKEN = frozenset({"staging", "inputs", "uploads"})
 """Directories of the storage that belong to nobody: a tenant's files may not lie there, so none may be called so."""
 
 
+SANDBOXED = "sandbox:2"
+"""What engines provide on which a tool reads, writes and reaches nothing but its own task."""
+
+
+def needs_of(tenant: Tenant) -> frozenset[str]:
+    """What each task of its jobs asks of an engine, whatever the work is."""
+    return frozenset({SANDBOXED}) if tenant.untrusted else frozenset()
+
+
 def root_of(tenant: Tenant) -> str:
     """The first component of every path of its own in the storage."""
     return tenant.prefix or tenant.name
@@ -45,6 +54,7 @@ def made(request: TenantRequest, others: Iterable[Tenant], *, now: float) -> Ten
         max_bytes_per_month=request.max_bytes_per_month,
         prefix=request.prefix or "",
         default_profile=request.default_profile,
+        untrusted=request.untrusted,
     )
     _check_root(tenant, known)
     return tenant
@@ -56,6 +66,8 @@ def changed(tenant: Tenant, patch: TenantPatch, others: Iterable[Tenant], *, has
     told["prefix"] = told.get("prefix", tenant.prefix) or ""
     if told.get("weight", tenant.weight) is None:
         raise refuse("weight", "cannot be taken away; give a number")
+    if told.get("untrusted", tenant.untrusted) is None:
+        raise refuse("untrusted", "is true or false")
     after = replace(tenant, **told)
     if root_of(after) != root_of(tenant):
         if has_jobs:

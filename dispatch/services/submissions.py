@@ -178,8 +178,9 @@ class SubmissionService:
         job_id = checked.job_id or self._ids.new("job", now)
         task_ids = tuple(self._ids.new("tsk", now) for _ in planning.task_kinds(checked.profile))
         frame = Frame(job_id, who.tenant, submission.priority, now, task_ids)
-        needs = tuple(sorted(submission.required_capabilities | submission.requires))
-        demands = Demands(needs, tuple(sorted(submission.tags)))
+        tenant = self._sources.tenant_of(who)
+        needs = submission.required_capabilities | submission.requires | tenancy.needs_of(tenant)
+        demands = Demands(tuple(sorted(needs)), tuple(sorted(submission.tags)))
         tasks = planning.first_tasks(frame, checked.profile_json, self._sources.rules.limits, demands)
         job = Job(
             job_id=job_id,
@@ -196,7 +197,7 @@ class SubmissionService:
             created_at=now,
             updated_at=now,
             key_id=who.key_id,
-            prefix=tenancy.root_of(self._sources.tenant_of(who)),
+            prefix=tenancy.root_of(tenant),
             expires_at=expiry_of(submission.expires_at, now=now),
             webhook_url=submission.webhook_url,
             thumbnail_json=checked.thumbnail_json,

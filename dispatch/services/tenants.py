@@ -122,4 +122,5 @@ def _view(tenant: Tenant) -> TenantView:
         default_profile=tenant.default_profile,
         created_at=times.rfc3339(tenant.created_at),
         version=tenant.version,
+        untrusted=tenant.untrusted,
     )

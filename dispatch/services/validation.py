@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from dispatch.core import endings, planning, purging, validation
+from dispatch.core import endings, planning, purging, tenancy, validation
 from dispatch.core.callers import Caller
 from dispatch.core.paging import MOST, Wanted
 from dispatch.core.planning import Demands, Frame
@@ -96,7 +96,7 @@ class ValidationService:
             return ValidationReply(valid=True, video_info=None, transcoding_options={}, problems=(), estimate=None)
         self._check_open()
         with self._at_once.turn(who.tenant):
-            reply = validation.reply_of(await self._look(self._graph(checked)), profiles)
+            reply = validation.reply_of(await self._look(self._graph(who, checked)), profiles)
         if reply is None:
             self._check_open()
             raise ReelyardError(ErrorCode.NO_ENGINE, retry_after=RETRY_AFTER_S)
@@ -130,12 +130,13 @@ class ValidationService:
         self._inputs.sources.check_bytes(upload.received, head)
         return replace(checked, source=Source("storage", upload.path, upload.filename, upload.received))
 
-    def _graph(self, checked: Checked) -> Graph:
+    def _graph(self, who: Caller, checked: Checked) -> Graph:
         now, submission = self._clock.now(), checked.submission
         task_ids = tuple(self._ids.new("tsk", now) for _ in planning.task_kinds(checked.profile))
         frame = Frame(self._ids.new("job", now), NO_TENANT, validation.HIGHEST_PRIORITY, now, task_ids)
-        needs = tuple(sorted(submission.required_capabilities | submission.requires))
-        demands = Demands(needs, tuple(sorted(submission.tags)))
+        tenant = self._inputs.sources.tenant_of(who)
+        needs = submission.required_capabilities | submission.requires | tenancy.needs_of(tenant)
+        demands = Demands(tuple(sorted(needs)), tuple(sorted(submission.tags)))
         limits = self._inputs.sources.rules.limits
         return validation.graph_of(frame, checked.source, checked.profile_json, limits, demands)
 

@@ -56,17 +56,25 @@ def columns_of(table: Table) -> tuple[str, ...]:
 
 
 class Codec(Generic[R]):
-    """How one kind of record lies in its table: lists joined by spaces (their words hold none), enums by their value."""
+    """How a record lies in its table: lists joined by spaces (their words hold none), enums by value, flags as 0 and 1."""
 
-    def __init__(self, table: Table, record: type[R], *, lists: tuple[str, ...] = (), enums: Enums | None = None) -> None:
+    def __init__(
+        self,
+        table: Table,
+        record: type[R],
+        *,
+        lists: tuple[str, ...] = (),
+        flags: tuple[str, ...] = (),
+        enums: Enums | None = None,
+    ) -> None:
         names = tuple(field.name for field in fields(record))  # type: ignore[arg-type]  # every record is a dataclass
         if names != columns_of(table):
             raise TypeError(f"{record.__name__} and table {table.name} differ")
         enums = enums or {}
         self._names, self._make = names, maker(record)
-        self._into: dict[str, Convert] = dict.fromkeys(lists, _joined) | dict.fromkeys(enums, str)
+        self._into: dict[str, Convert] = dict.fromkeys(lists, _joined) | dict.fromkeys(flags, int) | dict.fromkeys(enums, str)
         members: dict[str, Convert] = {name: {m.value: m for m in enum}.__getitem__ for name, enum in enums.items()}
-        out_of: dict[str, Convert] = dict.fromkeys(lists, _split) | members
+        out_of: dict[str, Convert] = dict.fromkeys(lists, _split) | dict.fromkeys(flags, bool) | members
         self._out_of = tuple((names.index(name), convert) for name, convert in out_of.items())
         self.values = self.values_of(names)
 
@@ -102,7 +110,7 @@ ATTEMPTS = Codec(schema.attempts, Attempt, enums={"kind": TaskKind, "state": Att
 STAGED = Codec(schema.staged_files, StagedRow)
 ENGINES = Codec(schema.engines, Engine, lists=("tags", "own_tags"), enums={"state": EngineState})
 KEYS = Codec(schema.api_keys, ApiKey, lists=("scopes", "allowed_ips"))
-TENANTS = Codec(schema.tenants, Tenant, lists=("webhook_secrets",))
+TENANTS = Codec(schema.tenants, Tenant, lists=("webhook_secrets",), flags=("untrusted",))
 IDEMPOTENCY = Codec(schema.idempotency, IdempotencyRow)
 USAGE = Codec(schema.usage, UsageRow)
 AUDIT = Codec(schema.audit, AuditRow)

@@ -206,6 +206,7 @@ tenants = Table(
     Column("default_profile", String),
     Column("webhook_secrets", Text, nullable=False, server_default=""),
     Column("version", Integer, nullable=False, server_default="1"),
+    Column("untrusted", Integer, nullable=False, server_default="0"),
 )
 
 idempotency = Table(

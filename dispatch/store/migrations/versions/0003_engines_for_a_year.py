@@ -1,0 +1,15 @@
+"""engines for a year: tenants that are not trusted"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = '0003'
+down_revision = '0002'
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column('tenants', sa.Column('untrusted', sa.Integer(), server_default='0', nullable=False))
