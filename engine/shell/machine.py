@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from engine.core.layout import ALL_EQUAL, Gpu, Machine, Processor
@@ -15,10 +15,10 @@ WEAK_CORE = ALL_EQUAL // 2
 NVIDIA_SHARED = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
 
 
-def read_machine(root: Path = Path("/")) -> Machine:
-    """Facts below `root`, where /sys and /proc are; on the processors that this process may run on."""
+def read_machine(root: Path = Path("/"), allowed: Collection[int] | None = None) -> Machine:
+    """Facts below `root`, where /sys and /proc are, on the processors `allowed`: those that this process may run on."""
     return Machine(
-        processors=tuple(_processor(root, number) for number in sorted(os.sched_getaffinity(0))),
+        processors=tuple(_processor(root, number) for number in sorted(allowed or os.sched_getaffinity(0))),
         quota=_quota(root),
         gpus=(*_nvidia(root), *_render_nodes(root)),
     )

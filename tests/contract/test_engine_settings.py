@@ -64,3 +64,27 @@ def test_tags_are_taken_as_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_settings_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(SettingsProblem, match=r"nowhere\.toml"):
         read(dict(SERVER), {}, monkeypatch, tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize(
+    ("given", "slots"),
+    [
+        ("3", 3),
+        ("CPU:0-3 GPU:0", ("CPU:0-3", "GPU:0")),
+        ('["CPU:0-3", "GPU:0"]', ("CPU:0-3", "GPU:0")),
+        (["2"], 2),
+        (["CPU:0", "CPU_Set:1,3"], ("CPU:0", "CPU_Set:1,3")),
+    ],
+)
+def test_slots_are_a_number_or_named(given: object, slots: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_variable = isinstance(given, str)
+    environ = {"REELYARD_ENGINE_SLOTS": str(given)} if as_variable else {}
+
+    settings = read(SERVER if as_variable else {**SERVER, "slots": given}, environ, monkeypatch)
+
+    assert settings.slots == slots
+
+
+def test_no_slots_at_all_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsProblem, match="slots"):
+        read({**SERVER, "slots": ["0"]}, {}, monkeypatch)
