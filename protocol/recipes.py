@@ -62,6 +62,10 @@ class PlannedAudio(Message):
     path: RelativePath
 
 
+GroupSeconds = Annotated[int, Field(ge=1, le=60)] | None
+"""A keyframe stands at every multiple of so many seconds, for a later `package`; None where nothing is cut later."""
+
+
 class TranscodeRecipe(Message):
     """Decode once, write every output in one process, then verify each."""
 
@@ -74,6 +78,7 @@ class TranscodeRecipe(Message):
     thumbnails: tuple[ThumbnailShot, ...] = ()
     speech: RelativePath | None = None
     """Where the sound goes as 16 kHz mono s16le, for a later `transcribe`; staged, never published."""
+    group_seconds: GroupSeconds = None
 
 
 class HandbrakeRecipe(Message):
@@ -82,6 +87,7 @@ class HandbrakeRecipe(Message):
     kind: Literal["handbrake"] = "handbrake"
     source: MediaFacts
     renditions: tuple[PlannedRendition, ...]
+    group_seconds: GroupSeconds = None
 
 
 class TranscribeRecipe(Message):

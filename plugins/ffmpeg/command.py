@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import gcd
 
 from plugins.ffmpeg.encoders import audio_file_arguments, picture_arguments, sound_arguments
 from plugins.ffmpeg.filters import Graph, build
@@ -123,7 +124,7 @@ def _rendition(
     video = recipe.source.video
     picture, sound = labels
     rate = output_rate(video) if video else Fraction(25)
-    seconds = recipe.hls.segment_seconds if recipe.hls else DEFAULT_GROUP_SECONDS
+    seconds = gcd(recipe.hls.segment_seconds if recipe.hls else 0, recipe.group_seconds or 0) or DEFAULT_GROUP_SECONDS
     encode = picture_arguments(planned.encoder, planned.rendition, rate=rate, segment_seconds=seconds, threads=threads)
     arguments = ("-map", f"[{picture}]", *encode, "-fps_mode", "passthrough")
     if sound is not None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 from plugins.ffmpeg import analysis, command, inventory
 from plugins.ffmpeg.goal import goal_of
 from plugins.media import checks, progress, report, verdict, verify
 from plugins.media.locate import Tools, locate
-from plugins.media.record import ToolName, refusal, tool_uses
+from plugins.media.record import refusal, tool_uses
 from plugins.media.rejected import Rejected
 from protocol.capabilities import PluginDescription
 from protocol.errors import ErrorCode, ReelyardError
@@ -131,7 +131,7 @@ class FFmpegPlugin:
         return (Invocation(name=MEASURE, argv=argv, reads=(_input_of(work),), limits=MEASURE_LIMITS),)
 
     def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure:
-        tools = tool_uses(outcomes, self._names())
+        tools = tool_uses(outcomes, self._tools().names)
         by_name = {outcome.invocation.name: outcome for outcome in outcomes}
         match work.recipe:
             case AnalyzeRecipe() as recipe:
@@ -147,13 +147,6 @@ class FFmpegPlugin:
                 return report.conclusion(recipe, proof, work.steps, by_name[ENCODE], tools)
             case _:
                 raise _unfit(work)
-
-    def _names(self) -> Mapping[str, ToolName]:
-        tools = self._tools()
-        return {
-            tools.ffmpeg.path: ToolName("ffmpeg", tools.ffmpeg.version),
-            tools.ffprobe.path: ToolName("ffprobe", tools.ffprobe.version),
-        }
 
 
 def _analyzed(work: Work, facts: MediaFacts, outcomes: Sequence[Outcome]) -> AttemptResult:

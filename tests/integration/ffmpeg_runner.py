@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plugins.ffmpeg.plugin import FFmpegPlugin
-from protocol.plugins import Conclusion, Invocation, MadeFile, Outcome, Work
+from protocol.plugins import Conclusion, Invocation, MadeFile, Outcome, TranscoderPlugin, Work
 from protocol.results import Failure, StepReport
 
 TAIL_BYTES = 65_536
@@ -38,7 +37,7 @@ def run_process(invocation: Invocation, directory: Path) -> Outcome:
         done = subprocess.run(
             argv,
             cwd=directory,
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **dict(invocation.env)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             pass_fds=descriptors,
@@ -59,7 +58,7 @@ def made_files(directory: Path) -> tuple[MadeFile, ...]:
     return tuple(MadeFile(path.relative_to(directory).as_posix(), path.stat().st_size) for path in found)
 
 
-def _run_all(plugin: FFmpegPlugin, work: Work, invocations: Sequence[Invocation], attempt: Attempt) -> Failure | None:
+def _run_all(plugin: TranscoderPlugin, work: Work, invocations: Sequence[Invocation], attempt: Attempt) -> Failure | None:
     for invocation in invocations:
         outcome = run_process(invocation, Path(work.directory))
         if invocation.streams:
@@ -71,7 +70,7 @@ def _run_all(plugin: FFmpegPlugin, work: Work, invocations: Sequence[Invocation]
     return None
 
 
-def run_attempt(plugin: FFmpegPlugin, work: Work) -> Attempt:
+def run_attempt(plugin: TranscoderPlugin, work: Work) -> Attempt:
     """Run the whole attempt, and write the extra files of a success."""
     directory = Path(work.directory)
     attempt = Attempt()
@@ -83,13 +82,13 @@ def run_attempt(plugin: FFmpegPlugin, work: Work) -> Attempt:
     return attempt
 
 
-def _conclude(plugin: FFmpegPlugin, work: Work, attempt: Attempt) -> Conclusion | Failure:
+def _conclude(plugin: TranscoderPlugin, work: Work, attempt: Attempt) -> Conclusion | Failure:
     if failure := _run_all(plugin, work, plugin.plan(work), attempt):
         return failure
     return _prove(plugin, work, attempt)
 
 
-def _prove(plugin: FFmpegPlugin, work: Work, attempt: Attempt) -> Conclusion | Failure:
+def _prove(plugin: TranscoderPlugin, work: Work, attempt: Attempt) -> Conclusion | Failure:
     checks = plugin.checks(work, made_files(Path(work.directory)))
     if isinstance(checks, Failure):
         return checks
@@ -98,7 +97,7 @@ def _prove(plugin: FFmpegPlugin, work: Work, attempt: Attempt) -> Conclusion | F
     return plugin.conclude(work, attempt.outcomes, made_files(Path(work.directory)))
 
 
-def prove_again(plugin: FFmpegPlugin, work: Work, done: Attempt) -> Conclusion | Failure:
+def prove_again(plugin: TranscoderPlugin, work: Work, done: Attempt) -> Conclusion | Failure:
     """Check and conclude what lies in the work directory now, after an encode that is done."""
     attempt = Attempt(outcomes=done.outcomes[:1])
     return _prove(plugin, work, attempt)
