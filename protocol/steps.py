@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.profiles import Profile
+from protocol.profiles import Profile, Tool
 from protocol.states import TaskKind
 
 VALIDATE_VIDEO = "validate_video"
@@ -50,9 +50,15 @@ def steps_of_task(kind: TaskKind, profile: Profile) -> tuple[str, ...]:
 
 
 def _transcode_steps(profile: Profile) -> tuple[str, ...]:
-    names = [r.name for r in profile.renditions]
+    names = [] if profile.tool is Tool.HANDBRAKE else [r.name for r in profile.renditions]
     thumbnails = [GENERATE_THUMBNAILS] if profile.thumbnails else []
     audio = [EXTRACT_AUDIO_MP3] if profile.audio else []
-    transcription = [TRANSCRIBE_VIDEO] if profile.transcription else []
     hls = [hls_step(name) for name in names] if profile.hls else []
-    return (*thumbnails, *(transcode_step(name) for name in names), *audio, *transcription, *hls)
+    return (*thumbnails, *(transcode_step(name) for name in names), *audio, *hls)
+
+
+def order_of_steps(profile: Profile) -> tuple[str, ...]:
+    """Every step a profile can have before the closing ones, as clients see them; tasks run in an order of their own."""
+    names = [r.name for r in profile.renditions]
+    before = (NOOP, VALIDATE_VIDEO, UPLOAD_SOURCE, GENERATE_THUMBNAILS, *(transcode_step(name) for name in names))
+    return (*before, EXTRACT_AUDIO_MP3, TRANSCRIBE_VIDEO, *(hls_step(name) for name in names), PACKAGE_STREAMS, EXTRACT_FRAMES)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from dispatch.core import retry_policy
 from dispatch.core.copying import replace
+from dispatch.core.followers import source_of
 from dispatch.core.lifecycle import JobChanges, failure_json, settle_job, with_job_state, with_task
 from dispatch.core.machine import InvalidTransition
 from dispatch.core.planning import begun_anew
@@ -120,8 +121,11 @@ def promote(graph: Graph, *, outputs_json: str | None, now: float) -> Graph:
 
 
 def redo_lost(graph: Graph, task_ids: Iterable[str], *, now: float) -> Graph:
-    """Staged files are lost: the tasks that made them are done again; what the others made is kept."""
-    lost = tuple(sorted(set(task_ids)))
+    """Staged files are lost: the tasks that made them are done again; what the others made is kept.
+
+    One that reads what another of them makes comes later: its own lost files are found when that one is done.
+    """
+    lost = _first_lost(graph, set(task_ids))
     graph = with_job_state(graph, JobState.RETRYING, now=now, completed_at=None)
     for task_id in lost:
         task = advance(graph.task(task_id), "lose_staged_file")
@@ -129,6 +133,11 @@ def redo_lost(graph: Graph, task_ids: Iterable[str], *, now: float) -> Graph:
         again = replace(task, engine_id=None, not_before=now + PROMOTION_RETRY_S, steps_json=steps_json)
         graph = with_task(graph, again, now=now)
     return replace(graph, lost_files_of=lost)
+
+
+def _first_lost(graph: Graph, task_ids: set[str]) -> tuple[str, ...]:
+    sources = {task_id: source_of(graph, graph.task(task_id)) for task_id in task_ids}
+    return tuple(sorted(task_id for task_id, source in sources.items() if source is None or source.task_id not in task_ids))
 
 
 def refuse_promotion(graph: Graph, failure: Failure, *, now: float) -> Graph:

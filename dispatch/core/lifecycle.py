@@ -13,14 +13,23 @@ import orjson
 from dispatch.core import retry_policy
 from dispatch.core.copying import replace
 from dispatch.core.job_machine import EVENT_OF_STATE, JOB_TABLE, state_of_tasks
-from dispatch.core.planning import begun_anew
+from dispatch.core.planning import STEPS, begun_anew, load_profile, load_steps, optional_speech
 from dispatch.core.records import Attempt, Graph, Job, NewEvent, StagedRow, Task
 from dispatch.core.task_machine import advance, after
 from protocol.errors import ErrorCode, FailureClass
 from protocol.events import EventType
 from protocol.leases import Complete
-from protocol.results import Failure
-from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, TERMINAL_JOB_STATES, AttemptState, JobState, TaskKind
+from protocol.results import Failure, StepReport
+from protocol.states import (
+    HELD_TASK_STATES,
+    LIVE_ATTEMPT_STATES,
+    TERMINAL_JOB_STATES,
+    AttemptState,
+    JobState,
+    StepState,
+    TaskKind,
+    TaskState,
+)
 
 Attempts = tuple[Attempt, ...]
 
@@ -249,10 +258,24 @@ def failure_json(failure: Failure) -> str:
 
 
 def give_up(graph: Graph, task: Task, error_json: str, *, now: float) -> Graph:
-    """The task has failed for good, and so has its job, with this error."""
+    """The task has failed for good, and so has its job, with this error, unless the job is complete without the task."""
+    if task.kind is TaskKind.TRANSCRIBE and optional_speech(load_profile(graph.job.profile_json)):
+        return _do_without(graph, task, error_json, now=now)
     failed = replace(advance(task, "fail"), engine_id=None)
     graph = replace(graph, job=replace(graph.job, error_json=error_json))
     return settle_job(with_task(graph, failed, now=now, data_json=error_json), now=now)
+
+
+def _do_without(graph: Graph, task: Task, error_json: str, *, now: float) -> Graph:
+    """Its steps failed, the task is skipped (by way of pending, as the table has it), and the job's owner is told."""
+    message = str(orjson.loads(error_json)["message"])
+    if task.state is not TaskState.PENDING:
+        task = replace(advance(task, "give_back"), engine_id=None)
+        graph = with_task(graph, task, now=now, data_json=error_json)
+    steps = tuple(StepReport(name=step.name, state=StepState.FAILED, reason=message) for step in load_steps(task.steps_json))
+    skipped = replace(advance(task, "skip"), not_before=0.0, steps_json=STEPS.dump_json(steps).decode())
+    graph = with_task(graph, skipped, now=now, data_json=error_json)
+    return settle_job(_with_warnings(graph, (f"There is no transcription: {message}",)), now=now)
 
 
 def release(graph: Graph, token: int, *, digest: str, now: float) -> Graph:

@@ -1,33 +1,19 @@
-"""What a job's tasks are to do: the first tasks at submit, the encode once `analyze` has told what the input is."""
+"""The tasks of a job as it is submitted: which kinds its profile takes, and what is known of each before `analyze`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 
 from pydantic import TypeAdapter
 
 from dispatch.core.records import Task
 from protocol import steps as step_names
-from protocol.errors import ErrorCode, FailureClass
-from protocol.media import MediaFacts, VideoStream
-from protocol.profiles import Profile, Rendition, SegmentFormat
-from protocol.recipes import (
-    AnalyzeRecipe,
-    InputLimits,
-    NoopRecipe,
-    PlannedAudio,
-    PlannedRendition,
-    Recipe,
-    ThumbnailShot,
-    TranscodeRecipe,
-)
-from protocol.results import Failure, StepReport
+from protocol.profiles import Profile, Tool
+from protocol.recipes import AnalyzeRecipe, InputLimits, NoopRecipe, Recipe
+from protocol.results import StepReport
 from protocol.states import StepState, TaskKind, TaskState
 
-PIXELS_PER_SECOND = 50e6
-"""x264 `medium` on two threads of a common server core, measured on 720p film; only an estimate for queueing."""
 ANALYZE_COST_S, NOOP_COST_S = 1.0, 0.01
 
 RECIPE: TypeAdapter[Recipe] = TypeAdapter(Recipe)
@@ -54,7 +40,19 @@ class Frame:
 
 
 def task_kinds(profile: Profile) -> tuple[TaskKind, ...]:
-    return (TaskKind.NOOP,) if profile.is_noop else (TaskKind.ANALYZE, TaskKind.TRANSCODE)
+    """In the order of their ordinals; one comes after everything it reads."""
+    if profile.is_noop:
+        return (TaskKind.NOOP,)
+    by_handbrake = profile.tool is Tool.HANDBRAKE and bool(profile.renditions)
+    pictures = bool(profile.renditions) and not by_handbrake
+    wanted = (
+        (TaskKind.HANDBRAKE, by_handbrake),
+        (TaskKind.TRANSCODE, pictures or profile.audio or profile.thumbnails or profile.transcription),
+        (TaskKind.FRAMES, profile.frames),
+        (TaskKind.TRANSCRIBE, profile.transcription),
+        (TaskKind.PACKAGE, profile.packaging),
+    )
+    return (TaskKind.ANALYZE, *(kind for kind, is_wanted in wanted if is_wanted))
 
 
 @lru_cache(maxsize=256)
@@ -94,10 +92,18 @@ def begun_anew(steps_json: str) -> str:
     ).decode()
 
 
+def optional_speech(profile: Profile) -> bool:
+    """Whether the job is complete without its transcription. One that makes nothing else is not."""
+    others = (profile.renditions, profile.audio, profile.thumbnails, profile.frames)
+    return profile.transcription is not None and not profile.transcription.required and any(others)
+
+
 def limits_of(profile: Profile, limits: InputLimits) -> InputLimits:
     """The server's limits, with the smallest picture and the streams this profile can work with."""
     if not profile.renditions:
-        return limits.model_copy(update={"needs_video": profile.thumbnails is not None, "needs_audio": profile.audio is not None})
+        needs_video = profile.thumbnails is not None or profile.frames is not None
+        needs_audio = profile.audio is not None or (profile.transcription is not None and not optional_speech(profile))
+        return limits.model_copy(update={"needs_video": needs_video, "needs_audio": needs_audio})
     width = min(r.min_source_width for r in profile.renditions)
     height = min(r.min_source_height for r in profile.renditions)
     return limits.model_copy(update={"min_width": width, "min_height": height, "needs_video": True, "needs_audio": False})
@@ -125,120 +131,3 @@ def first_tasks(frame: Frame, profile_json: str, limits: InputLimits, demands: D
         )
         for ordinal, (kind, task_id) in enumerate(zip(kinds, frame.task_ids, strict=True))
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """The encode: its recipe, what it needs beyond the operation, its estimated work, and its steps at the start."""
-
-    recipe: TranscodeRecipe
-    needs: tuple[str, ...]
-    cost_s: float
-    steps: tuple[StepReport, ...]
-
-
-def plan_transcode(profile: Profile, facts: MediaFacts) -> Planned | Failure:
-    """The ladder that the source allows, or why the profile cannot be made of it."""
-    renditions = tuple(r for r in profile.renditions if facts.video is not None and allows(r, facts.video))
-    if profile.renditions and not renditions:
-        return _too_small(profile, facts.video)
-    planned = tuple(_planned_rendition(r, facts.video, profile) for r in renditions if facts.video is not None)
-    audio = PlannedAudio(audio=profile.audio, path="audio/audio.mp3") if profile.audio and facts.audio else None
-    recipe = TranscodeRecipe(
-        source=facts,
-        renditions=planned,
-        hls=profile.hls if planned else None,
-        master_playlist="hls/master.m3u8" if profile.hls and planned else None,
-        audio=audio,
-        thumbnails=_thumbnails(profile, facts),
-    )
-    return Planned(recipe, _needs(recipe), _cost(recipe), tuple(_steps(profile, recipe)))
-
-
-def allows(rendition: Rendition, video: VideoStream) -> bool:
-    """Never upscaled; the source's size is asked for by its long and its short side, so portrait films count too."""
-    long, short = max(video.width, video.height), min(video.width, video.height)
-    needed_long = max(rendition.min_source_width, rendition.min_source_height)
-    needed_short = min(rendition.min_source_width, rendition.min_source_height)
-    return long >= needed_long and short >= needed_short and video.height >= rendition.height
-
-
-def _too_small(profile: Profile, video: VideoStream | None) -> Failure:
-    if video is None:
-        message = f"profile {profile.name} makes video, and the input has none"
-        return Failure(failure_class=FailureClass.INPUT, code=ErrorCode.INPUT_NO_VIDEO, message=message)
-    smallest = min(profile.renditions, key=lambda r: r.height)
-    message = (
-        f"the picture is {video.width}x{video.height}; profile {profile.name} needs at least "
-        f"{smallest.min_source_width}x{smallest.min_source_height}"
-    )
-    return Failure(failure_class=FailureClass.INPUT, code=ErrorCode.INPUT_TOO_SMALL, message=message)
-
-
-def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profile) -> PlannedRendition:
-    """As `scale=-2:H` does: the width that keeps the shape, rounded to even, a half upwards."""
-    height = rendition.height - rendition.height % 2
-    width = max(2, 2 * ((video.width * height + video.height) // (2 * video.height)))
-    name = rendition.name
-    playlist = segments = None
-    if profile.hls is not None:
-        ending = "ts" if profile.hls.format is SegmentFormat.TS else "m4s"
-        playlist, segments = f"{name}/segments/playlist.m3u8", f"{name}/segments/segment_%03d.{ending}"
-    return PlannedRendition(
-        rendition=rendition,
-        encoder=rendition.encoders[0],
-        width=width,
-        height=height,
-        path=f"{name}/video_{name}.mp4",
-        playlist=playlist,
-        segments=segments,
-    )
-
-
-def _thumbnails(profile: Profile, facts: MediaFacts) -> tuple[ThumbnailShot, ...]:
-    if profile.thumbnails is None or facts.video is None:
-        return ()
-    duration = Fraction(facts.video.duration or facts.duration)
-    return tuple(
-        ThumbnailShot(percent=percent, at=str(duration * percent / 100), path=f"thumbnails/thumb_{percent:02d}.jpg")
-        for percent in sorted(set(profile.thumbnails.percents))
-    )
-
-
-def _needs(recipe: TranscodeRecipe) -> tuple[str, ...]:
-    encoders = {f"encoder:{r.encoder}" for r in recipe.renditions}
-    if recipe.renditions and recipe.source.audio:
-        encoders.add("encoder:aac")
-    if recipe.audio is not None:
-        encoders.add("encoder:libmp3lame")
-    if recipe.thumbnails:
-        encoders.add("encoder:mjpeg")
-    return tuple(sorted(encoders))
-
-
-def _cost(recipe: TranscodeRecipe) -> float:
-    duration = float(Fraction(recipe.source.duration))
-    rate = float(Fraction(recipe.source.video.frame_rate)) if recipe.source.video else 0.0
-    pixels = sum(r.width * r.height for r in recipe.renditions)
-    return 1.0 + duration * rate * pixels / PIXELS_PER_SECOND + duration * 0.005
-
-
-def _steps(profile: Profile, recipe: TranscodeRecipe) -> list[StepReport]:
-    made = {r.rendition.name for r in recipe.renditions}
-    reasons: dict[str, str] = {}
-    for rendition in profile.renditions:
-        if rendition.name not in made:
-            reason = f"the source is smaller than {rendition.min_source_width}x{rendition.min_source_height}"
-            reasons[step_names.transcode_step(rendition.name)] = reasons[step_names.hls_step(rendition.name)] = reason
-    if recipe.audio is None:
-        reasons[step_names.EXTRACT_AUDIO_MP3] = "the source has no audio"
-    if not recipe.thumbnails:
-        reasons[step_names.GENERATE_THUMBNAILS] = "the source has no picture"
-    reasons[step_names.TRANSCRIBE_VIDEO] = "no engine offers speech to text"
-    names = step_names.steps_of_task(TaskKind.TRANSCODE, profile)
-    return [
-        StepReport(name=name, state=StepState.SKIPPED, reason=reasons[name])
-        if name in reasons
-        else StepReport(name=name, state=StepState.PENDING)
-        for name in names
-    ]

@@ -6,7 +6,7 @@ import zlib
 from collections import Counter
 
 from dispatch.core.paging import refuse
-from protocol.profiles import Profile
+from protocol.profiles import Profile, Tool
 
 
 def check(name: str, profile: Profile) -> None:
@@ -23,12 +23,27 @@ def check_whole(profile: Profile, below: str = "") -> None:
     twice = [word for word, count in Counter(rendition.name for rendition in profile.renditions).items() if count > 1]
     if twice:
         raise refuse(f"{below}renditions", f"{twice[0]} is there twice; each needs a name of its own")
-    if not (profile.renditions or profile.audio or profile.thumbnails):
-        raise refuse(f"{below}renditions", "nothing would be made: give renditions, audio or thumbnails")
+    if not (profile.renditions or profile.audio or profile.thumbnails or profile.frames or profile.transcription):
+        raise refuse(f"{below}renditions", "nothing would be made: give renditions, audio, thumbnails, frames or transcription")
     if profile.hls is not None and not profile.renditions:
         raise refuse(f"{below}hls", "packages renditions, and there are none")
+    _check_packaging(profile, below)
     if profile.thumbnails is not None and profile.thumbnails.primary_percent not in profile.thumbnails.percents:
         raise refuse(f"{below}thumbnails", "primary_percent must be one of percents")
+
+
+def _check_packaging(profile: Profile, below: str) -> None:
+    packaging = profile.packaging
+    if profile.hls is not None and profile.tool is Tool.HANDBRAKE:
+        raise refuse(f"{below}hls", "HandBrake makes files alone; give packaging instead")
+    if packaging is None:
+        return
+    if not profile.renditions:
+        raise refuse(f"{below}packaging", "packages renditions, and there are none")
+    if not (packaging.hls or packaging.dash):
+        raise refuse(f"{below}packaging", "nothing would be packaged: give hls or dash")
+    if packaging.hls and profile.hls is not None:
+        raise refuse(f"{below}packaging", "makes hls/master.m3u8, and so does hls; one of the two is enough")
 
 
 def tag_of(profile_json: str, version: int | None) -> str:

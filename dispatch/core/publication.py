@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from dispatch.core import thumbnails
+from dispatch.core import extras, thumbnails
 from dispatch.core.planning import STEPS, load_profile
 from dispatch.core.records import Attempt, Graph, Job, StagedRow
 from dispatch.core.thumbnails import Picture
@@ -17,7 +17,7 @@ from dispatch.core.times import rfc3339
 from dispatch.core.views import MB, video_info
 from protocol import steps as step_names
 from protocol.operations import API
-from protocol.results import FileRole, OutputFacts
+from protocol.results import UNPUBLISHED_ROLES, FileRole, OutputFacts
 
 METADATA = "metadata.json"
 Fields = dict[str, Any]  # JSON under construction; leaves it as bytes
@@ -38,6 +38,11 @@ class Publication:
     outputs_json: str
 
 
+def published_rows(staged: Iterable[StagedRow]) -> list[StagedRow]:
+    """Without what was staged for a sibling task alone."""
+    return [row for row in staged if OutputFacts.model_validate_json(row.facts_json).role not in UNPUBLISHED_ROLES]
+
+
 def published_prefix(job: Job) -> str:
     return f"{job.root}/processed/{job.job_id}"
 
@@ -50,7 +55,8 @@ def publication(graph: Graph, staged: Sequence[StagedRow], attempts: Sequence[At
     ratios = _ratios(job, outputs)
     metadata = {
         **_about(job),
-        "outputs": _metadata_outputs(outputs, took, graph),
+        "outputs": (made := _metadata_outputs(outputs, took, graph)),
+        **extras.keys(made),
         "compression_ratio": ratios,
         "quality_metrics": {},
         "recipe": _recipe(job, outputs, attempts),
@@ -147,6 +153,7 @@ def _metadata_outputs(outputs: Sequence[Output], took: dict[str, float | None], 
             "duration_seconds": output.facts.duration,
             "processing_time_seconds": took.get(step_names.EXTRACT_AUDIO_MP3),
         }
+    made |= extras.in_metadata([(output.row, output.facts) for output in outputs], took)
     pictures: Fields = {}
     if (picture := thumbnails.of_job(graph.job)) is not None:
         pictures["custom"] = _custom(picture)
@@ -191,6 +198,12 @@ def _place_of(job: Job, path: str, size: int) -> Fields:
     }
 
 
+def _placed(job: Job, value: Fields) -> Fields:
+    """The same for the API: every place in it, at any depth, with where it can be fetched."""
+    inner = {key: _placed(job, each) if isinstance(each, dict) else each for key, each in value.items()}
+    return {**_place_of(job, value["path"], value["size_bytes"]), **inner} if "path" in value else inner
+
+
 def _api_outputs(job: Job, outputs: Sequence[Output], took: dict[str, float | None], graph: Graph) -> Fields:
     made: Fields = {}
     for output in _of(outputs, FileRole.RENDITION):
@@ -218,6 +231,8 @@ def _api_outputs(job: Job, outputs: Sequence[Output], took: dict[str, float | No
     for output in _of(outputs, FileRole.AUDIO):
         facts = {"codec": output.facts.codec, "bitrate": output.facts.bitrate, "duration_seconds": output.facts.duration}
         made["audio"] = {**_place(job, output), **facts}
+    found = extras.in_metadata([(output.row, output.facts) for output in outputs], took)
+    made |= {name: _placed(job, value) for name, value in found.items()}
     pictures: Fields = {}
     if (picture := thumbnails.of_job(job)) is not None:
         own = _custom(picture)

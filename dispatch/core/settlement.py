@@ -6,17 +6,21 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from dispatch.core import endings, lifecycle, planning
+from dispatch.core import endings, followers, lifecycle, planning
 from dispatch.core.copying import replace
 from dispatch.core.lifecycle import FailureRule
-from dispatch.core.planning import Planned
+from dispatch.core.plans import Planned
 from dispatch.core.publication import METADATA
 from dispatch.core.records import Attempt, Graph, Job, Source, Task
-from dispatch.core.task_machine import advance
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import Ack, Complete, Fail, Release, Report, Settlement, Start
+from protocol.media import MediaFacts
+from protocol.recipes import Recipe
 from protocol.results import Failure, StepReport
 from protocol.states import AttemptState, JobState, StepState, TaskKind, TaskState
+
+MOST_WITHOUT_FOLLOWERS = 2
+"""A job of `analyze` and one more task has nobody who waits for that."""
 
 SETTLED_BY = {"complete": AttemptState.DONE, "fail": AttemptState.FAILED, "release": AttemptState.RELEASED}
 
@@ -96,18 +100,20 @@ def _completed(graph: Graph, report: Complete, digest: str, bench: Bench) -> tup
         message = "the storage cannot be reached: report it again"
         return graph, Settlement(task_id=report.task_id, token=report.token, error=original, message=message)
     wrong = _unacceptable(graph, task, report, bench)
-    planned: Planned | None = None
+    plans: followers.Plans | None = None
     if wrong is None and task.kind is TaskKind.ANALYZE and analysis is not None:
         job = replace(graph.job, media_json=analysis.model_dump_json(), source=_source_after(graph.job, original))
         graph = replace(graph, job=job)
-        outcome = planning.plan_transcode(planning.load_profile(graph.job.profile_json), analysis)
-        planned, wrong = (None, outcome) if isinstance(outcome, Failure) else (outcome, None)
+        outcome = _plans(graph, analysis, bench)
+        plans, wrong = (None, outcome) if isinstance(outcome, Failure) else (outcome, None)
     if wrong is not None:
         refused = Fail(task_id=report.task_id, token=report.token, failure=wrong)
         return _failed(graph, refused, digest, bench), _refusal(report, wrong)
     finished = lifecycle.complete(graph, report, digest=digest, steps_json=_final_steps(task, report), now=bench.now)
-    if planned is not None:
-        finished = _readied(finished, planned, now=bench.now)
+    if plans is not None:
+        finished = followers.put_plans(finished, plans, _fits(bench), now=bench.now)
+    elif len(finished.tasks) > MOST_WITHOUT_FOLLOWERS:
+        finished = followers.let_on(finished, _fits(bench), now=bench.now)
     finished = lifecycle.settle_job(finished, now=bench.now)
     if finished.job.state is JobState.COMPLETING and publishes_nothing(finished):
         finished = endings.promote(finished, outputs_json=None, now=bench.now)
@@ -183,16 +189,16 @@ def _final(planned: StepReport, told: StepReport | None) -> StepReport:
     return last.model_copy(update={"state": StepState.COMPLETED, "progress": 1.0}) if is_open else last
 
 
-def _readied(graph: Graph, planned: Planned, *, now: float) -> Graph:
-    """The transaction that ends `analyze` readies what follows, so that a job is never all done in between."""
-    follower = next((task for task in graph.tasks if task.state is TaskState.WAITING), None)
-    if follower is None:
-        return graph
-    ready = replace(
-        advance(follower, "inputs_ready"),
-        recipe_json=planned.recipe.model_dump_json(),
-        needs=tuple(sorted({*follower.needs, *planned.needs})),
-        cost_s=planned.cost_s,
-        steps_json=planning.STEPS.dump_json(planned.steps).decode(),
-    )
-    return lifecycle.with_task(graph, ready, now=now)
+def _plans(graph: Graph, analysis: MediaFacts, bench: Bench) -> followers.Plans | Failure:
+    """Not yet in the graph; an optional transcription is asked for as the task it would be."""
+    waiting = {task.kind: task for task in graph.tasks if task.state is TaskState.WAITING}
+
+    def finds(plan: Planned[Recipe]) -> bool:
+        task = waiting.get(TaskKind.TRANSCRIBE)
+        return task is not None and bench.fitting_engines(followers.planned_task(task, plan)) > 0
+
+    return followers.plan_job(planning.load_profile(graph.job.profile_json), analysis, finds)
+
+
+def _fits(bench: Bench) -> followers.Fits:
+    return lambda task: bench.fitting_engines(task) > 0

@@ -9,14 +9,26 @@ import orjson
 
 from dispatch.core import endings, planning
 from dispatch.core.copying import replace
-from dispatch.core.planning import Demands, Frame, Planned
+from dispatch.core.followers import plan_job
+from dispatch.core.ladder import allows
+from dispatch.core.planning import Demands, Frame
+from dispatch.core.plans import Planned
 from dispatch.core.records import NO_TENANT, Graph, Job, Source
 from dispatch.core.views import video_info
 from protocol.care import Estimate, Problem, ValidationReply
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts
 from protocol.profiles import Profile
-from protocol.recipes import AnalyzeRecipe, InputLimits, TranscodeRecipe
+from protocol.recipes import (
+    AnalyzeRecipe,
+    HandbrakeRecipe,
+    InputLimits,
+    PackageRecipe,
+    PlannedRendition,
+    Recipe,
+    TranscodeRecipe,
+)
+from protocol.results import Failure
 from protocol.states import JobState
 
 HIGHEST_PRIORITY = 10
@@ -89,27 +101,34 @@ def options(facts: MediaFacts | None, profiles: Iterable[Profile]) -> dict[str, 
     video = None if facts is None else facts.video
     can: dict[str, bool] = {}
     for rendition in (rendition for profile in profiles for rendition in profile.renditions):
-        can.setdefault(f"can_{rendition.name}", video is not None and planning.allows(rendition, video))
+        can.setdefault(f"can_{rendition.name}", video is not None and allows(rendition, video))
     return {**can, "can_extract_audio": facts is not None and bool(facts.audio)}
 
 
 def _estimate(profile: Profile, facts: MediaFacts) -> Estimate | None:
-    planned = planning.plan_transcode(profile, facts)
-    if not isinstance(planned, Planned):
+    """Of everything that would be made, but for a transcription that may find no engine."""
+    plans = plan_job(profile, facts, lambda plan: False)
+    if isinstance(plans, Failure):
         return None
-    return Estimate(seconds=round(planned.cost_s, 1), bytes=_bytes_of(planned.recipe))
+    planned = [plan for plan in plans.values() if isinstance(plan, Planned)]
+    seconds = sum(plan.cost_s for plan in planned)
+    return Estimate(seconds=round(seconds, 1), bytes=round(sum(_bits_of(plan.recipe, facts) for plan in planned) / 8))
 
 
-def _bytes_of(recipe: TranscodeRecipe) -> int:
-    """Each rendition as a file and once more as its segments, and the sound; pictures and playlists weigh nothing."""
-    video, duration = recipe.source.video, float(Fraction(recipe.source.duration))
-    rate = float(Fraction(video.frame_rate)) if video is not None else 0.0
-    most = recipe.source.bitrate or float("inf")
-    bits = 0.0
-    for rendition in recipe.renditions:
-        sound = rendition.rendition.audio.bitrate if recipe.source.audio else 0
-        copies = 1 if rendition.playlist is None else 2
-        bits += copies * (min(BITS_PER_PIXEL * rendition.width * rendition.height * rate, most) + sound)
-    if recipe.audio is not None:
-        bits += recipe.audio.audio.bitrate
-    return round(bits * duration / 8)
+def _bits_of(recipe: Recipe, facts: MediaFacts) -> float:
+    """Each rendition as a file and once more as its segments, and the sound; pictures, text and playlists weigh nothing."""
+    match recipe:
+        case TranscodeRecipe():
+            audio = recipe.audio.audio.bitrate * float(Fraction(facts.duration)) if recipe.audio is not None else 0.0
+            return audio + sum(_rendition_bits(r, facts) * (1 if r.playlist is None else 2) for r in recipe.renditions)
+        case HandbrakeRecipe() | PackageRecipe():
+            return sum(_rendition_bits(rendition, facts) for rendition in recipe.renditions)
+        case _:
+            return 0.0
+
+
+def _rendition_bits(planned: PlannedRendition, facts: MediaFacts) -> float:
+    rate = float(Fraction(facts.video.frame_rate)) if facts.video is not None else 0.0
+    sound = planned.rendition.audio.bitrate if facts.audio else 0
+    picture = min(BITS_PER_PIXEL * planned.width * planned.height * rate, facts.bitrate or float("inf"))
+    return (picture + sound) * float(Fraction(facts.duration))

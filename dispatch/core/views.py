@@ -139,13 +139,18 @@ def _links(job: Job) -> dict[str, str]:
 
 
 def step_views(graph: Graph) -> Iterable[StepView]:
-    for task in graph.tasks:
-        for step in STEPS.validate_json(task.steps_json):
-            yield _step_of_task(step, task, graph.job)
+    place = _places(graph.job.profile_json)
+    told = [_step_of_task(step, task, graph.job) for task in graph.tasks for step in STEPS.validate_json(task.steps_json)]
+    yield from sorted(told, key=lambda step: place.get(step.name, len(place)))
     profile = load_profile(graph.job.profile_json)
     closing = (step_names.UPDATE_DATABASE,) if profile.is_noop else step_names.CLOSING_STEPS
     for name in closing:
         yield _closing_step(name, graph.job)
+
+
+@lru_cache(maxsize=256)
+def _places(profile_json: str) -> dict[str, int]:
+    return {name: place for place, name in enumerate(step_names.order_of_steps(load_profile(profile_json)))}
 
 
 def _step_of_task(step: StepReport, task: Task, job: Job) -> StepView:
@@ -153,6 +158,8 @@ def _step_of_task(step: StepReport, task: Task, job: Job) -> StepView:
     if state is StepState.SKIPPED:
         return StepView(name=step.name, status=state, progress_percent=0.0, error=error)
     match task.state:
+        case TaskState.SKIPPED if state is StepState.FAILED:
+            pass  # the job is complete without it, and here stands why
         case TaskState.WAITING | TaskState.PENDING | TaskState.ASSIGNED:
             state, progress = StepState.PENDING, 0.0
         case TaskState.RUNNING:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from dispatch.core.besides import read_paths
 from dispatch.core.planning import RECIPE, STEPS
-from dispatch.core.records import Job, Task
+from dispatch.core.records import Job, StagedRow, Task
 from protocol import signing
 from protocol.addresses import FetchPolicy
-from protocol.leases import Grant, InputAccess, RemoteInput
+from protocol.leases import Grant, InputAccess, RemoteInput, TaskInput
 from protocol.recipes import Recipe
 from protocol.states import StepState, TaskKind
+
+MAKE_NOTHING = frozenset({TaskKind.ANALYZE, TaskKind.NOOP})
 
 LINK_S = 7 * 86_400
 """Links given to engines outlive any lease; staging links fence by their path, which holds the token."""
@@ -36,19 +40,23 @@ class GrantWriter:
     def __init__(self, secret: bytes, *, lease_s: float, fetch: FetchPolicy) -> None:
         self._secret, self._lease_s, self._fetch = secret, lease_s, fetch
 
-    def write(self, task: Task, job: Job, *, now: float) -> Grant:
+    def write(self, task: Task, job: Job, *, now: float, staged: Iterable[StagedRow] = ()) -> Grant:
+        """`staged` are the files of the job's other tasks, where this one reads any."""
         assert task.recipe_json is not None, "a pending task has its recipe"  # noqa: S101  # an invariant of planning
-        makes_files = task.kind is TaskKind.TRANSCODE or job.source.kind == "url"
+        makes_files = task.kind not in MAKE_NOTHING or job.source.kind == "url"
+        recipe = _recipe(task.recipe_json)
+        of_siblings = read_paths(recipe)
         return Grant(
             task_id=task.task_id,
             token=task.token,
             job_id=task.job_id,
             kind=task.kind,
-            recipe=_recipe(task.recipe_json),
+            recipe=recipe,
             steps=_open_steps(task.steps_json),
             lease_s=self._lease_s,
             estimate_s=task.cost_s,
-            input=self._input(job, now=now) if job.source.kind != "none" else None,
+            input=self._input(job, now=now) if job.source.kind != "none" and not of_siblings else None,
+            inputs=self._inputs(of_siblings, staged, now=now) if of_siblings else (),
             staging_url=self.staging_url(task, now=now) if makes_files else None,
         )
 
@@ -60,6 +68,17 @@ class GrantWriter:
         signature = signing.sign(self._secret, method="GET", prefix=prefix, expiry=int(now) + LINK_S)
         url = f"/files/s/{signature}/{prefix}/source"
         return InputAccess(url=url, filename=job.source.filename, size=job.source.size)
+
+    def _inputs(self, wanted: Mapping[str, str], staged: Iterable[StagedRow], *, now: float) -> tuple[TaskInput, ...]:
+        """Links to what siblings staged, each good for the files of one token alone."""
+        rows = {row.path: row for row in staged}
+        return tuple(TaskInput(name=name, access=self._staged(rows[path], now=now)) for name, path in wanted.items())
+
+    def _staged(self, row: StagedRow, *, now: float) -> InputAccess:
+        prefix = staging_prefix(row.job_id, row.task_id, row.token)
+        signature = signing.sign(self._secret, method="GET", prefix=prefix, expiry=int(now) + LINK_S)
+        url, filename = f"/files/s/{signature}/{prefix}/{row.path}", row.path.rsplit("/", 1)[-1]
+        return InputAccess(url=url, filename=filename, size=row.size, sha256=row.sha256)
 
     def staging_url(self, task: Task, *, now: float) -> str:
         prefix = staging_prefix(task.job_id, task.task_id, task.token)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dispatch.core import lifecycle, settlement
+from dispatch.core import followers, lifecycle, settlement
 from dispatch.core.lease_table import LeaseTable
 from dispatch.core.lifecycle import GrantTo
-from dispatch.core.records import Attempt, Graph, Task
+from dispatch.core.records import Attempt, Graph, StagedRow, Task
 from dispatch.core.settlement import Bench
 from dispatch.ports import Choice, Clock, Commit, Store, Transaction
 from dispatch.services.grants import GrantWriter
@@ -19,6 +19,8 @@ from protocol.leases import Complete, Grant, Report, Settlement
 from protocol.states import TERMINAL_JOB_STATES, TaskKind, TaskState
 
 Pair = tuple[Task, Attempt, Graph]
+Staged = Mapping[str, Sequence[StagedRow]]
+"""What the tasks of a job staged, by job; of those alone of which a task reads its siblings' files."""
 
 
 class Chance(Protocol):
@@ -55,21 +57,30 @@ class LeaseService:
         """Turn the scheduler's wishes into grants; what a guard refuses is left out."""
         now = self._clock.now()
 
-        def hand_out(tx: Transaction) -> list[list[Pair]]:
-            return _hand_out(tx, choices, now=now)
+        def hand_out(tx: Transaction) -> tuple[list[list[Pair]], Staged]:
+            made = _hand_out(tx, choices, now=now)
+            return made, _staged(tx, (task for pairs in made for task, _, _ in pairs))
 
-        made = await self._store.transact(hand_out)
-        return [tuple(self._writer.write(task, graph.job, now=now) for task, _, graph in pairs) for pairs in made]
+        made, staged = await self._store.transact(hand_out)
+        return [tuple(self._write(task, graph, staged, now=now) for task, _, graph in pairs) for pairs in made]
+
+    def _write(self, task: Task, graph: Graph, staged: Staged, *, now: float) -> Grant:
+        return self._writer.write(task, graph.job, now=now, staged=staged.get(task.job_id, ()))
 
     async def granted_before(self, engine_id: str, request_id: str) -> tuple[Grant, ...]:
         """The still live grants of a lease call that comes again with the same `request_id`."""
         leases = self._table.of_request(engine_id, request_id)
         if not leases:
             return ()
-        graphs = await self._store.read(lambda tx: tx.graphs({lease.job_id for lease in leases}))
+
+        def load(tx: Transaction) -> tuple[Mapping[str, Graph], Staged]:
+            graphs = tx.graphs({lease.job_id for lease in leases})
+            return graphs, _staged(tx, (task for graph in graphs.values() for task in graph.tasks))
+
+        graphs, staged = await self._store.read(load)
         now = self._clock.now()
         return tuple(
-            self._writer.write(graph.task(lease.task_id), graph.job, now=now)
+            self._write(graph.task(lease.task_id), graph, staged, now=now)
             for lease in leases
             if (graph := graphs.get(lease.job_id)) is not None and graph.task(lease.task_id).token == lease.token
         )
@@ -114,11 +125,17 @@ def _hand_out(tx: Transaction, choices: Sequence[Choice], *, now: float) -> list
     return granted
 
 
+def _staged(tx: Transaction, tasks: Iterable[Task]) -> Staged:
+    return {job_id: tx.staged(job_id) for job_id in {task.job_id for task in tasks if task.kind in followers.READS}}
+
+
 def _is_grantable(graph: Graph, task_id: str, *, now: float) -> bool:
     """The guard behind the index, which is only a hint."""
     task = graph.task(task_id)
     if graph.job.source.kind == "url" and task.kind is not TaskKind.ANALYZE:
         return False  # only analyze may read what is not fetched yet
+    if not followers.is_fed(graph, task):
+        return False  # what it reads is being made again
     return task.state is TaskState.PENDING and task.not_before <= now and graph.job.state not in TERMINAL_JOB_STATES
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from dispatch.core import endings, thumbnails
-from dispatch.core.publication import METADATA, Publication, publication
+from dispatch.core.publication import METADATA, Publication, publication, published_rows
 from dispatch.core.records import Attempt, Graph, StagedRow
 from dispatch.ports import Clock, Commit, Store, Transaction
 from dispatch.services.grants import staging_prefix
@@ -172,7 +172,7 @@ def _load(tx: Transaction, job_id: str) -> _Ready | None:
     graph = tx.graphs([job_id]).get(job_id)
     if graph is None or graph.job.state is not JobState.COMPLETING:
         return None
-    return _Ready(graph, tx.staged(job_id), tx.job_attempts(job_id))
+    return _Ready(graph, published_rows(tx.staged(job_id)), tx.job_attempts(job_id))
 
 
 def _is_same_completion(now: Graph, then: Graph) -> bool:

@@ -94,7 +94,7 @@ def _of_completed(job: Job, found: Rows, bench: Bench) -> Iterator[str]:
     """Once, and by the last holder of each task."""
     done = [a for a in found.attempts if a.job_id == job.job_id and a.state is AttemptState.DONE]
     kinds = sorted(attempt.kind for attempt in done if _is_current(attempt, found))
-    if kinds != sorted(task.kind for task in found.tasks_of(job.job_id)):
+    if kinds != sorted(task.kind for task in found.tasks_of(job.job_id) if task.state is not TaskState.SKIPPED):
         yield f"{job.job_id} completed by attempts {kinds}"
     if bench.watch.finished[job.job_id] != 1:
         yield f"{job.job_id} completed {bench.watch.finished[job.job_id]} times"

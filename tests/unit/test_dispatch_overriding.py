@@ -37,7 +37,11 @@ def test_renditions_are_chosen_by_name_or_brought_along_and_stand_by_height() ->
         ("web", '{"renditions": ["1080p"]}', "outputs.renditions"),
         ("web", '{"renditions": ["360p", "360p"]}', "outputs.renditions"),
         ("web", '{"renditions": []}', "outputs.hls"),
-        ("web", '{"renditions": [], "hls": null, "audio": null, "thumbnails": null}', "outputs.renditions"),
+        (
+            "web",
+            '{"renditions": [], "hls": null, "audio": null, "thumbnails": null, "transcription": null}',
+            "outputs.renditions",
+        ),
         ("web", '{"thumbnails": {"percents": [10], "primary_percent": 25}}', "outputs.thumbnails"),
         ("noop", '{"audio": null}', "outputs"),
     ],

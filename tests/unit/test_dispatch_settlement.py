@@ -200,7 +200,6 @@ def test_what_the_engine_is_silent_about_was_done_and_what_dispatch_skipped_stay
         "transcode_360p": (StepState.COMPLETED, 1.0, 9.0),
         "transcode_720p": (StepState.SKIPPED, 0.0, None),
         "extract_audio_mp3": (StepState.COMPLETED, 1.0, None),
-        "transcribe_video": (StepState.SKIPPED, 0.0, None),
         "prepare_hls_360p": (StepState.COMPLETED, 1.0, None),
         "prepare_hls_720p": (StepState.SKIPPED, 0.0, None),
     }

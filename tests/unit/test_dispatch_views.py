@@ -39,7 +39,6 @@ WEB_STEPS = [
     "transcode_360p",
     "transcode_720p",
     "extract_audio_mp3",
-    "transcribe_video",
     "prepare_hls_360p",
     "prepare_hls_720p",
     *CLOSING,
@@ -113,7 +112,6 @@ def test_one_attempt_reports_for_several_steps() -> None:
         "transcode_360p": "running",
         "transcode_720p": "running",
         "extract_audio_mp3": "running",
-        "transcribe_video": "skipped",
         "prepare_hls_360p": "running",
         "prepare_hls_720p": "running",
         "upload_outputs": "pending",
@@ -123,7 +121,6 @@ def test_one_attempt_reports_for_several_steps() -> None:
     }
     assert (seen["transcode_360p"].progress_percent, seen["transcode_360p"].eta_seconds) == (25.0, 12.0)
     assert (seen["generate_thumbnails"].progress_percent, seen["generate_thumbnails"].duration_seconds) == (100.0, 3.5)
-    assert seen["transcribe_video"].error == "no engine offers speech to text"
     assert job_view(graph).current_task == "transcode_360p"
 
 

@@ -1,0 +1,128 @@
+"""What the end of a task lets go on: its followers are readied, or skipped with a reason, in the same transaction. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dispatch.core import lifecycle
+from dispatch.core.besides import NO_SPEECH, plan_frames, plan_package, plan_transcribe
+from dispatch.core.copying import replace
+from dispatch.core.ladder import plan_handbrake, plan_renditions, plan_transcode
+from dispatch.core.planning import STEPS, load_profile, load_steps, optional_speech, task_kinds
+from dispatch.core.plans import LeftOut, Plan, Planned
+from dispatch.core.records import Graph, Task
+from dispatch.core.task_machine import advance
+from protocol.errors import ErrorCode, FailureClass
+from protocol.media import MediaFacts
+from protocol.profiles import Profile
+from protocol.recipes import Recipe
+from protocol.results import Failure, StepReport
+from protocol.states import StepState, TaskKind, TaskState
+
+ENDED = (TaskState.DONE, TaskState.SKIPPED)
+READS: Mapping[TaskKind, tuple[TaskKind, ...]] = {
+    TaskKind.TRANSCRIBE: (TaskKind.TRANSCODE,),
+    TaskKind.PACKAGE: (TaskKind.HANDBRAKE, TaskKind.TRANSCODE),
+}
+"""Whose staged files a task reads: the first of these kinds that the job has. Every other task reads the input."""
+
+Plans = Mapping[TaskKind, Plan]
+Fits = Callable[[Task], bool]
+"""Whether an engine that is there could do this task."""
+
+
+def plan_job(profile: Profile, facts: MediaFacts, finds: Callable[[Planned[Recipe]], bool]) -> Plans | Failure:
+    """What becomes of every task behind `analyze`. `finds` tells whether an optional transcription has an engine.
+
+    An input of which nothing would be made is refused.
+    """
+    plans: dict[TaskKind, Plan] = {}
+    kinds = task_kinds(profile)[1:]
+    for kind in sorted(kinds, key=lambda kind: kind is not TaskKind.TRANSCRIBE):  # what `transcode` stages depends on it
+        plan = _plan(kind, profile, facts, plans)
+        if isinstance(plan, Failure):
+            return plan
+        if kind is TaskKind.TRANSCRIBE and isinstance(plan, Planned) and optional_speech(profile) and not finds(plan):
+            plan = LeftOut(NO_SPEECH)
+        plans[kind] = plan
+    if kinds and all(isinstance(plan, LeftOut) for plan in plans.values()):
+        return _nothing(profile, facts)
+    return plans
+
+
+def _plan(kind: TaskKind, profile: Profile, facts: MediaFacts, plans: Plans) -> Plan | Failure:
+    match kind:
+        case TaskKind.TRANSCRIBE:
+            return plan_transcribe(profile, facts)
+        case TaskKind.HANDBRAKE:
+            return plan_handbrake(profile, facts)
+        case TaskKind.FRAMES:
+            return plan_frames(profile, facts)
+        case TaskKind.PACKAGE:
+            ladder = plan_renditions(profile, facts)
+            return ladder if isinstance(ladder, Failure) else plan_package(profile, facts, ladder)
+        case _:
+            return plan_transcode(profile, facts, speech=isinstance(plans.get(TaskKind.TRANSCRIBE), Planned))
+
+
+def _nothing(profile: Profile, facts: MediaFacts) -> Failure:
+    if facts.video is None:
+        code, message = ErrorCode.INPUT_NO_VIDEO, f"profile {profile.name} makes pictures, and the input has none"
+    else:
+        code, message = ErrorCode.INPUT_FORMAT, f"profile {profile.name} makes sound, and the input has none"
+    return Failure(failure_class=FailureClass.INPUT, code=code, message=message)
+
+
+# --- what they do to the graph
+
+
+def planned_task(task: Task, plan: Planned[Recipe]) -> Task:
+    return replace(
+        task,
+        recipe_json=plan.recipe.model_dump_json(),
+        needs=tuple(sorted({*task.needs, *plan.needs})),
+        cost_s=plan.cost_s,
+        steps_json=STEPS.dump_json(plan.steps).decode(),
+    )
+
+
+def put_plans(graph: Graph, plans: Plans, fits: Fits, *, now: float) -> Graph:
+    """The end of `analyze`: every task that waits learns what it is to do, and those that read the input alone are readied."""
+    for task in graph.tasks:
+        plan = plans.get(task.kind)
+        if task.state is not TaskState.WAITING or plan is None:
+            continue
+        changed = planned_task(task, plan) if isinstance(plan, Planned) else skipped(task, plan.reason)
+        graph = lifecycle.with_task(graph, changed, now=now)
+    return let_on(graph, fits, now=now)
+
+
+def let_on(graph: Graph, fits: Fits, *, now: float) -> Graph:
+    """Tasks whose siblings have ended are readied. An optional one that nobody can do any more is skipped."""
+    profile = load_profile(graph.job.profile_json)
+    for task in graph.tasks:
+        if task.state is not TaskState.WAITING or task.recipe_json is None or not is_fed(graph, task):
+            continue
+        is_spare = task.kind is TaskKind.TRANSCRIBE and optional_speech(profile) and not fits(task)
+        graph = lifecycle.with_task(graph, skipped(task, NO_SPEECH) if is_spare else advance(task, "inputs_ready"), now=now)
+    return graph
+
+
+def is_fed(graph: Graph, task: Task) -> bool:
+    """What the task reads of its siblings is staged: the fence before every grant of it."""
+    source = source_of(graph, task)
+    return source is None or source.state in ENDED
+
+
+def source_of(graph: Graph, task: Task) -> Task | None:
+    """The sibling whose staged files it reads."""
+    by_kind = {sibling.kind: sibling for sibling in graph.tasks}
+    return next((by_kind[kind] for kind in READS.get(task.kind, ()) if kind in by_kind), None)
+
+
+def skipped(task: Task, reason: str) -> Task:
+    """It will not be done, and neither will its steps."""
+    steps = tuple(
+        StepReport(name=step.name, state=StepState.SKIPPED, reason=step.reason or reason) for step in load_steps(task.steps_json)
+    )
+    return replace(advance(task, "skip"), steps_json=STEPS.dump_json(steps).decode())

@@ -1,0 +1,147 @@
+"""The ladder that a source allows, by FFmpeg in one process together with everything else it decodes for, or by HandBrake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+from dispatch.core.plans import LeftOut, Planned, steps_of
+from protocol import steps as step_names
+from protocol.errors import ErrorCode, FailureClass
+from protocol.media import MediaFacts, VideoStream
+from protocol.profiles import Profile, Rendition, SegmentFormat, Tool
+from protocol.recipes import HandbrakeRecipe, PlannedAudio, PlannedRendition, ThumbnailShot, TranscodeRecipe
+from protocol.results import Failure
+from protocol.states import TaskKind
+
+PIXELS_PER_SECOND = 50e6
+"""x264 `medium` on two threads of a common server core, measured on 720p film; only an estimate for queueing."""
+
+SPEECH_PATH = "speech/speech.s16le"
+"""Where `transcode` stages the sound for a later `transcribe`."""
+
+
+def plan_renditions(profile: Profile, facts: MediaFacts) -> tuple[PlannedRendition, ...] | Failure:
+    """The ladder that the source allows, or why the profile cannot be made of it."""
+    renditions = tuple(r for r in profile.renditions if facts.video is not None and allows(r, facts.video))
+    if profile.renditions and not renditions:
+        return _too_small(profile, facts.video)
+    return tuple(_planned_rendition(r, facts.video, profile) for r in renditions if facts.video is not None)
+
+
+def plan_transcode(profile: Profile, facts: MediaFacts, *, speech: bool = False) -> Planned[TranscodeRecipe] | LeftOut | Failure:
+    """The one decode, with the sound for a transcription besides where `speech` is wanted. Left out where it makes nothing."""
+    ladder = plan_renditions(profile, facts)
+    if isinstance(ladder, Failure):
+        return ladder
+    planned = () if profile.tool is Tool.HANDBRAKE else ladder
+    audio = PlannedAudio(audio=profile.audio, path="audio/audio.mp3") if profile.audio and facts.audio else None
+    recipe = TranscodeRecipe(
+        source=facts,
+        renditions=planned,
+        hls=profile.hls if planned else None,
+        master_playlist="hls/master.m3u8" if profile.hls and planned else None,
+        audio=audio,
+        thumbnails=_thumbnails(profile, facts),
+        speech=SPEECH_PATH if speech and facts.audio else None,
+    )
+    if not (recipe.renditions or recipe.audio or recipe.thumbnails or recipe.speech):
+        return LeftOut("the source has no audio" if facts.video is not None else "the source has no picture")
+    steps = steps_of(TaskKind.TRANSCODE, profile, _reasons(profile, recipe))
+    return Planned(recipe, _needs(recipe), _cost(facts, planned), steps)
+
+
+def plan_handbrake(profile: Profile, facts: MediaFacts) -> Planned[HandbrakeRecipe] | Failure:
+    """The MP4s alone, each decoded for itself."""
+    ladder = plan_renditions(profile, facts)
+    if isinstance(ladder, Failure):
+        return ladder
+    steps = steps_of(TaskKind.HANDBRAKE, profile, _reasons_of_ladder(profile, ladder))
+    return Planned(HandbrakeRecipe(source=facts, renditions=ladder), (), _cost(facts, ladder), steps)
+
+
+def allows(rendition: Rendition, video: VideoStream) -> bool:
+    """Never upscaled; the source's size is asked for by its long and its short side, so portrait films count too."""
+    long, short = max(video.width, video.height), min(video.width, video.height)
+    needed_long = max(rendition.min_source_width, rendition.min_source_height)
+    needed_short = min(rendition.min_source_width, rendition.min_source_height)
+    return long >= needed_long and short >= needed_short and video.height >= rendition.height
+
+
+def _too_small(profile: Profile, video: VideoStream | None) -> Failure:
+    if video is None:
+        message = f"profile {profile.name} makes video, and the input has none"
+        return Failure(failure_class=FailureClass.INPUT, code=ErrorCode.INPUT_NO_VIDEO, message=message)
+    smallest = min(profile.renditions, key=lambda r: r.height)
+    message = (
+        f"the picture is {video.width}x{video.height}; profile {profile.name} needs at least "
+        f"{smallest.min_source_width}x{smallest.min_source_height}"
+    )
+    return Failure(failure_class=FailureClass.INPUT, code=ErrorCode.INPUT_TOO_SMALL, message=message)
+
+
+def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profile) -> PlannedRendition:
+    """As `scale=-2:H` does: the width that keeps the shape, rounded to even, a half upwards."""
+    height = rendition.height - rendition.height % 2
+    width = max(2, 2 * ((video.width * height + video.height) // (2 * video.height)))
+    name = rendition.name
+    playlist = segments = None
+    if profile.hls is not None:
+        ending = "ts" if profile.hls.format is SegmentFormat.TS else "m4s"
+        playlist, segments = f"{name}/segments/playlist.m3u8", f"{name}/segments/segment_%03d.{ending}"
+    return PlannedRendition(
+        rendition=rendition,
+        encoder=rendition.encoders[0],
+        width=width,
+        height=height,
+        path=f"{name}/video_{name}.mp4",
+        playlist=playlist,
+        segments=segments,
+    )
+
+
+def _thumbnails(profile: Profile, facts: MediaFacts) -> tuple[ThumbnailShot, ...]:
+    if profile.thumbnails is None or facts.video is None:
+        return ()
+    duration = Fraction(facts.video.duration or facts.duration)
+    return tuple(
+        ThumbnailShot(percent=percent, at=str(duration * percent / 100), path=f"thumbnails/thumb_{percent:02d}.jpg")
+        for percent in sorted(set(profile.thumbnails.percents))
+    )
+
+
+def _needs(recipe: TranscodeRecipe) -> tuple[str, ...]:
+    encoders = {f"encoder:{r.encoder}" for r in recipe.renditions}
+    if recipe.renditions and recipe.source.audio:
+        encoders.add("encoder:aac")
+    if recipe.audio is not None:
+        encoders.add("encoder:libmp3lame")
+    if recipe.thumbnails:
+        encoders.add("encoder:mjpeg")
+    return tuple(sorted(encoders))
+
+
+def _cost(source: MediaFacts, renditions: Iterable[PlannedRendition]) -> float:
+    duration = float(Fraction(source.duration))
+    rate = float(Fraction(source.video.frame_rate)) if source.video else 0.0
+    pixels = sum(r.width * r.height for r in renditions)
+    return 1.0 + duration * rate * pixels / PIXELS_PER_SECOND + duration * 0.005
+
+
+def _reasons(profile: Profile, recipe: TranscodeRecipe) -> dict[str, str]:
+    reasons = _reasons_of_ladder(profile, recipe.renditions)
+    if recipe.audio is None:
+        reasons[step_names.EXTRACT_AUDIO_MP3] = "the source has no audio"
+    if not recipe.thumbnails:
+        reasons[step_names.GENERATE_THUMBNAILS] = "the source has no picture"
+    return reasons
+
+
+def _reasons_of_ladder(profile: Profile, renditions: Iterable[PlannedRendition]) -> dict[str, str]:
+    made = {r.rendition.name for r in renditions}
+    reasons: dict[str, str] = {}
+    for rendition in profile.renditions:
+        if rendition.name not in made:
+            reason = f"the source is smaller than {rendition.min_source_width}x{rendition.min_source_height}"
+            reasons[step_names.transcode_step(rendition.name)] = reasons[step_names.hls_step(rendition.name)] = reason
+    return reasons

@@ -1,0 +1,45 @@
+"""What planning says of one task once the input is known: how it is done, or why it is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from protocol import steps as step_names
+from protocol.profiles import Profile
+from protocol.recipes import Recipe
+from protocol.results import StepReport
+from protocol.states import StepState, TaskKind
+
+R = TypeVar("R", bound=Recipe, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned(Generic[R]):
+    """A task that is to be done: its recipe, what it needs beyond the operation, its estimated work, its steps at the start."""
+
+    recipe: R
+    needs: tuple[str, ...]
+    cost_s: float
+    steps: tuple[StepReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A task that would make nothing of this input, or that nobody can do; `reason` is for clients."""
+
+    reason: str
+
+
+Plan = Planned[Recipe] | LeftOut
+
+
+def steps_of(kind: TaskKind, profile: Profile, reasons: Mapping[str, str]) -> tuple[StepReport, ...]:
+    """The task's steps, those with a reason skipped."""
+    return tuple(
+        StepReport(name=name, state=StepState.SKIPPED, reason=reasons[name])
+        if name in reasons
+        else StepReport(name=name, state=StepState.PENDING)
+        for name in step_names.steps_of_task(kind, profile)
+    )
