@@ -13,8 +13,10 @@ from dispatch.api.call import BLOCK, Call, Handler, check_encoding, gathered, re
 from dispatch.api.media_types import content_type, disposition
 from dispatch.api.ranges import Span, is_range_current, wanted_span
 from dispatch.api.tags import held
+from dispatch.api.tus import body_of
 from dispatch.api.wiring import LIMITS
 from dispatch.core.paging import flag, refuse
+from dispatch.core.staged_pieces import OFFSET, piece_of
 from dispatch.services.files import Readable
 from protocol.errors import ErrorCode, ReelyardError
 
@@ -42,11 +44,24 @@ def shown_as(query: Mapping[str, str]) -> str:
 
 
 async def signed_put(call: Call) -> web.StreamResponse:
+    """One file in one request; with `Staged-Offset` a piece of one, or the question how much of it is there."""
     check_encoding(call.request.headers)
+    if OFFSET in call.request.headers:
+        return await _put_piece(call)
     content = call.request.content
     blocks = gathered(received_blocks(call.request, lambda: content.read(BLOCK)))
     written = await call.services.files.stage(call.path("signature"), call.path("path"), blocks)
     return web.Response(status=call.operation.status, headers={"ETag": f'"{written.sha256}"'})
+
+
+async def _put_piece(call: Call) -> web.Response:
+    staging, signature, path = call.services.staging, call.path("signature"), call.path("path")
+    piece, body = piece_of(call.request.headers), body_of(call.request)
+    if piece is None:
+        received = await staging.received(signature, path, body.line)
+    else:
+        received = await staging.take(signature, path, piece, body)
+    return web.Response(status=call.operation.status, headers={OFFSET: str(received)})
 
 
 async def send(call: Call, file: Readable, kind: str = INLINE) -> web.StreamResponse:

@@ -74,7 +74,7 @@ def _key(call: Call) -> IdempotencyKey | None:
 async def _first_bytes(call: Call, upload: Upload, piece: Piece, *, is_known: bool) -> Upload:
     """Whatever goes wrong with them ends the upload, for nobody knows its URL; but who has a key for it can ask again."""
     try:
-        return await call.services.uploads.receive(call.who, upload.upload_id, piece, _body(call.request))
+        return await call.services.uploads.receive(call.who, upload.upload_id, piece, body_of(call.request))
     except ReelyardError:
         if not is_known:
             await call.services.uploads.end(call.who, upload.upload_id)
@@ -94,7 +94,7 @@ async def continue_upload(call: Call) -> web.StreamResponse:
     tus.check_version(request.headers)
     _check_body_type(request)
     piece = tus.piece(request.headers, length=request.content_length)
-    upload = await call.services.uploads.receive(call.who, call.path("upload_id"), piece, _body(request))
+    upload = await call.services.uploads.receive(call.who, call.path("upload_id"), piece, body_of(request))
     return web.Response(status=204, headers=_told(upload))
 
 
@@ -161,7 +161,8 @@ class _Connection:
             transport.abort()
 
 
-def _body(request: web.Request) -> Body:
+def body_of(request: web.Request) -> Body:
+    """What the request brings, by its connection."""
     content = request.content
     return Body(received_blocks(request, lambda: content.read(BLOCK)), _Connection(request))
 

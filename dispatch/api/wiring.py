@@ -22,6 +22,7 @@ from dispatch.services.keys import KeyService
 from dispatch.services.profiles import ProfileBook, ProfileService
 from dispatch.services.registration import RegistrationService
 from dispatch.services.reservations import Reservations
+from dispatch.services.staging import StagingService
 from dispatch.services.stats import StatsService
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.tenants import TenantService
@@ -45,6 +46,7 @@ class Services:
     engines: EngineService
     leases: EngineCalls
     files: FileService
+    staging: StagingService
     health: HealthService
     uploads: UploadService
     upload_creation: UploadCreation

@@ -27,6 +27,7 @@ from dispatch.services.publishing import Publisher
 from dispatch.services.scheduler import Scheduler
 from dispatch.services.server_files import ServerFiles
 from dispatch.services.sources import Rules, Sources
+from dispatch.services.staging import StagingService
 from dispatch.services.stats import StatsService
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.validation import Inputs
@@ -99,6 +100,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         engines=work.engines,
         leases=work.calls,
         files=FileService(outside.store, outside.storage, outside.clock, outside.secrets.signing),
+        staging=StagingService(outside.storage, outside.clock, outside.secrets.signing),
         health=HealthService(outside.store, work.gate, work.registry, outside.clock, work.scheduler.standstill),
         uploads=taking_in.service,
         upload_creation=taking_in.creation,

@@ -23,12 +23,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "PUT",
         "/files/s/{signature}/{path:(?s:.+)}",
         S.OPEN,
-        "Stage a file by a signed link; create-only",
+        "Stage a file by a signed link, whole or in pieces; create-only",
         None,
         None,
         201,
         takes=Form.BYTES,
         gives=Form.NONE,
-        errors=(ErrorCode.FILE_EXISTS, ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL),
+        errors=(
+            *(ErrorCode.FILE_EXISTS, ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL, ErrorCode.UPLOAD_OFFSET),
+            *(ErrorCode.UPLOAD_LOCKED, ErrorCode.UPLOAD_HEADER_INVALID, ErrorCode.UPLOAD_TOO_LARGE, ErrorCode.CHECKSUM_MISMATCH),
+        ),
     ),
 )

@@ -1,4 +1,4 @@
-"""The headers of tus 1.0: which a client sends to each call of uploads, and which it is answered with."""
+"""Headers of what is sent in pieces: those of tus 1.0, call by call, and those of staging."""
 
 from __future__ import annotations
 
@@ -39,6 +39,15 @@ REQUEST_HEADERS: dict[str, Json] = {
         "description": "What the call means",
         "schema": {"type": "string", "enum": ["PATCH", "DELETE", "HEAD"]},
     },
+    "Staged-Offset": {
+        "description": "The body is a piece and goes there, at the end of what the server has; `*` asks how much that is",
+        "schema": {"type": "string", "pattern": r"^([0-9]{1,18}|\*)$", "examples": ["0"]},
+    },
+    "Staged-Length": {"description": "With the last piece: bytes of the whole file", "schema": _BYTES},
+    "Staged-Digest": {
+        "description": "With the last piece: the SHA-256 of the whole file; 460 when the bytes are others",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    },
 }
 
 REPLY_HEADERS: dict[str, tuple[str, Json]] = {
@@ -53,6 +62,7 @@ REPLY_HEADERS: dict[str, tuple[str, Json]] = {
     "Upload-Expires": ("When an upload that stands still is removed", {"type": "string"}),
     "Upload-Metadata": ("As the client told it", {"type": "string"}),
     "Upload-Concat": ("As the client told it", {"type": "string"}),
+    "Staged-Offset": ("Bytes the server has of a file that comes in pieces", {"type": "integer", "minimum": 0}),
 }
 
 
@@ -83,6 +93,7 @@ CALLS: dict[str, Spoken] = {
     "override_upload": Spoken(
         ("Tus-Resumable", "X-HTTP-Method-Override", *_PIECE), _VERSION | {"X-HTTP-Method-Override"}, (*_TOLD, *_DESCRIBED)
     ),
+    "signed_put": Spoken(("Staged-Offset", "Staged-Length", "Staged-Digest"), frozenset(), ("Staged-Offset",)),
 }
 
 
