@@ -14,4 +14,4 @@ class Rejected(Exception):
 
     @property
     def failure_class(self) -> FailureClass:
-        return FailureClass.INPUT if self.code is ErrorCode.INPUT_CORRUPT else FailureClass.ENGINE
+        return FailureClass.INPUT if self.code.startswith("INPUT_") else FailureClass.ENGINE

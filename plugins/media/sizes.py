@@ -19,8 +19,9 @@ def thumbnail_size(recipe: TranscodeRecipe) -> tuple[int, int]:
         return THUMBNAIL_BOX
     width, height = recipe.source.video.width, recipe.source.video.height
     factor = min(Fraction(1), Fraction(THUMBNAIL_BOX[0], width), Fraction(THUMBNAIL_BOX[1], height))
-    return _even(width * factor), _even(height * factor)
+    return even(width * factor), even(height * factor)
 
 
-def _even(value: Fraction) -> int:
+def even(value: Fraction) -> int:
+    """The nearest even number, at least 2: H.264 and JPEG share colour between two pixels."""
     return max(2, round(value / 2) * 2)
