@@ -18,8 +18,9 @@ from dataclasses import asdict, dataclass
 
 from bench.rows import Row
 from dispatch.core.matching import EngineSight
-from dispatch.core.ready_index import ReadyIndex, Room
+from dispatch.core.ready_index import ReadyIndex
 from dispatch.core.records import Task
+from dispatch.core.rooms import Room
 from protocol.states import EngineState, TaskKind, TaskState
 
 TASKS, TENANTS, ENGINES, CHOICES = 1_000_000, 1_000, 10_000, 100_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -55,6 +56,14 @@ class Capabilities(Message):
     speeds: tuple[EncoderSpeed, ...] = ()
     fingerprint: str = ""
     """Equal on engines whose encoders make the same bytes of the same frames: versions and build, not the machine."""
+
+
+class SlotKind(StrEnum):
+    """A task takes a slot of exactly one kind."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+    LIGHT = "light"
 
 
 class Slots(Message):

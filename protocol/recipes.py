@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from protocol.base import Bytes, Message, RelativePath
+from protocol.capabilities import SlotKind
 from protocol.media import MediaFacts, Rational
 from protocol.profiles import HARDWARE_ENCODERS, AudioFile, CmafPackaging, Frames, HlsPackaging, Rendition
+from protocol.states import LIGHT_TASK_KINDS, TaskKind
 
 
 class InputLimits(Message):
@@ -132,6 +134,13 @@ Recipe = Annotated[
 ]
 
 
-def needs_gpu(recipe: Recipe) -> bool:
-    """Whether the task is for a slot with a GPU: one of its renditions is planned for an encoder there."""
-    return isinstance(recipe, TranscodeRecipe) and any(one.encoder in HARDWARE_ENCODERS for one in recipe.renditions)
+def sessions_of(recipe: Recipe) -> int:
+    """How many encoder sessions on a GPU the task opens: one for each rendition that is planned for one."""
+    return sum(one.encoder in HARDWARE_ENCODERS for one in recipe.renditions) if isinstance(recipe, TranscodeRecipe) else 0
+
+
+def slot_kind(kind: TaskKind, recipe: Recipe) -> SlotKind:
+    """The only kind of slot that may hold the task."""
+    if kind in LIGHT_TASK_KINDS:
+        return SlotKind.LIGHT
+    return SlotKind.GPU if sessions_of(recipe) else SlotKind.CPU

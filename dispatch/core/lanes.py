@@ -1,6 +1,6 @@
 """Requirement signatures as bits, and for each engine the mask of those it may serve.
 
-A lane is a signature (needs, tags, light or not, engines to avoid). Engines with the same capabilities and tags share
+A lane is a signature (needs, tags, kind of slot, engines to avoid). Engines with the same capabilities and tags share
 one class, so that a new lane is matched once a class and an engine's mask costs one lookup.
 """
 
@@ -10,24 +10,25 @@ from collections.abc import Iterable
 
 from dispatch.core.matching import EngineSight, fits
 from dispatch.core.records import Task
-from protocol.states import LIGHT_TASK_KINDS
+from dispatch.core.rooms import kind_of
+from protocol.capabilities import SlotKind
 
 KEPT_LANES = 256
 """Empty lanes are kept up to here (200 live ones are expected), so that an idle farm does not match anew each time."""
 
-Signature = tuple[tuple[str, ...], tuple[str, ...], bool, tuple[str, ...]]
+Signature = tuple[tuple[str, ...], tuple[str, ...], SlotKind, tuple[str, ...]]
 
 
 class Lane:
     """`waiting` counts its tasks in the index."""
 
-    __slots__ = ("avoid", "bit", "is_light", "key", "needs", "others", "tags", "waiting")
+    __slots__ = ("avoid", "bit", "key", "kind", "needs", "others", "tags", "waiting")
 
     def __init__(self, key: Signature, bit: int) -> None:
         self.key = key
         self.bit = bit
         self.needs, self.tags = frozenset(key[0]), frozenset(key[1])
-        self.is_light = key[2]
+        self.kind = key[2]
         self.avoid = frozenset(key[3])
         self.waiting = 0
         self.others = (-1, False)  # the generation in which this was found out, and whether another engine fits
@@ -54,7 +55,7 @@ class Lanes:
     """All lanes and all engines known."""
 
     def __init__(self) -> None:
-        self.light_mask = 0
+        self._light_mask = self._gpu_mask = 0
         self._lanes: dict[Signature, Lane] = {}
         self._free_bits: list[int] = []
         self._made = 0
@@ -85,7 +86,7 @@ class Lanes:
 
     def lane(self, task: Task) -> Lane:
         """The lane of a task's signature, made when it is new."""
-        key = (task.needs, task.tags, task.kind in LIGHT_TASK_KINDS, task.avoid)
+        key = (task.needs, task.tags, kind_of(task.kind, task.needs), task.avoid)
         found = self._lanes.get(key)
         return found if found is not None else self._add(key)
 
@@ -113,6 +114,11 @@ class Lanes:
                 mask &= ~lane.bit
         return mask
 
+    def masks(self, engine_id: str) -> tuple[int, int, int]:
+        """The same, apart for processor, light and GPU slots."""
+        mask, light, gpu = self.mask(engine_id), self._light_mask, self._gpu_mask
+        return mask & ~(light | gpu), mask & light, mask & gpu
+
     def may_serve(self, engine_id: str, lane: Lane) -> bool:
         if not self._class_of[engine_id].mask & lane.bit:
             return False
@@ -139,8 +145,10 @@ class Lanes:
             bit = 1 << self._made
             self._made += 1
         lane = self._lanes[key] = Lane(key, bit)
-        if lane.is_light:
-            self.light_mask |= bit
+        if lane.kind is SlotKind.LIGHT:
+            self._light_mask |= bit
+        elif lane.kind is SlotKind.GPU:
+            self._gpu_mask |= bit
         for kind in self._classes.values():
             kind.match(lane)
         for engine_id in lane.avoid:
@@ -150,7 +158,8 @@ class Lanes:
     def _sweep(self) -> None:
         for lane in [lane for lane in self._lanes.values() if not lane.waiting]:
             del self._lanes[lane.key]
-            self.light_mask &= ~lane.bit
+            self._light_mask &= ~lane.bit
+            self._gpu_mask &= ~lane.bit
             self._free_bits.append(lane.bit)
             for engine_id in lane.avoid:
                 self._avoided[engine_id].discard(lane)

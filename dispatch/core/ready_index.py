@@ -14,6 +14,7 @@ from typing import NamedTuple
 from dispatch.core.fair_queue import FairQueue, Flow
 from dispatch.core.lanes import Lane, Lanes
 from dispatch.core.records import Task
+from dispatch.core.rooms import Filling, Pick, Room
 from dispatch.core.running import Running
 
 AGING_S = 900.0
@@ -21,10 +22,6 @@ AGING_S = 900.0
 
 STARTED_HEAD_START_S = AGING_S - 0.001
 """A job already started goes before a new one of equal priority (unless that is a level older), never before a higher."""
-
-SHORT_S, MOST_SHORT = 1.0, 64
-"""Tasks of together at most this much estimated work, and at most so many, share one slot: they are done before a longer
-one could have been fetched. Without it a farm of tiny tasks is bound by one round trip per task and slot."""
 
 _COMPACT_AT = 64
 
@@ -70,50 +67,6 @@ class Shelf:
 
     def best(self, allowed: int) -> Queue:
         return next(queue for queue in self.order if queue.bit & allowed)
-
-
-class Room(NamedTuple):
-    """Free slots of an engine."""
-
-    encoding: int
-    light: int
-
-
-class Pick(NamedTuple):
-    """`opens_slot` is False for a short task that shares the slot of the one before it."""
-
-    task_id: str
-    is_light: bool
-    opens_slot: bool = True
-
-
-class Slots:
-    """What is left of a room while tasks are chosen for it."""
-
-    __slots__ = ("encoding", "light", "shared", "spare_s")
-
-    def __init__(self, room: Room) -> None:
-        self.encoding, self.light = room
-        self.shared, self.spare_s = 0, 0.0
-
-    def allowed(self, encoding_mask: int, light_mask: int) -> int:
-        takes_encoding = self.encoding > 0 or self.shared > 0
-        return (encoding_mask if takes_encoding else 0) | (light_mask if self.light > 0 else 0)
-
-    def fits(self, cost_s: float, *, is_light: bool) -> bool:
-        return is_light or self.encoding > 0 or (self.shared > 0 and cost_s <= self.spare_s)
-
-    def fill(self, cost_s: float, *, is_light: bool) -> bool:
-        """Take the place for one task; True when it opened a slot of its own."""
-        if is_light:
-            self.light -= 1
-            return True
-        if self.shared > 0 and cost_s <= self.spare_s:
-            self.shared, self.spare_s = self.shared - 1, self.spare_s - cost_s
-            return False
-        self.encoding -= 1
-        self.shared, self.spare_s = (MOST_SHORT - 1, SHORT_S - cost_s) if cost_s < SHORT_S else (0, 0.0)
-        return True
 
 
 def rank(task: Task) -> float:
@@ -206,21 +159,20 @@ class ReadyIndex:
 
     def choose(self, engine_id: str, room: Room, now: float) -> list[Pick]:
         """Take the best tasks for an engine, at most what it has room for; short ones share a slot."""
-        fit = self.lanes.mask(engine_id)
-        light, encoding = fit & self.lanes.light_mask, fit & ~self.lanes.light_mask
-        slots = Slots(room)
+        masks = self.lanes.masks(engine_id)
+        slots = Filling(room)
         picks: list[Pick] = []
         while True:
-            allowed = slots.allowed(encoding, light)
+            allowed = slots.allowed(masks)
             flow = self._fair.first(allowed) if allowed else None
             if flow is None:
                 return picks
             queue = self._shelves[flow.tenant].best(allowed)
-            is_light, cost_s = queue.lane.is_light, -queue.heap[0].minus_cost
-            if not slots.fits(cost_s, is_light=is_light):
+            kind, cost_s = queue.lane.kind, -queue.heap[0].minus_cost
+            if not slots.fits(cost_s, kind):
                 return picks
             entry = self._take(flow, queue, now)
-            picks.append(Pick(entry.task_id, is_light, slots.fill(cost_s, is_light=is_light)))
+            picks.append(Pick(entry.task_id, kind, slots.fill(cost_s, kind)))
 
     def give_back(self, task_id: str) -> bool:
         """A chosen task was not granted: it waits again, and its charge is refunded. False when a commit said otherwise."""

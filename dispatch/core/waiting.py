@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from dispatch.core.lanes import EngineClass, Lane, Lanes
-from dispatch.core.ready_index import Room
+from dispatch.core.rooms import Room
+from protocol.capabilities import SlotKind
 
 _Candidate = tuple[float, float, int, str]  # minus weighted free slots, waiting since, serial of the room, engine id
 
@@ -32,7 +33,7 @@ class WaitingEngines:
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
         self._waiters: dict[str, Waiter] = {}
-        self._heaps: dict[tuple[EngineClass, bool], list[_Candidate]] = {}
+        self._heaps: dict[tuple[EngineClass, SlotKind], list[_Candidate]] = {}
         self._serial = 0
 
     def __len__(self) -> int:
@@ -41,16 +42,16 @@ class WaitingEngines:
     def put(self, engine_id: str, room: Room, since: float) -> None:
         """The engine waits with this much room, in place of what it had before; with none it waits no more."""
         self.drop(engine_id)
-        if room.encoding <= 0 and room.light <= 0:
+        if max(room) <= 0:
             return
         self._serial += 1
         sight = self._lanes.sight(engine_id)
         weight = 1.0 if sight is None else sight.weight
         waiter = Waiter(engine_id, self._lanes.engine_class(engine_id), room, since, self._serial, weight)
         self._waiters[engine_id] = waiter
-        for is_light, free in ((False, room.encoding), (True, room.light)):
-            if free > 0:
-                heap = self._heaps.setdefault((waiter.kind, is_light), [])
+        for kind in SlotKind:
+            if (free := room.of(kind)) > 0:
+                heap = self._heaps.setdefault((waiter.kind, kind), [])
                 self._compact(heap)
                 heappush(heap, (-free * weight, since, self._serial, engine_id))
 
@@ -65,25 +66,24 @@ class WaitingEngines:
             candidates = [self._candidate(waiter, lane) for waiter in self._waiters.values()]
             fitting = [candidate for candidate in candidates if self._could_take(candidate[3], lane)]
             return min(fitting)[3] if fitting else None
-        tops = [self._top(*key) for key in list(self._heaps) if key[1] is lane.is_light and key[0].mask & lane.bit]
+        tops = [self._top(*key) for key in list(self._heaps) if key[1] is lane.kind and key[0].mask & lane.bit]
         return min((top for top in tops if top is not None), default=(0, 0.0, 0, None))[3]
 
     def _could_take(self, engine_id: str, lane: Lane) -> bool:
         waiter = self._waiters.get(engine_id)
-        if waiter is None or (waiter.room.light if lane.is_light else waiter.room.encoding) <= 0:
+        if waiter is None or waiter.room.of(lane.kind) <= 0:
             return False
         return self._lanes.may_serve(engine_id, lane)
 
     def _candidate(self, waiter: Waiter, lane: Lane) -> _Candidate:
-        free = waiter.room.light if lane.is_light else waiter.room.encoding
-        return (-free * waiter.weight, waiter.since, waiter.serial, waiter.engine_id)
+        return (-waiter.room.of(lane.kind) * waiter.weight, waiter.since, waiter.serial, waiter.engine_id)
 
-    def _top(self, kind: EngineClass, is_light: bool) -> _Candidate | None:
-        heap = self._heaps[(kind, is_light)]
+    def _top(self, engines: EngineClass, kind: SlotKind) -> _Candidate | None:
+        heap = self._heaps[(engines, kind)]
         while heap and not self._is_current(heap[0]):
             heappop(heap)
         if not heap:
-            del self._heaps[(kind, is_light)]
+            del self._heaps[(engines, kind)]
             return None
         return heap[0]
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dispatch.core.matching import EngineSight, first_lack
-from dispatch.core.ready_index import Room
 from dispatch.core.records import Job, Task
+from dispatch.core.rooms import Room, kind_of
 from dispatch.core.times import rfc3339
 from dispatch.core.views import error_view
-from protocol.capabilities import Slots
+from protocol.capabilities import SlotKind, Slots
 from protocol.jobs import WhyEngine, WhyReply
-from protocol.states import HELD_TASK_STATES, LIGHT_TASK_KINDS, TERMINAL_JOB_STATES, EngineState, JobState, TaskState
+from protocol.states import HELD_TASK_STATES, TERMINAL_JOB_STATES, EngineState, JobState, TaskState
 
 FITS = "fits and has room; the task waits for its turn"
 _STATE_REASONS: dict[EngineState, str | None] = {
@@ -111,17 +111,25 @@ def _condition(task: Task, sight: EngineSight) -> str | None:
 
 
 def _room_reason(task: Task, sight: EngineSight, farm: FarmView) -> str:
-    is_light = task.kind in LIGHT_TASK_KINDS
-    slots = Slots.model_validate_json(sight.slots_json)
-    word, total, told_free = (
-        ("light", slots.light, slots.free_light) if is_light else ("encoding", slots.encoding, slots.free_encoding)
-    )
+    kind, slots = kind_of(task.kind, task.needs), Slots.model_validate_json(sight.slots_json)
+    word, total, told_free = _slots_of(kind, slots)
     room = farm.rooms.get(sight.engine_id)
     if room is None and told_free > 0:
         return "does not ask for work at this moment"
-    if room is not None and (room.light if is_light else room.encoding) > 0:
+    if room is not None and room.of(kind) > 0:
         return FITS
+    if kind is SlotKind.GPU:
+        return f"no free GPU slot of its {total}" if total else "has no GPU slot"
     return f"busy: all {total} {word} slots are taken" if total != 1 else f"busy: its one {word} slot is taken"
+
+
+def _slots_of(kind: SlotKind, slots: Slots) -> tuple[str, int, int]:
+    """The word for such slots, how many there are, and how many are free as the engine told last."""
+    if kind is SlotKind.LIGHT:
+        return "light", slots.light, slots.free_light
+    if kind is SlotKind.GPU:
+        return "GPU", slots.gpu, slots.free_gpu
+    return "encoding", slots.encoding, slots.free_encoding
 
 
 def _summary(task: Task, reasons: Mapping[str, str], farm: FarmView, waits_until: float | None) -> str:

@@ -50,6 +50,7 @@ class EngineCalls:
             request_id=request.request_id,
             slots=request.slots,
             light_slots=request.light_slots,
+            gpu_slots=request.gpu_slots,
             wait_s=0.0 if settled else request.wait_s,
             arrived=self._clock.monotonic(),
         )

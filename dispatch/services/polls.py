@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dispatch.core.ready_index import Room
+from dispatch.core.rooms import Room
 from protocol.leases import Grant, Order
 
 _DRAIN, _UNDRAIN = Order(order="drain"), Order(order="undrain")
@@ -15,7 +15,9 @@ _UNDOES = {_DRAIN: _UNDRAIN, _UNDRAIN: _DRAIN}
 
 @dataclass(frozen=True, slots=True)
 class LeaseAsk:
-    """One call of an engine. `slots` and `light_slots` cap its grants; `arrived` orders asks, on the monotonic clock."""
+    """One call of an engine. `slots`, `light_slots` and `gpu_slots` cap its grants; `arrived` orders asks, on the
+    monotonic clock.
+    """
 
     engine_id: str
     boot_id: str
@@ -24,6 +26,11 @@ class LeaseAsk:
     light_slots: int
     wait_s: float
     arrived: float
+    gpu_slots: int = 0
+
+    @property
+    def room(self) -> Room:
+        return Room(self.slots, self.light_slots, self.gpu_slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class Poll:
 
     def __init__(self, ask: LeaseAsk, answer: asyncio.Future[LeaseAnswer]) -> None:
         self.ask, self.answer = ask, answer
-        self.room = Room(ask.slots, ask.light_slots)
+        self.room = ask.room
         self.is_tried = self.is_granting = self.is_late = self.is_stalled = False
         self.timer: asyncio.TimerHandle | None = None
 

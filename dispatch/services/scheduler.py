@@ -7,14 +7,16 @@ in the database.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
 from dispatch.core.lanes import Lane
 from dispatch.core.matching import sight_of
-from dispatch.core.ready_index import ReadyIndex, Room
+from dispatch.core.ready_index import ReadyIndex
 from dispatch.core.records import Attempt, Engine, Job, Task
+from dispatch.core.rooms import ONE, Room
 from dispatch.core.waiting import WaitingEngines
 from dispatch.core.why import FarmView, next_task, why
 from dispatch.ports import Choice, Clock, Commit, Granting, Store, Transaction
@@ -22,7 +24,8 @@ from dispatch.services.polls import LeaseAnswer, LeaseAsk, Poll, Polls
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import WhyReply
 from protocol.leases import Grant, Order
-from protocol.states import HELD_TASK_STATES, LIGHT_TASK_KINDS, LIVE_ATTEMPT_STATES, TERMINAL_JOB_STATES, TaskState
+from protocol.recipes import slot_kind
+from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, TERMINAL_JOB_STATES, TaskState
 
 log = structlog.get_logger()
 
@@ -209,7 +212,7 @@ class Scheduler:
                 if left <= 0:
                     self._wake.set()
                     return fresh[at:]
-                left -= self._serve(poll, Room(0, 1) if lane.is_light else Room(1, 0), plan, now)
+                left -= self._serve(poll, ONE[lane.kind], plan, now)
         return ()
 
     def _best_poll(self, lane: Lane, task_id: str) -> Poll | None:
@@ -220,9 +223,7 @@ class Scheduler:
     def _serve(self, poll: Poll, room: Room, plan: Plan, now: float) -> int:
         """Choose at most `room` tasks for the poll; it waits on with the room that is left."""
         picks = self.index.choose(poll.ask.engine_id, room, now)
-        light = sum(pick.is_light for pick in picks)
-        encoding = sum(pick.opens_slot and not pick.is_light for pick in picks)
-        poll.room = Room(poll.room.encoding - encoding, poll.room.light - light)
+        poll.room = poll.room.less(Counter(pick.kind for pick in picks if pick.opens_slot))
         self._waiting.put(poll.ask.engine_id, poll.room, poll.ask.arrived)
         if picks:
             plan.setdefault(poll, []).extend(pick.task_id for pick in picks)
@@ -263,11 +264,11 @@ class Scheduler:
             self._wake.set()
         newest = self._polls.get(poll.ask.engine_id)
         if newest is not None and newest is not poll:
-            newest.room = _less(newest.room, grants)
+            newest.room = newest.room.less(Counter(slot_kind(grant.kind, grant.recipe) for grant in grants))
         if grants or poll.is_late or newest is not poll:
             self._polls.reply(poll, grants)
             return
-        poll.room = Room(poll.ask.slots, poll.ask.light_slots)
+        poll.room = poll.ask.room
         # A guard refused all of it, and no commit told why: the same choice would be refused again.
         poll.is_stalled = is_done and len(back) == len(missed)
         self._reconsider(poll)
@@ -356,10 +357,3 @@ class Scheduler:
             if handle is not None:
                 handle.cancel()
         self._pause = self._timer = None
-
-
-def _less(room: Room, grants: Iterable[Grant]) -> Room:
-    """What is left of an ask that did not know of these grants yet."""
-    light = sum(grant.kind in LIGHT_TASK_KINDS for grant in grants)
-    encoding = sum(grant.kind not in LIGHT_TASK_KINDS for grant in grants)
-    return Room(max(room.encoding - encoding, 0), max(room.light - light, 0))

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
+from protocol.capabilities import SlotKind as SlotKind
 from protocol.capabilities import Slots
 from protocol.leases import Grant
-from protocol.recipes import needs_gpu
-from protocol.states import LIGHT_TASK_KINDS
+from protocol.recipes import slot_kind
 
 LIGHT_SLOTS = 2
-
-
-class SlotKind(StrEnum):
-    CPU = "cpu"
-    GPU = "gpu"
-    LIGHT = "light"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +88,7 @@ NO_ROOM = Room(0, 0)
 
 def kind_for(grant: Grant) -> SlotKind:
     """The only kind of slot that may hold this task."""
-    if grant.kind in LIGHT_TASK_KINDS:
-        return SlotKind.LIGHT
-    return SlotKind.GPU if needs_gpu(grant.recipe) else SlotKind.CPU
+    return slot_kind(grant.kind, grant.recipe)
 
 
 def room_of(slots: Iterable[Slot]) -> Room:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from dispatch.core.ready_index import Room
+from dispatch.core.rooms import Room
 from protocol.jobs import JobPatch
 from tests.contract.api_server import Answer, Json, Server, head_of, served
 from tests.contract.services_world import CLIENT, world

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch.core.fair_queue import HALF_LIFE_S, FairQueue
-from dispatch.core.ready_index import ReadyIndex, Room
+from dispatch.core.ready_index import ReadyIndex
+from dispatch.core.rooms import Room
 from tests.unit.scheduler_world import NOW, make_sight, make_task
 
 ONE = Room(encoding=1, light=0)

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from dispatch.core.lanes import KEPT_LANES
-from dispatch.core.ready_index import AGING_S, Pick, ReadyIndex, Room, rank
+from dispatch.core.ready_index import AGING_S, ReadyIndex, rank
 from dispatch.core.records import Task
+from dispatch.core.rooms import Pick, Room
+from protocol.capabilities import SlotKind
 from protocol.states import EngineState, TaskKind
 from tests.unit.scheduler_world import NOW, make_sight, make_task
 
@@ -95,6 +97,27 @@ def test_light_tasks_take_light_slots_and_no_others(index: ReadyIndex) -> None:
 
     assert sorted(names(picks)) == ["heavy0", "light0", "light1"]
     assert index.choose("eng_one", Room(0, 0), NOW) == []
+
+
+def test_gpu_tasks_take_gpu_slots_and_no_others_and_processor_tasks_none_of_them(index: ReadyIndex) -> None:
+    index.lanes.set_engine(make_sight("gpu", "encoder:h264_nvenc"))
+    for n in range(3):
+        index.put(make_task(f"gpu{n}", needs=("encoder:h264_nvenc", "operation:noop")))
+        index.put(make_task(f"cpu{n}"))
+
+    assert index.choose("eng_one", Room(0, 5, 5), NOW) == []
+    assert names(index.choose("eng_gpu", Room(0, 0, 2), NOW)) == ["gpu0", "gpu1"]
+    assert names(index.choose("eng_gpu", Room(5, 5, 0), NOW)) == ["cpu0", "cpu1", "cpu2"]
+    assert names(index.choose("eng_gpu", ALL, NOW)) == []
+    assert names(index.choose("eng_gpu", Room(0, 0, 9), NOW)) == ["gpu2"]
+
+
+def test_short_gpu_tasks_share_no_slot(index: ReadyIndex) -> None:
+    index.lanes.set_engine(make_sight("gpu", "encoder:h264_vaapi"))
+    for n in range(3):
+        index.put(make_task(f"g{n}", needs=("encoder:h264_vaapi",), cost_s=0.01))
+
+    assert [(pick.kind, pick.opens_slot) for pick in index.choose("eng_gpu", Room(0, 0, 2), NOW)] == [(SlotKind.GPU, True)] * 2
 
 
 def test_an_engine_that_failed_a_task_is_not_given_it_while_another_one_fits(index: ReadyIndex) -> None:

@@ -45,6 +45,28 @@ def test_never_more_grants_than_slots() -> None:
     play(Rows(tasks=[*heavy, *light], engines=[make_engine("one")]), story)
 
 
+def test_a_gpu_host_keeps_taking_processor_work() -> None:
+    async def story(farm: Farm) -> None:
+        answer = await farm.asking("one", slots=1, gpu_slots=1)
+
+        assert sorted(given(answer)) == ["a", "x"]
+
+    heavy = [make_task(name) for name in "ab"]
+    fast = [make_task(name, needs=("encoder:h264_nvenc", "operation:noop")) for name in "xy"]
+    play(Rows(tasks=[*heavy, *fast], engines=[make_engine("one", "encoder:h264_nvenc")]), story)
+
+
+def test_a_task_for_a_gpu_wakes_the_engine_that_waits_with_one() -> None:
+    async def story(farm: Farm) -> None:
+        without, with_gpu = farm.asking("one", slots=2), farm.asking("two", slots=0, gpu_slots=1)
+        await settled()
+        farm.rows.save(make_task("a", needs=("encoder:h264_nvenc", "operation:noop")), jobs=[make_job("a")])
+
+        assert (given(await with_gpu), without.done()) == (["a"], False)
+
+    play(Rows(engines=[make_engine(name, "encoder:h264_nvenc") for name in ("one", "two")]), story)
+
+
 def test_a_large_round_is_cut_and_goes_on_by_itself() -> None:
     async def story(farm: Farm) -> None:
         asks = [farm.asking(str(n), slots=1000) for n in range(4)]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dispatch.core.matching import EngineSight
-from dispatch.core.ready_index import Room
 from dispatch.core.records import Task
+from dispatch.core.rooms import Room
 from dispatch.core.why import FITS, FarmView, why
 from protocol.capabilities import Slots
 from protocol.errors import ErrorCode, FailureClass
@@ -53,6 +53,17 @@ def test_an_open_poll_tells_more_than_the_last_heartbeat() -> None:
     assert reason(make_task("a"), make_sight("one", slots_json=FULL), rooms=free) == FITS
     light = make_task("a", kind=TaskKind.ANALYZE)
     assert reason(light, make_sight("one"), rooms=free) == "busy: its one light slot is taken"
+
+
+def test_a_task_for_a_gpu_waits_for_slots_there() -> None:
+    task = make_task("a", needs=("encoder:h264_nvenc",))
+    slots = Slots(encoding=2, light=1, gpu=2, free_encoding=2, free_light=1, free_gpu=0)
+    full = make_sight("one", "encoder:h264_nvenc", slots_json=slots.model_dump_json())
+
+    assert reason(task, full, rooms={"eng_one": Room(2, 1, 0)}) == "no free GPU slot of its 2"
+    assert reason(task, full, rooms={"eng_one": Room(0, 0, 1)}) == FITS
+    assert reason(task, make_sight("one", "encoder:h264_nvenc")) == "has no GPU slot"
+    assert reason(task, make_sight("one")) == "lacks encoder:h264_nvenc"
 
 
 def test_an_engine_that_failed_the_task_stands_back_only_behind_another_that_fits() -> None:

@@ -11,8 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
-from dispatch.core.ready_index import ReadyIndex, Room, rank
+from dispatch.core.ready_index import ReadyIndex, rank
 from dispatch.core.records import Task, Tenant
+from dispatch.core.rooms import Room
 from dispatch.core.why import FarmView, why
 from protocol.states import EngineState, JobState, TaskState
 from tests.unit.scheduler_play import Farm, given, play, settled
