@@ -80,6 +80,8 @@ COMMANDS: tuple[Row, ...] = (
     Row("audit", o.AuditOptions, "client.commands.operators:audit", OPERATORS),
     Row("retention", o.RetentionOptions, "client.commands.operators:retention", OPERATORS),
     Row("config show", o.ConfigShowOptions, "client.commands.operators:show_config", OPERATORS),
+    Row("releases key", o.ReleaseKeyOptions, "client.commands.releases:make_key", PROCESSES),
+    Row("releases publish", o.ReleasePublishOptions, "client.commands.releases:publish", PROCESSES),
     Row("version", o.VersionOptions, "client.commands.version:version", OPERATORS),
 )
 
@@ -103,6 +105,7 @@ GROUPS: tuple[Group, ...] = (
     Group("keys", "API keys; alone: list them.", OPERATORS, "keys list"),
     Group("tenants", "Tenants; alone: list them.", OPERATORS, "tenants list"),
     Group("dead-letter", "Jobs that failed by no fault of their client; alone: list them.", OPERATORS, "dead-letter list"),
+    Group("releases", "Signed releases of the engine, published on the server's box.", PROCESSES),
     Group("config", "Settings of the server and of engines.", OPERATORS),
 )
 

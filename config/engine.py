@@ -14,6 +14,8 @@ from protocol.capabilities import Tag
 
 PREFIX = "REELYARD_ENGINE_"
 
+PublicKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+Percent = Annotated[float, Field(gt=0, le=100)]
 SlotCount = Annotated[int, Field(ge=1, le=1024)]
 SlotSpecs = Annotated[tuple[str, ...], Field(min_length=1, max_length=1024)]
 
@@ -33,9 +35,29 @@ class EngineSettings(BaseSettings):
     drain_timeout_s: Annotated[float, Field(ge=0)] = 600.0
     progress_s: Annotated[float, Field(gt=0, description="Progress is told at most this often.")] = 2.0
     survey_s: Annotated[float, Field(gt=0, description="Capabilities are proven anew this often.")] = 600.0
-    disk_watermark_percent: Annotated[float, Field(ge=0, le=90, description="Below it no work is taken.")] = 10.0
+    busy_cpu_percent: Annotated[Percent, Field(description="No work is taken while others use more. 100: never busy.")] = 90.0
+    busy_memory_percent: Percent = 90.0
+    busy_io_wait_percent: Percent = 90.0
+    busy_gpu_percent: Annotated[Percent, Field(description="For each GPU; only its own slots take no work.")] = 90.0
+    busy_gpu_memory_percent: Percent = 90.0
+    busy_gpu_encoder_percent: Percent = 90.0
+    disk_warn_percent: Annotated[float, Field(ge=0, le=95, description="With less free space a warning is logged.")] = 15.0
+    disk_watermark_percent: Annotated[float, Field(ge=0, le=90, description="With less free space no work is taken.")] = 10.0
     disk_plenty_bytes: Annotated[int, Field(ge=0, description="This much free space is enough.")] = 50 << 30
+    release_keys: Annotated[
+        tuple[PublicKey, ...], Field(description="Ed25519 keys (base64) whose releases are installed; none: no self-update.")
+    ] = ()
+    release_check_s: Annotated[float, Field(gt=0, description="How often dispatch is asked for a release.")] = 3600.0
     nice: Annotated[int, Field(ge=0, le=19, description="Added to the nice level of tools.")] = 5
+    sandbox: Annotated[
+        str, Field(pattern="^(auto|[0-3])$", description="The tier tools run at: 0 to 3, or auto for the best that holds here.")
+    ] = "auto"
+
+    @field_validator("sandbox", mode="before")
+    @classmethod
+    def _as_word(cls, value: object) -> object:
+        """A file may hold the tier as a number."""
+        return str(value) if type(value) is int else value
 
     @field_validator("slots", mode="before")
     @classmethod

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
@@ -24,26 +25,36 @@ from config.engine import EngineSettings
 from config.sources import SettingsProblem, read_settings
 from config.supervision import Supervision
 from engine.clock import SystemClock, new_boot_id, new_request_id, wall_time
-from engine.core.agent import Agent
+from engine.core.agent import EXIT_FOR_UPDATE, Agent
 from engine.core.attempts import key_of
-from engine.core.messages import Exit, Policy, Setup
+from engine.core.messages import Exit, Policy, Setup, UpdateReady
+from engine.core.pressure import Thresholds
 from engine.core.slot_specs import SlotSpecProblem, planned
 from engine.core.slots import SlotPlan
+from engine.ports import Unreachable
 from engine.shell.client import HttpDispatch
 from engine.shell.crash import fatal_note_of_last_run, note_fatal_signals
 from engine.shell.daemon import Daemon, Rhythm, World
-from engine.shell.doctor import as_json, as_text, examine
+from engine.shell.doctor import as_json, as_text, examine, sandbox
 from engine.shell.fetch import Fetcher
-from engine.shell.loader import MONITORS, TRANSCODERS, load_monitor, load_transcoders
+from engine.shell.loader import TRANSCODERS, load_transcoders
 from engine.shell.machine import read_machine
+from engine.shell.monitors import MONITORS, load_monitors
 from engine.shell.process import Tools
 from engine.shell.queue import open_queue
+from engine.shell.releases import Releases, Shop
 from engine.shell.remote import RemoteInputs
 from engine.shell.runner import Runner
+from engine.shell.sandbox import Sandboxing, at_tier
+from engine.shell.sandbox_check import BEST_FIRST, SandboxCheck, SandboxUnfit
 from engine.shell.scratch import Scratch
+from engine.shell.succession import EXIT_UNHEARD, TRIAL, Watching, become, chosen, heard, introduce, tried
 from engine.shell.survey import ToolSurvey
 from engine.shell.transfer import Transfer
+from engine.shell.versions import PACKAGE, Versions
 from protocol.capabilities import Capabilities
+from protocol.errors import ReelyardError
+from protocol.plugins import Resource, Surroundings
 
 EXIT_USAGE, SETTINGS_INVALID = 2, "SETTINGS_INVALID"
 log = structlog.get_logger()
@@ -54,17 +65,31 @@ class Unusable(Exception):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit codes: 0 drained, 1 the doctor found something, 2 wrong usage, 3 dispatch does not want this engine."""
+    """Exit codes: 0 drained, 1 the doctor found something, 2 wrong usage, 3 dispatch does not want this engine.
+
+    69 ends the trial of another version while dispatch does not answer.
+    """
     log_to_stderr()
     try:
         if argv[:1] == ["doctor"]:
             return asyncio.run(doctor(_doctor_arguments(argv[1:])))
         if argv[:1] == ["config-check"]:
             return check_settings(argv[1:])
-        settings = _settings(argv)
+        settings = _settings(argv[1:] if argv[:1] == [TRIAL] else argv)
         settings.data.mkdir(parents=True, mode=0o700, exist_ok=True)
+        if argv[:1] == [TRIAL]:
+            with only_one(settings.data):
+                return asyncio.run(report_once(settings))
+        versions = Versions(settings.data.absolute() / "versions")
         with only_one(settings.data):
-            leaving = asyncio.run(serve(settings))
+            other = chosen(versions, version(PACKAGE), os.environ)
+            leaving = asyncio.run(serve(settings, versions)) if other is None else None
+        if leaving is None:
+            become(versions, other, argv)
+        if leaving.code == EXIT_FOR_UPDATE:
+            if not asyncio.run(try_next(versions, argv)):
+                return 0
+            become(versions, None, argv)
     except (SettingsProblem, Unusable) as problem:
         print(f"reelyard engine: {problem}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return EXIT_USAGE
@@ -149,14 +174,15 @@ def only_one(data: Path) -> Iterator[None]:
         yield
 
 
-async def serve(settings: EngineSettings) -> Exit:
+async def serve(settings: EngineSettings, versions: Versions) -> Exit:
     """Run one engine until it leaves."""
     data, clock, chance = settings.data.absolute(), SystemClock(), random.SystemRandom().random
     fatal_log = data / "fatal.log"
     fatal_note = fatal_note_of_last_run(fatal_log)
     slots = _slots(settings)
     loaded = load_transcoders(entry_points(group=TRANSCODERS))
-    tools = Tools(clock, settings.nice)
+    sandboxing = await _sandboxing(settings, clock)
+    tools = Tools(clock, settings.nice, confinement=sandboxing.of)
     async with open_queue(str(data / "engine.db"), wall=wall_time) as queue, _session() as session:
         saved = await queue.load()
         runner = Runner(
@@ -168,23 +194,75 @@ async def serve(settings: EngineSettings) -> Exit:
         )
         await runner.sweep([key_of(attempt.grant) for attempt in saved.attempts])
         note_fatal_signals(fatal_log)
-        survey = ToolSurvey(loaded, tools, data / "scratch", data / "capabilities.json", version("reelyard"))
+        survey = ToolSurvey(loaded, tools, data / "scratch", data / "capabilities.json", version("reelyard"), sandboxing.tier)
         setup = _setup(settings, slots, await survey.at_start(), fatal_note)
-        monitor = load_monitor(entry_points(group=MONITORS), str(data))
-        world = World(HttpDispatch(session, settings.server), queue, runner, monitor, survey, clock)
+        surroundings = Surroundings(str(data), lambda: (os.getpid(),) if daemon.is_working else ())
+        monitor = load_monitors(entry_points(group=MONITORS), surroundings, _thresholds(settings))
+        world = World(HttpDispatch(session, settings.server, partial(heard, versions)), queue, runner, monitor, survey, clock)
         daemon = Daemon(Agent(setup, saved, chance=chance, new_id=new_request_id), world, Rhythm(survey_s=settings.survey_s))
         supervision = Supervision(os.environ, os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, _stop, daemon, supervision)
         log.info("engine_started", name=setup.name, boot=setup.boot_id, slots=slots.encoding, held=len(saved.attempts))
         supervision.started("taking work")
-        async with supervision.watched():
-            return await daemon.run()
+        shop = Shop(session, settings.server, settings.release_keys, queue, version(PACKAGE), wall_time)
+        watching = Watching(Releases(shop, versions), clock, chance, settings.release_check_s)
+        async with supervision.watched(), asyncio.TaskGroup() as duties:
+            waiting = duties.create_task(_await_release(watching, daemon)) if settings.release_keys else None
+            leaving = await daemon.run()
+            if waiting is not None:
+                waiting.cancel()
+        return leaving
+
+
+async def _await_release(watching: Watching, daemon: Daemon) -> None:
+    await watching.run()
+    daemon.post(UpdateReady())
+
+
+async def try_next(versions: Versions, argv: Sequence[str]) -> bool:
+    """The version that waits proves itself as a child. False when a stop signal ended that, and so both."""
+    async with Supervision(os.environ, os.getpid()).watched(), asyncio.TaskGroup() as group:
+        trial = group.create_task(tried(versions, argv))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, trial.cancel)
+        await asyncio.wait((trial,))
+    return not trial.cancelled()
+
+
+async def report_once(settings: EngineSettings) -> int:
+    """The trial of this version: registers with dispatch, is answered, and leaves. 69 when there is no answer."""
+    data = settings.data.absolute()
+    async with open_queue(str(data / "engine.db"), wall=wall_time) as queue, _session() as session:
+        saved = await queue.load()
+        loaded = load_transcoders(entry_points(group=TRANSCODERS))
+        survey = ToolSurvey(loaded, Tools(SystemClock(), settings.nice), data / "scratch", data / "trial.json", version(PACKAGE))
+        setup = _setup(settings, _slots(settings), await survey.at_start(), None)
+        try:
+            agent = Agent(setup, saved, chance=random.SystemRandom().random, new_id=new_request_id)
+            await introduce(HttpDispatch(session, settings.server), agent, saved)
+        except Unreachable:
+            return EXIT_UNHEARD
+        except ReelyardError as refused:
+            log.error("trial_refused", code=refused.code, problem=refused.message)
+            return 1
+    return 0
 
 
 def _stop(daemon: Daemon, supervision: Supervision) -> None:
     supervision.stopping("draining: what runs is finished first")
     daemon.stop()
+
+
+async def _sandboxing(settings: EngineSettings, clock: SystemClock) -> Sandboxing:
+    """The tier in force, proven now. Raises Unusable where the one asked for does not hold."""
+    scratch = settings.data.absolute() / "scratch"
+    scratch.mkdir(parents=True, mode=0o700, exist_ok=True)
+    check = SandboxCheck(lambda tried: Tools(clock, settings.nice, confinement=tried.of), scratch)
+    try:
+        return await check.choose(None if settings.sandbox == "auto" else int(settings.sandbox))
+    except SandboxUnfit as unfit:
+        raise Unusable(str(unfit)) from unfit
 
 
 def _session() -> aiohttp.ClientSession:
@@ -204,13 +282,24 @@ def _setup(settings: EngineSettings, slots: SlotPlan, capabilities: Capabilities
         capabilities=capabilities,
         tags=settings.tags,
         registration_token=_token(settings.token_file),
-        policy=Policy(
-            drain_timeout_s=settings.drain_timeout_s,
-            progress_s=settings.progress_s,
-            disk_watermark_percent=settings.disk_watermark_percent,
-            disk_plenty_bytes=settings.disk_plenty_bytes,
-        ),
+        policy=Policy(drain_timeout_s=settings.drain_timeout_s, progress_s=settings.progress_s),
         fatal_note=fatal_note,
+    )
+
+
+def _thresholds(settings: EngineSettings) -> Thresholds:
+    return Thresholds(
+        percent={
+            Resource.CPU: settings.busy_cpu_percent,
+            Resource.MEMORY: settings.busy_memory_percent,
+            Resource.IO_WAIT: settings.busy_io_wait_percent,
+            Resource.GPU: settings.busy_gpu_percent,
+            Resource.GPU_MEMORY: settings.busy_gpu_memory_percent,
+            Resource.GPU_ENCODER: settings.busy_gpu_encoder_percent,
+        },
+        disk_percent=settings.disk_watermark_percent,
+        disk_warn_percent=settings.disk_warn_percent,
+        disk_plenty_bytes=settings.disk_plenty_bytes,
     )
 
 
@@ -235,7 +324,14 @@ async def doctor(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         directory = arguments.data or Path(scratch)
         loaded = load_transcoders(entry_points(group=TRANSCODERS))
-        survey = ToolSurvey(loaded, Tools(SystemClock()), Path(scratch), Path(scratch) / "capabilities.json", version("reelyard"))
-        findings = await examine(survey, load_monitor(entry_points(group=MONITORS), str(directory)), directory)
+        clock = SystemClock()
+        check = SandboxCheck(lambda tried: Tools(clock, confinement=tried.of), Path(scratch))
+        trials = [await check.run_once(tier) for tier in BEST_FIRST]
+        tier = max((trial.tier for trial in trials if trial.problem is None), default=0)
+        tools, cache = Tools(clock, confinement=at_tier(tier).of), Path(scratch) / "capabilities.json"
+        survey = ToolSurvey(loaded, tools, Path(scratch), cache, version("reelyard"), tier)
+        monitor = load_monitors(entry_points(group=MONITORS), Surroundings(str(directory), tuple))
+        findings = await examine(survey, monitor, directory)
+        findings.append(sandbox(trials))
     print(as_json(findings) if arguments.json else as_text(findings))  # noqa: T201 - the answer of a command
     return 0 if all(finding.is_ok for finding in findings) else 1

@@ -31,6 +31,7 @@ class ErrorCode(StrEnum):
     KEY_ENDED = "KEY_ENDED"
     ENGINE_NOT_APPROVED = "ENGINE_NOT_APPROVED"
     FILE_NOT_FOUND = "FILE_NOT_FOUND"
+    NO_RELEASE = "NO_RELEASE"
     UPLOAD_NOT_FOUND = "UPLOAD_NOT_FOUND"
     UPLOAD_GONE = "UPLOAD_GONE"
     UPLOAD_UNFINISHED = "UPLOAD_UNFINISHED"
@@ -140,6 +141,7 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.KEY_ENDED: ErrorRow(409, "The key is revoked or has expired. Make a new one."),
     _C.ENGINE_NOT_APPROVED: ErrorRow(409, "The engine awaits approval. Approve it, or delete it."),
     _C.FILE_NOT_FOUND: ErrorRow(404, "There is no such file."),
+    _C.NO_RELEASE: ErrorRow(404, "No release of the engine was published here. `reelyard releases publish` does it."),
     _C.UPLOAD_NOT_FOUND: ErrorRow(404, "No upload of yours has this id, or it has expired."),
     _C.UPLOAD_GONE: ErrorRow(410, "The upload has expired or was ended. Begin a new one."),
     _C.UPLOAD_UNFINISHED: ErrorRow(409, "The upload is not finished, or only a part of one. Send what is missing first."),

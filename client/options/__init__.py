@@ -39,6 +39,8 @@ from client.options.operators import TenantListOptions as TenantListOptions
 from client.options.operators import TenantSetOptions as TenantSetOptions
 from client.options.operators import UndrainOptions as UndrainOptions
 from client.options.operators import UsageOptions as UsageOptions
+from client.options.releases import ReleaseKeyOptions as ReleaseKeyOptions
+from client.options.releases import ReleasePublishOptions as ReleasePublishOptions
 from client.options.webhooks import DeliveryListOptions as DeliveryListOptions
 from client.options.webhooks import DeliveryShowOptions as DeliveryShowOptions
 from client.options.webhooks import EndpointAddOptions as EndpointAddOptions

@@ -21,6 +21,7 @@ from dispatch.services.jobs import JobService
 from dispatch.services.keys import KeyService
 from dispatch.services.profiles import ProfileBook, ProfileService
 from dispatch.services.registration import RegistrationService
+from dispatch.services.releases import ReleaseShelf
 from dispatch.services.reservations import Reservations
 from dispatch.services.staging import StagingService
 from dispatch.services.stats import StatsService
@@ -51,6 +52,7 @@ class Services:
     uploads: UploadService
     upload_creation: UploadCreation
     reservations: Reservations
+    releases: ReleaseShelf
     webhooks: WebhookService
     care: Care
     store: Store

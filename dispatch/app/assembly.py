@@ -28,6 +28,7 @@ from dispatch.services.scheduler import Scheduler
 from dispatch.services.server_files import ServerFiles
 from dispatch.services.sources import Rules, Sources
 from dispatch.services.staging import StagingService
+from dispatch.services.releases import ReleaseShelf
 from dispatch.services.stats import StatsService
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.validation import Inputs
@@ -105,6 +106,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         uploads=taking_in.service,
         upload_creation=taking_in.creation,
         reservations=taking_in.reservations,
+        releases=ReleaseShelf(settings.data.absolute() / "releases"),
         webhooks=telling.service,
         store=outside.store,
         storage=outside.storage,

@@ -14,6 +14,7 @@ from engine.core.attempts import Key, Phase, Report, key_of
 from engine.core.backoff import full_jitter
 from engine.core.outbox import Outbox
 from engine.core.poll import REFUSALS, Poll
+from engine.core.pressure import closed_devices, is_whole
 from engine.core.pulse import Pulse
 from engine.core.recovery import recovered
 from engine.core.slots import NO_ROOM, Room, told
@@ -24,6 +25,7 @@ from protocol.leases import Goodbye, Order, Settlement
 from protocol.states import EngineState
 
 EXIT_DRAINED, EXIT_NOT_ALLOWED = 0, 3
+EXIT_FOR_UPDATE = 75  # EX_TEMPFAIL; the shell runs the next version in this one's place, nobody else sees it
 UNKNOWN_HERE = frozenset({ErrorCode.ENGINE_NOT_FOUND, ErrorCode.UNAUTHORIZED})
 """Dispatch does not know this engine, or not any more: register again."""
 
@@ -37,9 +39,6 @@ NOT_NOW = frozenset(
     }
 )
 """Answers to a report that settle nothing: it is sent again later."""
-
-WATERMARK_HYSTERESIS = 2.0
-"""Percent above the watermark at which a full disk counts as usable again."""
 
 
 class Agent:
@@ -55,8 +54,8 @@ class Agent:
         self._pulse = Pulse(boot_id=setup.boot_id, chance=chance)
         self._load = Load()
         self._deferred: list[Report] = []
-        self._is_registered = self._is_disk_low = self._is_disk_ill = self._is_leaving = self._is_gone = False
-        self._is_lingering = self._has_lingered = self._is_progress_due = self._is_goodbye_set = False
+        self._is_registered = self._is_disk_ill = self._is_leaving = self._is_gone = False
+        self._is_lingering = self._has_lingered = self._is_progress_due = self._is_goodbye_set = self._is_updating = False
         self._told_state = EngineState.ONLINE
         self._stops_asked = self._writes = self._register_failures = self._deferrals = 0
 
@@ -80,6 +79,9 @@ class Agent:
                 return self._start()
             case m.StopAsked():
                 return self._stop()
+            case m.UpdateReady():
+                self._is_updating = True
+                return self._drain()
             case m.Rang(timer):
                 return self._ring(timer)
             case _ if isinstance(event, m.Happening):
@@ -101,7 +103,8 @@ class Agent:
             case m.Progressed():
                 return self._progressed(event)
             case m.LoadRead(load):
-                self._read_load(load)
+                self._load = load
+                self._work.attempts.close(closed_devices(load))
                 return iter(())
             case m.Surveyed(capabilities):
                 self._capabilities = capabilities
@@ -126,7 +129,7 @@ class Agent:
             case m.RegisterFailed():
                 return self._register_failed(event)
             case m.GoodbyeEnded():
-                return iter((m.Exit(EXIT_DRAINED, "drained"),))
+                return iter((self._exit("drained"),))
 
     def _ring(self, timer: m.Timer) -> Instructions:
         match timer:
@@ -147,7 +150,7 @@ class Agent:
                     yield from self._release_all("not finished in time while draining")
             case m.Timer.GOODBYE:
                 if self._work.is_draining:
-                    yield m.Exit(EXIT_DRAINED, "drained; what dispatch has not taken yet is kept on disk")
+                    yield self._exit("drained; what dispatch has not taken yet is kept on disk")
 
     # Coming and going
 
@@ -234,7 +237,7 @@ class Agent:
 
     def _undrain(self) -> Instructions:
         """Only what dispatch itself ordered; a stopping process stays on its way out."""
-        if self._work.is_draining and not self._stops_asked and not self._is_leaving:
+        if self._work.is_draining and not self._stops_asked and not self._is_leaving and not self._is_updating:
             self._work.is_draining = self._is_goodbye_set = False
             yield from self._work.fill()
 
@@ -249,10 +252,14 @@ class Agent:
                 self._is_leaving = True
                 yield m.SayGoodbye(self._identity, Goodbye(boot_id=self._setup.boot_id))
             else:
-                yield m.Exit(EXIT_DRAINED, "drained")
+                yield self._exit("drained")
         if not self._is_goodbye_set and all(a.phase in (Phase.ENDING, Phase.FINISHED) for a in self._work.attempts):
             self._is_goodbye_set = True
             yield m.Wake(m.Timer.GOODBYE, self._setup.policy.goodbye_s)
+
+    def _exit(self, message: str) -> m.Exit:
+        is_for_update = self._is_updating and not self._stops_asked
+        return m.Exit(EXIT_FOR_UPDATE if is_for_update else EXIT_DRAINED, message)
 
     # Heartbeats
 
@@ -285,12 +292,6 @@ class Agent:
         if not self._is_progress_due:
             self._is_progress_due = True
             yield m.Wake(m.Timer.PROGRESS, self._setup.policy.progress_s)
-
-    def _read_load(self, load: Load) -> None:
-        self._load = load
-        policy = self._setup.policy
-        limit = policy.disk_watermark_percent + (WATERMARK_HYSTERESIS if self._is_disk_low else 0.0)
-        self._is_disk_low = load.disk_free_percent < limit and load.disk_free_bytes < policy.disk_plenty_bytes
 
     # Leases and reports
 
@@ -382,7 +383,8 @@ class Agent:
     def _state(self) -> EngineState:
         if self._work.is_draining:
             return EngineState.DRAINING
-        return EngineState.BUSY if self._is_disk_low or self._is_disk_ill else EngineState.ONLINE
+        is_pressed = self._is_disk_ill or any(is_whole(name) for name in self._load.busy)
+        return EngineState.BUSY if is_pressed else EngineState.ONLINE
 
     def _room(self) -> Room:
         return self._work.attempts.free_room() if self._state() is EngineState.ONLINE else NO_ROOM

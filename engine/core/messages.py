@@ -29,7 +29,7 @@ class Timer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Seconds, bytes and percent. With `disk_plenty_bytes` free the disk is never low.
+    """Seconds.
 
     `linger_s` bounds how long a lease request waits for a disk write under way.
     """
@@ -40,8 +40,6 @@ class Policy:
     progress_s: float = 2.0
     linger_s: float = 0.02
     wait_s: float = 25.0
-    disk_watermark_percent: float = 10.0
-    disk_plenty_bytes: int = 50 << 30
     max_starts: int = 3
 
 
@@ -226,13 +224,18 @@ class StopAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateReady:
+    """Another version is installed beside this one, and waits for its trial: drain, then leave for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Quiet:
     """No event is left to handle: the moment to talk to dispatch about all that happened."""
 
 
 Answer = Registered | RegisterFailed | HeartbeatAnswered | HeartbeatFailed | LeaseAnswered | LeaseFailed | GoodbyeEnded
 Happening = ChangesSaved | SaveFailed | Progressed | RunEnded | RunStopped | LoadRead | Surveyed
-Event = Started | Answer | Happening | Rang | StopAsked | Quiet
+Event = Started | Answer | Happening | Rang | StopAsked | UpdateReady | Quiet
 
 
 # Instructions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -25,14 +26,16 @@ CONNECT_S = 5.0
 
 
 class HttpDispatch:
-    """The DispatchClient port. `server` is the base URL."""
+    """The DispatchClient port. `server` is the base URL; `heard` is called when a registration was answered."""
 
-    def __init__(self, session: aiohttp.ClientSession, server: str) -> None:
-        self._session, self._server = session, server.rstrip("/")
+    def __init__(self, session: aiohttp.ClientSession, server: str, heard: Callable[[], None] = lambda: None) -> None:
+        self._session, self._server, self._heard = session, server.rstrip("/"), heard
 
     async def register(self, request: RegisterRequest, credential: str | None) -> RegisterReply:
         body = await self._call("register_engine", credential, request)
-        return _read(RegisterReply, body)
+        reply = _read(RegisterReply, body)
+        self._heard()
+        return reply
 
     async def heartbeat(self, who: Identity, request: Heartbeat) -> HeartbeatReply:
         body = await self._call("heartbeat", who.credential, request, engine_id=who.engine_id)

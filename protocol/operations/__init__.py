@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from protocol.operations import access, care, engines, files, jobs, operators, profiles, tasks, tenants, uploads, webhooks
+from protocol.operations import (
+    access,
+    care,
+    engines,
+    files,
+    jobs,
+    operators,
+    profiles,
+    releases,
+    tasks,
+    tenants,
+    uploads,
+    webhooks,
+)
 from protocol.operations.rows import API as API
 from protocol.operations.rows import KEY_SUBPROTOCOL as KEY_SUBPROTOCOL
 from protocol.operations.rows import STREAMS as STREAMS
@@ -21,6 +34,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *tenants.OPERATIONS,
     *profiles.OPERATIONS,
     *operators.OPERATIONS,
+    *releases.OPERATIONS,
     *files.OPERATIONS,
 )
 

@@ -69,6 +69,15 @@ PATH_PARAMETERS: dict[str, InPath] = {
         {"type": "string", "pattern": r"^[a-z0-9.\-]+$", "examples": ["swagger-ui.css"]},
         (_C.FILE_NOT_FOUND,),
     ),
+    "wheel": InPath(
+        "A file that the manifest names",
+        {
+            "type": "string",
+            "pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.\-+]{0,150}\.whl$",
+            "examples": ["reelyard-0.2.0-py3-none-any.whl"],
+        },
+        (_C.FILE_NOT_FOUND,),
+    ),
     "path": InPath(
         "A relative path; its slashes stand as they are",
         {

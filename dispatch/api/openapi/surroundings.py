@@ -49,6 +49,7 @@ TAGS: dict[str, str] = {
     "jobs": "Submit work, look at it, change it, follow it, and fetch what it made",
     "events": "Everything that happens, as it happens",
     "engines": "What engines say about themselves and their work, and what operators ask of them",
+    "engine-releases": "Signed releases that engines install by themselves",
     "tasks": "What an engine says about one task it holds",
     "api-keys": "Who may call, and what",
     "registration-token": "What lets engines register",
