@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
 from protocol.results import Failure
 
@@ -19,6 +21,12 @@ def disk_full(log_tail: str = "") -> Failure:
 def transfer_failed(reason: str, log_tail: str = "") -> Failure:
     failure = _failure(FailureClass.INFRA, ErrorCode.TRANSFER_FAILED, "A file could not be moved to or from storage.", log_tail)
     return failure.model_copy(update={"evidence": {"reason": reason[:500]}})
+
+
+def tool_lost(message: str, evidence: Mapping[str, str], log_tail: str = "") -> Failure:
+    """An engine before this one had started the tool, and what became of it cannot be used."""
+    failure = _failure(FailureClass.INFRA, ErrorCode.ENGINE_DIED, message, log_tail)
+    return failure.model_copy(update={"evidence": {name: word[:500] for name, word in evidence.items()}})
 
 
 def input_failed(code: ErrorCode, message: str) -> Failure:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from engine.core.failures import disk_full
 from protocol.errors import ErrorCode, FailureClass
-from protocol.plugins import Outcome
+from protocol.plugins import Limit, Outcome
 from protocol.results import Failure
 
 NEAR_LIMIT = 0.9
@@ -15,6 +17,17 @@ NEAR_LIMIT = 0.9
 NO_SPACE = "No space left on device"
 """What the C library says for ENOSPC where LANG is C."""
 
+MET: Mapping[Limit, tuple[ErrorCode, str]] = MappingProxyType(
+    {
+        Limit.WALL: (ErrorCode.TASK_TIMEOUT, "The tool ran longer than its limit."),
+        Limit.CPU: (ErrorCode.TASK_TIMEOUT, "The tool used more processor time than its limit."),
+        Limit.MEMORY: (ErrorCode.TASK_MEMORY, "The machine's memory ran out, and the kernel killed the tool for it."),
+        Limit.DISK: (ErrorCode.TASK_DISK, "The tool wrote more to the disk than its limit."),
+        Limit.PIDS: (ErrorCode.TOOL_FAILED, "The tool started more processes than its limit."),
+    }
+)
+"""What the engine says of a limit that surely ended the tool."""
+
 LAUNCH_FAILED = 127
 LAUNCH_MARK = "reelyard-launch: "
 """How the launcher says that there was nothing to launch."""
@@ -22,8 +35,9 @@ LAUNCH_MARK = "reelyard-launch: "
 
 def over_limit(outcome: Outcome) -> Failure | None:
     """The failure if the tool met a limit or was killed from outside; None if the plugin is to judge."""
-    if outcome.timed_out:
-        return _failure(outcome, ErrorCode.TASK_TIMEOUT, "The tool ran longer than its limit.")
+    if outcome.limit is not None:
+        code, message = MET[outcome.limit]
+        return _failure(outcome, code, message, kills=outcome.limit is Limit.MEMORY)
     if outcome.exit_code == 0:
         return None
     if outcome.peak_memory_bytes >= NEAR_LIMIT * outcome.invocation.limits.memory_bytes:
@@ -32,15 +46,9 @@ def over_limit(outcome: Outcome) -> Failure | None:
         return disk_full(outcome.stderr_tail)
     if outcome.exit_code == LAUNCH_FAILED and LAUNCH_MARK in outcome.stderr_tail:
         return _failure(outcome, ErrorCode.TOOL_MISSING, "The tool could not be started.", FailureClass.INFRA)
-    match -outcome.exit_code:
-        case signal.SIGXCPU:
-            return _failure(outcome, ErrorCode.TASK_TIMEOUT, "The tool used more processor time than its limit.")
-        case signal.SIGXFSZ:
-            return _failure(outcome, ErrorCode.TASK_DISK, "The tool wrote a larger file than its limit.")
-        case signal.SIGKILL | signal.SIGTERM:
-            return _failure(outcome, ErrorCode.TOOL_FAILED, "The tool was killed from outside.", FailureClass.INFRA)
-        case _:
-            return None
+    if -outcome.exit_code in (signal.SIGKILL, signal.SIGTERM):
+        return _failure(outcome, ErrorCode.TOOL_FAILED, "The tool was killed from outside.", FailureClass.INFRA)
+    return None
 
 
 def _failure(

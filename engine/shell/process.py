@@ -1,214 +1,268 @@
-"""Runs one tool process: limits, its output, its end. When `run` returns it is gone and its whole group was killed."""
+"""Runs one tool process through its minder, or takes over what an engine before this one has begun.
+
+When `run` returns the tool is gone, with its whole session.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import hashlib
 import os
-import signal
+import select
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+
+import structlog
 
 from engine.core.slots import Slot, environment
-from engine.ports import Clock
-from engine.shell import launch
-from protocol.plugins import Invocation, Outcome
+from engine.minder import __main__ as minder
+from engine.minder import minding
+from engine.minder.spec import BY_ENGINE, BY_LEASE, KILL, STOP, TERM_GRACE_S, TROUBLE, Spec
+from engine.ports import Clock, ScratchFull
+from engine.shell.journal import FAREWELL_S, Begun, End, Journal, ToolLost
+from engine.shell.lines import Lines, OnLine
+from engine.shell.space import watching_for_space
+from protocol.plugins import Invocation, Limit, Outcome
 
-TERM_GRACE_S = 5.0
-"""FFmpeg can ignore TERM for minutes; then the whole group is killed."""
+log = structlog.get_logger()
 
-TAIL_BYTES = 64 << 10
-MAX_LINE = 64 << 10
 TOOL_PATH = "/usr/local/bin:/usr/bin:/bin"
+PATIENCE_S = minding.LAST_WORDS_S * 2
+"""How much longer than the tool's grace its minder may take to end."""
 
-OnLine = Callable[[str], None]
-
-
-class Tail(asyncio.Protocol):
-    """Keeps the last bytes of a pipe."""
-
-    def __init__(self) -> None:
-        self._kept = bytearray()
-        self.closed = asyncio.get_running_loop().create_future()
-
-    def data_received(self, data: bytes) -> None:
-        self._kept += data
-        if len(self._kept) > 2 * TAIL_BYTES:
-            del self._kept[:-TAIL_BYTES]
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.closed.done():
-            self.closed.set_result(None)
-
-    @property
-    def text(self) -> str:
-        return bytes(self._kept[-TAIL_BYTES:]).decode(errors="replace")
+Confinement = Callable[[Invocation, str, str | None], Mapping[str, object] | None]
+"""The sandbox of an invocation in a work directory, on a GPU: as `engine.minder.confine` takes it."""
 
 
-class Capture(asyncio.Protocol):
-    """Keeps the first bytes of a pipe and drops what goes beyond."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.kept = bytearray()
-        self.closed = asyncio.get_running_loop().create_future()
-
-    def data_received(self, data: bytes) -> None:
-        self.kept += data[: self._limit - len(self.kept)]
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.closed.done():
-            self.closed.set_result(None)
-
-
-class Lines(asyncio.Protocol):
-    """Hands on every whole line of a pipe; a line longer than 64 KiB is dropped."""
-
-    def __init__(self, on_line: OnLine) -> None:
-        self._on_line = on_line
-        self._rest, self._is_skipping = b"", False
-        self.fault: Exception | None = None
-        self.kept = bytearray()
-        self.closed = asyncio.get_running_loop().create_future()
-
-    def data_received(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._hand_on(line)
-        if len(self._rest) > MAX_LINE:
-            self._rest, self._is_skipping = b"", True
-
-    def _hand_on(self, line: bytes) -> None:
-        is_whole, self._is_skipping = not self._is_skipping and len(line) <= MAX_LINE, False
-        if self.fault is not None or not is_whole:
-            return
-        try:
-            self._on_line(line.decode(errors="replace").rstrip("\r"))
-        except Exception as fault:  # noqa: BLE001 - a plugin's fault ends its attempt, raised by `run`, not the event loop
-            self.fault = fault
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._rest:
-            self._hand_on(self._rest)
-        if not self.closed.done():
-            self.closed.set_result(None)
+def machine_boot_id() -> str:
+    """The name of this run of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Starts tools. `nice` is added to the engine's own level."""
+    """Starts tools. `nice` is added to the engine's own level; `lease_s` is how long one goes on without an engine.
+
+    `minders` are those of the tools that run now.
+    """
 
     clock: Clock
     nice: int = 5
+    lease_s: float = 0.0
+    boot: str = field(default_factory=machine_boot_id)
+    confinement: Confinement | None = None
+    minders: set[int] = field(default_factory=set)
 
-    async def run(self, invocation: Invocation, directory: str, on_line: OnLine, slot: Slot | None = None) -> Outcome:
-        """Run in the slot to the end or to the wall time limit. Cancelling stops the tool first: TERM, 5 s, KILL."""
-        began = self.clock.now()
-        stdout = Lines(on_line) if invocation.streams else Capture(invocation.capture_bytes)
-        stderr = Tail()
-        with _started(invocation, directory, self.nice, slot) as process:
-            is_timed_out = await _watch(process, stdout, stderr, invocation.limits.wall_s)
-        if isinstance(stdout, Lines) and stdout.fault is not None:
-            raise stdout.fault
-        return Outcome(
-            invocation=invocation,
-            exit_code=process.exit_code,
-            stdout=bytes(stdout.kept),
-            stderr_tail=stderr.text,
-            wall_seconds=self.clock.now() - began,
-            cpu_seconds=process.cpu_seconds,
-            timed_out=is_timed_out,
-            peak_memory_bytes=process.peak_memory_bytes,
-        )
+    async def run(
+        self, invocation: Invocation, directory: str, on_line: OnLine, slot: Slot | None = None, journal: Path | None = None
+    ) -> Outcome:
+        """Run in the slot to the end or to a limit. Cancelling stops the tool first: TERM, 5 s, KILL.
+
+        What the journal tells of an earlier engine's run of the same is taken as it was: its end, or its running tool.
+        Without a journal the tool dies with this engine. Raises ToolLost where an earlier run cannot be taken over,
+        ScratchFull, and what `on_line` raised.
+        """
+        if journal is not None:
+            return await _Run(self, invocation, directory, slot, Journal(journal), self.lease_s).outcome(on_line)
+        with tempfile.TemporaryDirectory(prefix="journal-", dir=Path(directory).parent) as folder:
+            return await _Run(self, invocation, directory, slot, Journal(Path(folder)), lease_s=0.0).outcome(on_line)
 
 
-class _Process:
-    """One child and its process group, watched through a pidfd. Reaped exactly once, after its group was killed."""
+@dataclass(frozen=True, slots=True)
+class _Run:
+    tools: Tools
+    invocation: Invocation
+    directory: str
+    slot: Slot | None
+    journal: Journal
+    lease_s: float
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
-        self.popen = popen
-        self.exit_code, self.cpu_seconds, self.peak_memory_bytes = 0, 0.0, 0
-        self._pidfd = os.pidfd_open(popen.pid)
-        self.ended = asyncio.Event()
-        asyncio.get_running_loop().add_reader(self._pidfd, self._on_end)
+    async def outcome(self, on_line: OnLine) -> Outcome:
+        lines = Lines(on_line if self.invocation.streams else _unheard)
+        end = self.journal.end()
+        if end is None:
+            await self._ended(lines)
+            end = self.journal.end()
+        else:
+            log.info("tool_found_ended", invocation=self.invocation.name, exit_code=end.exit_code)
+            lines.data_received(self.journal.stdout() if self.invocation.streams else b"")
+        if end is None:
+            raise self._lost("The minder of the tool was killed.")
+        if lines.fault is not None:
+            raise lines.fault
+        return self._judged(end)
 
-    def _on_end(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._pidfd)
-        self.signal(signal.SIGKILL)  # what it left behind in its group; the dead child keeps the number from reuse
-        _, status, usage = os.wait4(self.popen.pid, 0)
-        self.popen.returncode = self.exit_code = os.waitstatus_to_exitcode(status)
-        self.cpu_seconds = usage.ru_utime + usage.ru_stime
-        self.peak_memory_bytes = usage.ru_maxrss * 1024
-        self.ended.set()
-
-    def signal(self, number: int) -> None:
-        if not self.ended.is_set():
-            try:
-                os.killpg(self.popen.pid, number)
-            except ProcessLookupError:
-                return  # it has not become a group leader yet, or is gone
-
-    async def stop(self) -> None:
-        """TERM, and KILL if that was not heard in 5 s."""
+    async def _ended(self, lines: Lines) -> None:
+        """Return when a tool that runs, or is started now, has ended; or ended just before we asked for it."""
+        connection = self.journal.connect()
+        if connection is not None:
+            begun = self.journal.begun()
+            if begun is not None and begun.recipe != self._recipe():
+                connection.close()
+                await asyncio.to_thread(self.journal.dismiss)
+                raise self._lost("The tool that runs is not the one this engine would run.")
+            log.info("tool_taken_over", invocation=self.invocation.name, minder=begun.minder if begun else None)
+            await _Link(self, connection, begun.minder if begun else None).followed(lines)
+            return
+        if self.journal.end() is not None:
+            return
+        begun = self.journal.begun()
+        if begun is not None:
+            self.journal.bury()
+            is_same = begun.boot == self.tools.boot
+            raise self._lost("The minder of the tool was killed." if is_same else "The machine restarted while the tool ran.")
+        link, process = self._start()
         try:
-            self.signal(signal.SIGTERM)
-            async with asyncio.timeout(TERM_GRACE_S):
-                await self.ended.wait()
-        except TimeoutError:
-            self.signal(signal.SIGKILL)
-            await self.ended.wait()
+            await link.followed(lines)
         finally:
-            self.signal(signal.SIGKILL)
+            await _reaped(process)
 
-    def close(self) -> None:
-        """Nobody waits any more: whatever still lives is killed and reaped now."""
-        if not self.ended.is_set():
-            self.signal(signal.SIGKILL)
-            self._on_end()
-        os.close(self._pidfd)
-
-
-@contextmanager
-def _started(invocation: Invocation, directory: str, nice: int, slot: Slot | None) -> Iterator[_Process]:
-    """The tool as a child of this thread, in its own session, with an almost empty environment."""
-    for below in invocation.makes:
-        (Path(directory) / below).mkdir(parents=True, exist_ok=True)
-    limits = {
-        "parent": os.getpid(),
-        "nice": nice,
-        "cpus": slot.cpus if slot else (),
-        "cpu_s": invocation.limits.cpu_s,
-        "memory_bytes": invocation.limits.memory_bytes,
-        "file_bytes": invocation.limits.file_bytes,
-        "open_files": invocation.limits.open_files,
-    }
-    with ExitStack() as opened:
-        numbers = []
-        for read in invocation.reads:
-            numbers.append(os.open(Path(directory) / read, os.O_RDONLY))
-            opened.callback(os.close, numbers[-1])
-        argv = [_with_descriptors(word, numbers) for word in invocation.argv]
-        popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", launch.__file__, json.dumps(limits), *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=directory,
-            env=_environment(invocation, directory, slot),
-            start_new_session=True,
-            umask=0o077,
-            pass_fds=numbers,
+    def _judged(self, end: End) -> Outcome:
+        if end.boot != self.tools.boot:
+            raise self._lost("The machine restarted after the tool had ended.")
+        if end.recipe != self._recipe():
+            raise self._lost("The tool that had run is not the one this engine would run.")
+        if end.cause == BY_LEASE:
+            raise self._lost("No engine came back to the tool within a lease.")
+        if end.cause == BY_ENGINE:
+            raise self._lost("The tool was stopped with its engine.")
+        if end.is_cut:
+            raise ScratchFull("there was no room for what the tool said")
+        limit = Limit(end.limit) if end.limit else None
+        return Outcome(
+            invocation=self.invocation,
+            exit_code=end.exit_code,
+            stdout=b"" if self.invocation.streams else self.journal.stdout(),
+            stderr_tail=self.journal.stderr_tail(),
+            wall_seconds=end.wall_seconds,
+            cpu_seconds=end.cpu_seconds,
+            timed_out=limit is Limit.WALL,
+            peak_memory_bytes=end.peak_memory_bytes,
+            limit=limit,
         )
-    process = _Process(popen)
-    try:
-        yield process
-    finally:
-        process.close()
+
+    def _lost(self, message: str) -> ToolLost:
+        evidence = {"invocation": self.invocation.name, "boot": self.tools.boot, "minder_log": self.journal.trouble()}
+        found = self.journal.begun()
+        if found is not None:
+            evidence |= {"minder": f"{found.minder}", "tool": f"{found.tool}", "tool_boot": found.boot}
+        return ToolLost(message, {name: word for name, word in evidence.items() if word}, self.journal.stderr_tail())
+
+    def _recipe(self) -> str:
+        """A digest of what is run: the same in every run of this engine that plans the same."""
+        return hashlib.sha256(repr((self.invocation, self.directory)).encode()).hexdigest()
+
+    def _start(self) -> tuple[_Link, subprocess.Popen[bytes]]:
+        """A minder for the tool, in a session of its own; it listens before it lives."""
+        for below in self.invocation.makes:
+            (Path(self.directory) / below).mkdir(parents=True, exist_ok=True)
+        with ExitStack() as opened:
+            numbers = []
+            for read in self.invocation.reads:
+                numbers.append(os.open(Path(self.directory) / read, os.O_RDONLY))
+                opened.callback(os.close, numbers[-1])
+            with watching_for_space():
+                listening = opened.enter_context(self.journal.prepare(self._spec(numbers)))
+            ours, theirs = socket.socketpair()
+            opened.enter_context(theirs)
+            trouble = opened.enter_context((self.journal.folder / TROUBLE).open("wb"))
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-B", minder.__file__, str(listening.fileno()), str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=trouble,
+                cwd=self.journal.folder,
+                env={},
+                start_new_session=True,
+                pass_fds=[*numbers, listening.fileno(), theirs.fileno()],
+            )
+        return _Link(self, ours, process.pid), process
+
+    def _spec(self, numbers: list[int]) -> Spec:
+        invocation, limits, slot, tools = self.invocation, self.invocation.limits, self.slot, self.tools
+        sandbox = tools.confinement(invocation, self.directory, slot.device if slot else None) if tools.confinement else None
+        return Spec(
+            {
+                "argv": [_with_descriptors(word, numbers) for word in invocation.argv],
+                "directory": self.directory,
+                "env": _environment(invocation, self.directory, slot),
+                "fds": numbers,
+                "recipe": self._recipe(),
+                "boot": tools.boot,
+                "lease_s": self.lease_s,
+                "wall_s": limits.wall_s,
+                "cpu_s": limits.cpu_s,
+                "memory_bytes": limits.memory_bytes,
+                "file_bytes": limits.file_bytes,
+                "scratch_bytes": limits.scratch_bytes,
+                "open_files": limits.open_files,
+                "pids": limits.pids,
+                "nice": tools.nice,
+                "cpus": list(slot.cpus) if slot else [],
+                "streams": invocation.streams,
+                "capture_bytes": invocation.capture_bytes,
+                "sandbox": dict(sandbox) if sandbox is not None else None,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """The connection to a minder. While it stands this engine is attached; at the end the minder closes it."""
+
+    run: _Run
+    connection: socket.socket
+    minder: int | None
+
+    async def followed(self, lines: Lines) -> None:
+        """Hand on what the tool writes until its minder is done. Cancelling stops the tool."""
+        tools, limits = self.run.tools, self.run.invocation.limits
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_unix_connection(lambda: lines, sock=self.connection)
+        began = self._begun_at()
+        warning = loop.call_later(max(0.0, began + limits.warn_s - tools.clock.now()), self._warn)
+        if self.minder is not None:
+            tools.minders.add(self.minder)
+        try:
+            await lines.closed.wait()
+        except asyncio.CancelledError:
+            await self._stop(transport, lines)
+            raise
+        finally:
+            warning.cancel()
+            self._make_sure(transport, lines)
+            if self.minder is not None:
+                tools.minders.discard(self.minder)
+
+    def _begun_at(self) -> float:
+        begun: Begun | None = self.run.journal.begun()
+        return begun.at if begun is not None else self.run.tools.clock.now()
+
+    def _warn(self) -> None:
+        limits = self.run.invocation.limits
+        log.warning("tool_runs_long", invocation=self.run.invocation.name, warn_s=limits.warn_s, wall_s=limits.wall_s)
+
+    async def _stop(self, transport: asyncio.WriteTransport, lines: Lines) -> None:
+        transport.write(STOP)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TERM_GRACE_S + PATIENCE_S):
+                await lines.closed.wait()
+
+    def _make_sure(self, transport: asyncio.WriteTransport, lines: Lines) -> None:
+        """Nobody waits any more: whatever still lives is killed now, and its minder if that does not listen."""
+        if not lines.closed.is_set():
+            transport.write(KILL)
+            hung_up = select.poll()
+            hung_up.register(self.connection, 0)  # hanging up is told unasked
+            if not hung_up.poll(FAREWELL_S * 1000):
+                self.run.journal.bury()
+        transport.close()
 
 
 def _environment(invocation: Invocation, directory: str, slot: Slot | None) -> dict[str, str]:
@@ -217,46 +271,29 @@ def _environment(invocation: Invocation, directory: str, slot: Slot | None) -> d
     return {**known, **dict(environment(slot))} if slot else known
 
 
+def _unheard(line: str) -> None:
+    """The line of a tool that does not stream."""
+
+
+async def _reaped(process: subprocess.Popen[bytes]) -> None:
+    """A minder closes its connection as its last act."""
+    pidfd = os.pidfd_open(process.pid)
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        async with asyncio.timeout(FAREWELL_S):
+            await ended.wait()
+    except TimeoutError:
+        process.kill()
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+        if not ended.is_set():
+            process.kill()
+        process.wait()
+
+
 def _with_descriptors(word: str, numbers: list[int]) -> str:
     for n, number in enumerate(numbers):
         word = word.replace(f"{{fd{n}}}", str(number))
     return word
-
-
-async def _watch(process: _Process, stdout: Lines | Capture, stderr: Tail, wall_s: float) -> bool:
-    """Read both pipes until the process has ended; True if it was stopped for running too long."""
-    is_timed_out = False
-    async with _Pipes(process.popen, stdout, stderr):
-        try:
-            async with asyncio.timeout(wall_s):
-                await process.ended.wait()
-        except TimeoutError:
-            is_timed_out = True
-            await process.stop()
-        except asyncio.CancelledError:
-            await process.stop()
-            raise
-        await asyncio.wait((stdout.closed, stderr.closed), timeout=TERM_GRACE_S)
-    return is_timed_out
-
-
-def _always(reader: asyncio.Protocol) -> Callable[[], asyncio.Protocol]:
-    return lambda: reader
-
-
-class _Pipes:
-    """Connects a child's pipes to their readers, and closes them whatever happens."""
-
-    def __init__(self, popen: subprocess.Popen[bytes], stdout: asyncio.Protocol, stderr: asyncio.Protocol) -> None:
-        self._ends = ((popen.stdout, stdout), (popen.stderr, stderr))
-        self._transports: list[asyncio.ReadTransport] = []
-
-    async def __aenter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        for pipe, reader in self._ends:
-            transport, _ = await loop.connect_read_pipe(_always(reader), pipe)
-            self._transports.append(transport)
-
-    async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
-        for transport in self._transports:
-            transport.close()

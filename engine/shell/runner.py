@@ -15,9 +15,11 @@ from engine.core.progress import Progress
 from engine.core.slots import Slot
 from engine.core.verdicts import over_limit
 from engine.ports import ScratchFull, Tell
+from engine.shell.journal import ToolLost
 from engine.shell.process import Tools
 from engine.shell.remote import RemoteInputs
-from engine.shell.scratch import INPUT, NO_ROOM, WORK, Place, Scratch
+from engine.shell.scratch import INPUT, WORK, Brought, Place, Scratch
+from engine.shell.space import NO_ROOM
 from engine.shell.staging import stage, stage_original
 from engine.shell.transfer import Transfer
 from engine.shell.tries import TransferFailed
@@ -71,6 +73,9 @@ class Runner:
             return await attempt.run()
         except _Failed as failed:
             return _fail(grant, failed.failure)
+        except ToolLost as lost:
+            log.warning("tool_lost", task=grant.task_id, token=grant.token, problem=lost.message, **lost.evidence)
+            return _fail(grant, failures.tool_lost(lost.message, lost.evidence, lost.log_tail))
         except ScratchFull:
             return _fail(grant, failures.disk_full(attempt.log_tail))
         except InputFailed as missing:
@@ -112,11 +117,12 @@ class _Attempt:
         if grant.input is not None and grant.input.remote is not None:
             ending = await self._bring(plugin, work, grant.input, grant.input.remote, place)
             work = replace(work, input_size=place.input.stat().st_size)
-        elif grant.input is not None:
+        elif grant.input is not None and place.brought(runner.tools.boot) is None:
             await runner.transfer.fetch(grant.input, place.input)
-        await self._use(plugin, work, plugin.plan(work))
-        files = place.files()
-        await self._use(plugin, work, _or_fail(plugin.checks(work, files)))
+            place.note_brought(Brought(runner.tools.boot))
+        await self._use(plugin, work, place, plugin.plan(work))
+        files = place.made()
+        await self._use(plugin, work, place, _or_fail(plugin.checks(work, files)))
         conclusion = _or_fail(plugin.conclude(work, tuple(self._outcomes), files))
         if ending is not None:
             original = await stage_original(runner.transfer, place, ending, grant.staging_url, self._uploaded)
@@ -126,18 +132,21 @@ class _Attempt:
 
     async def _bring(self, plugin: TranscoderPlugin, work: Work, access: InputAccess, remote: RemoteInput, place: Place) -> str:
         """Fetch the input from the net, join its tracks where it comes apart; the ending of the file it is now."""
-        brought = await self._runner.remote.fetch(access, remote, place, self._fetched)
+        boot = self._runner.tools.boot
+        brought = place.brought(boot)
+        if brought is None:
+            found = await self._runner.remote.fetch(access, remote, place, self._fetched)
+            brought = Brought(boot, found.ending, tuple(map(str, found.tracks)))
+            place.note_brought(brought)
         if brought.tracks:
             if not isinstance(plugin, InputJoiner):
                 raise ReelyardError(ErrorCode.PLUGIN_FAILED, f"Plugin {plugin.name} cannot join picture and sound.")
             picture, sound = brought.tracks
-            await self._use(plugin, work, (plugin.join(work, str(picture), str(sound)),))
-            (place.work / JOINED).replace(place.input)
-            for track in brought.tracks:
-                track.unlink()
+            await self._use(plugin, work, place, (plugin.join(work, picture, sound),))
+            place.take_for_input(JOINED, brought.tracks)
         return brought.ending
 
-    async def _use(self, plugin: TranscoderPlugin, work: Work, invocations: Sequence[Invocation]) -> None:
+    async def _use(self, plugin: TranscoderPlugin, work: Work, place: Place, invocations: Sequence[Invocation]) -> None:
         for invocation in invocations:
 
             def on_line(line: str, invocation: Invocation = invocation) -> None:
@@ -145,7 +154,8 @@ class _Attempt:
                 if reports:
                     self._tell(self._progress.told(reports))
 
-            outcome = await self._runner.tools.run(invocation, work.directory, on_line, self._slot)
+            journal = place.journal(len(self._outcomes))
+            outcome = await self._runner.tools.run(invocation, work.directory, on_line, self._slot, journal)
             self._outcomes.append(outcome)
             self.log_tail = outcome.stderr_tail.replace(work.directory, ".")
             failure = over_limit(outcome) or plugin.judge(work, outcome)

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import shutil
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from engine.core.attempts import Key
-from engine.ports import ScratchFull
+from engine.shell.journal import Journal
+from engine.shell.space import watching_for_space as watching_for_space
 from protocol.plugins import MadeFile
 
-INPUT, WORK = "input", "work"
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+INPUT, WORK, TOOLS, BROUGHT, MADE = "input", "work", "tools", "brought.json", "made.json"
+"""What an attempt fetched, where its tools write, their journals; and two notes for an engine that takes it over."""
+
+T = TypeVar("T")
 
 
-@contextmanager
-def watching_for_space() -> Iterator[None]:
-    """Turns a write that found no room into ScratchFull."""
-    try:
-        yield
-    except OSError as fault:
-        if fault.errno in NO_ROOM:
-            raise ScratchFull(str(fault)) from fault
-        raise
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """The input lies on the disk whole, or as two `tracks`, picture and sound, that a tool has to join.
+
+    `ending` is that of a file from the net. What another run of the machine (`boot`) wrote down may have been lost.
+    """
+
+    boot: str
+    ending: str = ""
+    tracks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,34 @@ class Place:
     """Where one attempt works. `work` is the only directory its tools write to."""
 
     base: Path
+
+    def journal(self, number: int) -> Path:
+        """Of the attempt's nth tool process."""
+        return self.base / TOOLS / str(number)
+
+    def brought(self, boot: str) -> Brought | None:
+        """What `note_brought` wrote down in this run of the machine."""
+        noted = _noted(self.base / BROUGHT, _BROUGHT)
+        return noted if noted is not None and noted.boot == boot else None
+
+    def note_brought(self, brought: Brought) -> None:
+        """The input is complete: an engine that takes the attempt over need not fetch it again."""
+        _note(self.base / BROUGHT, _BROUGHT.dump_json(brought))
+
+    def take_for_input(self, made: str, parts: Iterable[str]) -> None:
+        """What a tool made of `parts` below the work directory becomes the input, unless it has become it already."""
+        if (self.work / made).exists():
+            (self.work / made).replace(self.input)
+        for part in parts:
+            Path(part).unlink(missing_ok=True)
+
+    def made(self) -> Sequence[MadeFile]:
+        """What the plugin's tools made; asked again, the same, whatever was written beside it since."""
+        noted = _noted(self.base / MADE, _FILES)
+        if noted is None:
+            noted = self.files()
+            _note(self.base / MADE, _FILES.dump_json(noted))
+        return noted
 
     @property
     def input(self) -> Path:
@@ -44,7 +77,7 @@ class Place:
     def work(self) -> Path:
         return self.base / WORK
 
-    def files(self) -> Sequence[MadeFile]:
+    def files(self) -> list[MadeFile]:
         """The plain files below the work directory, by path. Links are not followed and not listed."""
         found = []
         for folder, _, names in os.walk(self.work):
@@ -59,6 +92,23 @@ class Place:
         with watching_for_space():
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
+
+
+_BROUGHT, _FILES = TypeAdapter(Brought), TypeAdapter(list[MadeFile])
+
+
+def _noted(path: Path, kind: TypeAdapter[T]) -> T | None:
+    try:
+        return kind.validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _note(path: Path, content: bytes) -> None:
+    beside = path.with_suffix(".tmp")
+    with watching_for_space():
+        beside.write_bytes(content)
+        beside.replace(path)
 
 
 class Scratch:
@@ -84,7 +134,7 @@ class Scratch:
     async def remove(self, key: Key) -> None:
         if key in self._made:
             self._made.discard(key)
-            await asyncio.to_thread(shutil.rmtree, self.place(key).base, ignore_errors=True)
+            await asyncio.to_thread(_clear, self.place(key).base)
 
     async def sweep(self, keep: Collection[Key]) -> None:
         """Remove every directory that belongs to no attempt in `keep`; those will be removed with their attempts."""
@@ -94,4 +144,11 @@ class Scratch:
             if found.name in kept:
                 self._made.add(kept[found.name])
             else:
-                await asyncio.to_thread(shutil.rmtree, found, ignore_errors=True)
+                await asyncio.to_thread(_clear, found)
+
+
+def _clear(base: Path) -> None:
+    """Remove an attempt's directory, after the minders that still work in it have ended."""
+    for journal in base.glob(f"{TOOLS}/*"):
+        Journal(journal).dismiss()
+    shutil.rmtree(base, ignore_errors=True)

@@ -10,24 +10,27 @@ from engine.core import failures
 from engine.core.progress import Progress
 from engine.core.verdicts import LAUNCH_MARK, over_limit
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
-from protocol.plugins import Invocation, Limits, Outcome
+from protocol.plugins import Invocation, Limit, Limits, Outcome
 from protocol.results import StepReport
 from protocol.states import StepState
 
 
-def outcome(exit_code: int = 0, *, stderr: str = "", timed_out: bool = False, memory: int = 0) -> Outcome:
+def outcome(exit_code: int = 0, *, stderr: str = "", memory: int = 0, limit: Limit | None = None) -> Outcome:
     invocation = Invocation(name="encode", argv=("/bin/tool",), limits=Limits(memory_bytes=1000))
-    return Outcome(invocation, exit_code, b"", stderr, 1.0, 1.0, timed_out, memory)
+    return Outcome(invocation, exit_code, b"", stderr, 1.0, 1.0, limit is Limit.WALL, memory, limit)
 
 
 @pytest.mark.parametrize(
     ("ended", "code", "failure_class", "is_engine_death"),
     [
-        (outcome(-9, timed_out=True), ErrorCode.TASK_TIMEOUT, FailureClass.ENGINE, False),
-        (outcome(-signal.SIGXCPU), ErrorCode.TASK_TIMEOUT, FailureClass.ENGINE, False),
+        (outcome(-9, limit=Limit.WALL), ErrorCode.TASK_TIMEOUT, FailureClass.ENGINE, False),
+        (outcome(0, limit=Limit.WALL), ErrorCode.TASK_TIMEOUT, FailureClass.ENGINE, False),
+        (outcome(-signal.SIGXCPU, limit=Limit.CPU), ErrorCode.TASK_TIMEOUT, FailureClass.ENGINE, False),
+        (outcome(-signal.SIGKILL, limit=Limit.MEMORY), ErrorCode.TASK_MEMORY, FailureClass.ENGINE, True),
+        (outcome(-signal.SIGKILL, limit=Limit.PIDS), ErrorCode.TOOL_FAILED, FailureClass.ENGINE, False),
         (outcome(1, memory=950), ErrorCode.TASK_MEMORY, FailureClass.ENGINE, True),
         (outcome(-signal.SIGSEGV, memory=950), ErrorCode.TASK_MEMORY, FailureClass.ENGINE, True),
-        (outcome(-signal.SIGXFSZ), ErrorCode.TASK_DISK, FailureClass.ENGINE, False),
+        (outcome(-signal.SIGXFSZ, limit=Limit.DISK), ErrorCode.TASK_DISK, FailureClass.ENGINE, False),
         (outcome(1, stderr="x: No space left on device"), ErrorCode.TASK_DISK, FailureClass.INFRA, False),
         (outcome(-signal.SIGKILL), ErrorCode.TOOL_FAILED, FailureClass.INFRA, False),
         (outcome(-signal.SIGTERM), ErrorCode.TOOL_FAILED, FailureClass.INFRA, False),

@@ -1,0 +1,98 @@
+"""What a tool uses besides processor time: the disk below its directory, processes and threads. And what it left behind."""
+
+from __future__ import annotations
+
+import os
+
+SIGKILL = 9
+
+
+def disk_bytes(directory: str) -> int:
+    """What lies below `directory`, as the disk counts it. What vanishes meanwhile is not counted."""
+    total, folders = 0, [directory]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as found:
+                for entry in found:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+        except OSError:
+            continue
+    return total
+
+
+def tasks_below(pid: int) -> int:
+    """Threads of this process and of all below it."""
+    total, pids = 0, [pid]
+    while pids:
+        tasks = f"/proc/{pids.pop()}/task"
+        try:
+            threads = os.listdir(tasks)
+            total += len(threads)
+            for thread in threads:
+                with open(f"{tasks}/{thread}/children", encoding="ascii") as children:
+                    pids += map(int, children.read().split())
+        except OSError:
+            continue  # ended meanwhile, or a kernel without this list
+    return total
+
+
+def oom_kills() -> int:
+    """How many processes the kernel of this machine has killed for want of memory; 0 where it does not tell."""
+    try:
+        with open("/proc/vmstat", encoding="ascii") as lines:
+            return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    except OSError:
+        return 0
+
+
+def started_at(pid: int) -> int:
+    """When this process began, in ticks since the machine did: with its number, its name. 0 if it is gone."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else 0
+
+
+def kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, SIGKILL)
+    except ProcessLookupError:
+        return  # nobody is left in it
+
+
+def kill_session(leader: int, since: int) -> None:
+    """Kill what is left of the session a tool led, its minder being gone: what began before the tool is not of it."""
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        fields = _stat(pid)
+        if fields and int(fields[3]) == leader and int(fields[19]) >= since:
+            _kill(pid)
+
+
+def kill_children() -> bool:
+    """Kill whatever has become a child of this process; True if there was any. Their children come after them."""
+    found = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent(pid) == os.getpid()]
+    for pid in found:
+        _kill(pid)
+    return bool(found)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, SIGKILL)
+    except ProcessLookupError:
+        return  # gone by itself
+
+
+def _parent(pid: int) -> int:
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
+def _stat(pid: int) -> list[str]:
+    """`/proc/<pid>/stat` from its third field on: the second may hold anything."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(") ")[2].split()
+    except OSError:
+        return []
