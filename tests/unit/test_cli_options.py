@@ -27,6 +27,7 @@ def test_the_words_are_those_of_the_contract() -> None:
         "webhooks secret": {"show", "rotate"},
         "webhooks deliveries": {"list", "show", "redeliver"},
         "config": {"show"},
+        "releases": {"key", "publish"},
     }
 
     assert {*PLAIN, *(f"{group} {word}" for group, words in groups.items() for word in words)} == WORDS
