@@ -23,7 +23,5 @@ async def publish(shell: Shell, options: o.ReleasePublishOptions) -> int:
     shelf = options.data / SHELF
     release = releases.publish(shelf, options.wheels, key, platforms=options.platform or ["any"], expires=options.expires)
     shell.screen.document(release)
-    shell.screen.line(
-        f"published {release.version} in {shelf}: engines that trust its key take it by themselves"
-    )
+    shell.screen.line(f"published {release.version} in {shelf}: engines that trust its key take it by themselves")
     return ExitCode.DONE
