@@ -18,7 +18,7 @@ from engine.ports import ScratchFull, Tell
 from engine.shell.journal import ToolLost
 from engine.shell.process import Tools
 from engine.shell.remote import RemoteInputs
-from engine.shell.scratch import INPUT, WORK, Brought, Place, Scratch
+from engine.shell.scratch import INPUT, INPUTS, WORK, Brought, Place, Scratch
 from engine.shell.space import NO_ROOM
 from engine.shell.staging import stage, stage_original
 from engine.shell.transfer import Transfer
@@ -53,7 +53,7 @@ class Runner:
     def instant(self, grant: Grant) -> Complete | Fail | None:
         """Work without input and without a tool is concluded on the spot: no directory, no process."""
         plugin = self.plugins.get(grant.kind)
-        if plugin is None or grant.input is not None:
+        if plugin is None or grant.input is not None or grant.inputs:
             return None
         try:
             work = _work(grant, self.scratch.name_of(key_of(grant)))
@@ -117,9 +117,8 @@ class _Attempt:
         if grant.input is not None and grant.input.remote is not None:
             ending = await self._bring(plugin, work, grant.input, grant.input.remote, place)
             work = replace(work, input_size=place.input.stat().st_size)
-        elif grant.input is not None and place.brought(runner.tools.boot) is None:
-            await runner.transfer.fetch(grant.input, place.input)
-            place.note_brought(Brought(runner.tools.boot))
+        elif (grant.input is not None or grant.inputs) and place.brought(runner.tools.boot) is None:
+            await self._fetch(place)
         await self._use(plugin, work, place, plugin.plan(work))
         files = place.made()
         await self._use(plugin, work, place, _or_fail(plugin.checks(work, files)))
@@ -129,6 +128,15 @@ class _Attempt:
             conclusion = replace(conclusion, result=conclusion.result.model_copy(update={"original": original}))
         staged = await stage(runner.transfer, place, conclusion, grant.staging_url, self._uploaded)
         return _complete(grant, conclusion, staged)
+
+    async def _fetch(self, place: Place) -> None:
+        """The input, and what sibling tasks staged for this one."""
+        transfer = self._runner.transfer
+        if self._grant.input is not None:
+            await transfer.fetch(self._grant.input, place.input)
+        for one in self._grant.inputs:
+            await transfer.fetch(one.access, place.of_sibling(one.name))
+        place.note_brought(Brought(self._runner.tools.boot))
 
     async def _bring(self, plugin: TranscoderPlugin, work: Work, access: InputAccess, remote: RemoteInput, place: Place) -> str:
         """Fetch the input from the net, join its tracks where it comes apart; the ending of the file it is now."""
@@ -183,6 +191,7 @@ def _work(grant: Grant, base: str, slot: Slot | None = None) -> Work:
         input_path=f"{base}/{INPUT}" if grant.input else None,
         input_name=grant.input.filename if grant.input else None,
         input_size=grant.input.size if grant.input else 0,
+        inputs={one.name: f"{base}/{INPUTS}/{one.name}" for one in grant.inputs},
     )
 
 

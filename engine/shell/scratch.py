@@ -17,8 +17,8 @@ from engine.shell.journal import Journal
 from engine.shell.space import watching_for_space as watching_for_space
 from protocol.plugins import MadeFile
 
-INPUT, WORK, TOOLS, BROUGHT, MADE = "input", "work", "tools", "brought.json", "made.json"
-"""What an attempt fetched, where its tools write, their journals; and two notes for an engine that takes it over."""
+INPUT, INPUTS, WORK, TOOLS, BROUGHT, MADE = "input", "inputs", "work", "tools", "brought.json", "made.json"
+"""What an attempt fetched of its job and of sibling tasks, where its tools write, their journals; and two notes for an engine that takes it over."""
 
 T = TypeVar("T")
 
@@ -72,6 +72,12 @@ class Place:
     @property
     def input(self) -> Path:
         return self.base / INPUT
+
+    def of_sibling(self, name: str) -> Path:
+        """Where what a sibling task staged goes; its directory is made."""
+        target = self.base / INPUTS / name
+        target.parent.mkdir(exist_ok=True)
+        return target
 
     @property
     def work(self) -> Path:

@@ -16,6 +16,9 @@ from protocol.recipes import AnalyzeRecipe, PlannedRendition, TranscodeRecipe
 LENGTH_MARGIN = Fraction(11, 10)
 """The cap on an output's length, over what is expected: far enough that a cut cannot look like the right length."""
 
+SPEECH_ARGUMENTS = ("-c:a", "pcm_s16le", "-ar", "16000", "-ac", "1")
+"""What speech models hear."""
+
 FIRST_FRAMES = 10
 DEFAULT_GROUP_SECONDS = 10
 
@@ -82,7 +85,7 @@ def _with(output: tuple[str, ...], common: tuple[str, ...]) -> tuple[str, ...]:
 def _sound_users(recipe: TranscodeRecipe) -> int:
     if not recipe.source.audio:
         return 0
-    return len(recipe.renditions) + (recipe.audio is not None)
+    return len(recipe.renditions) + (recipe.audio is not None) + (recipe.speech is not None)
 
 
 def _outputs(recipe: TranscodeRecipe, graph: Graph, threads: int) -> list[tuple[str, ...]]:
@@ -91,10 +94,13 @@ def _outputs(recipe: TranscodeRecipe, graph: Graph, threads: int) -> list[tuple[
         _rendition(recipe, planned, (picture, next(sounds, None)), threads)
         for planned, picture in zip(recipe.renditions, graph.pictures, strict=False)  # sound alone has no picture
     ]
-    audio = next(sounds, None)
+    audio = next(sounds, None) if recipe.audio is not None else None
+    speech = next(sounds, None)
     if recipe.audio is not None and audio is not None:
         arguments = audio_file_arguments(recipe.audio.audio, recipe.source.audio[0].channels)
         made.append(("-map", f"[{audio}]", *arguments, "-f", "mp3", f"file:{recipe.audio.path}"))
+    if recipe.speech is not None and speech is not None:
+        made.append(("-map", f"[{speech}]", *SPEECH_ARGUMENTS, "-f", "s16le", f"file:{recipe.speech}"))
     made.extend(
         (
             "-map",
@@ -151,5 +157,6 @@ def directories(recipe: TranscodeRecipe) -> tuple[str, ...]:
     paths = [planned.path for planned in recipe.renditions]
     paths += [path for planned in recipe.renditions for path in (planned.playlist, planned.segments) if path]
     paths += [recipe.audio.path] if recipe.audio else []
+    paths += [recipe.speech] if recipe.speech else []
     paths += [shot.path for shot in recipe.thumbnails]
     return tuple(sorted({parent for path in paths if (parent := path.rpartition("/")[0])}))

@@ -77,6 +77,11 @@ def output_facts(recipe: TranscodeRecipe, proof: Proof) -> Iterator[tuple[str, O
             yield from _hls(recipe.hls, proven, proven.playlist)
     if recipe.audio is not None and proof.audio is not None:
         yield recipe.audio.path, _audio(proof)
+    if recipe.speech is not None and proof.speech is not None:
+        yield (
+            recipe.speech,
+            OutputFacts(role=FileRole.SPEECH, codec="pcm_s16le", sample_rate=16_000, duration=float(proof.speech)),
+        )
     width, height = thumbnail_size(recipe)
     for shot in recipe.thumbnails:
         at = round(float(Fraction(shot.at)), 6)

@@ -21,6 +21,9 @@ from protocol.profiles import SegmentFormat
 from protocol.recipes import PlannedRendition, TranscodeRecipe
 from protocol.steps import EXTRACT_AUDIO_MP3, GENERATE_THUMBNAILS, hls_step, transcode_step
 
+SPEECH_BYTES = 16_000 * 2
+"""A second of 16 kHz mono s16le."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProvenRendition:
@@ -42,14 +45,17 @@ class Proof:
 
     renditions: tuple[ProvenRendition, ...]
     audio: MediaFacts | None
+    speech: Fraction | None = None
+    """How long the sound for a transcription is, in seconds."""
 
 
 def presence(recipe: TranscodeRecipe, files: Sequence[MadeFile]) -> None:
     """Every file that was asked for is there and not empty. Raises Rejected."""
-    expected = {planned.path: transcode_step(planned.rendition.name) for planned in recipe.renditions}
+    expected: dict[str, str | None] = {planned.path: transcode_step(planned.rendition.name) for planned in recipe.renditions}
     expected |= {planned.playlist: hls_step(planned.rendition.name) for planned in recipe.renditions if planned.playlist}
     expected |= {shot.path: GENERATE_THUMBNAILS for shot in recipe.thumbnails}
     expected |= {recipe.audio.path: EXTRACT_AUDIO_MP3} if recipe.audio and recipe.source.audio else {}
+    expected |= {recipe.speech: None} if recipe.speech and recipe.source.audio else {}
     made = {file.path for file in files if file.size > 0}
     missing = [path for path in expected if path not in made]
     if expected and len(missing) == len(expected):
@@ -74,7 +80,8 @@ def verify(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome], files: Sequ
             with_playlist += 1
         renditions.append(ProvenRendition(planned, facts, _codecs(recipe, planned, outcomes), playlist, segment_sizes))
     audio = _audio_file(recipe, outcomes, sizes)
-    proof = Proof(tuple(renditions), audio)
+    speech = Fraction(sizes[recipe.speech], SPEECH_BYTES) if recipe.speech and recipe.source.audio else None
+    proof = Proof(tuple(renditions), audio, speech)
     _lengths_hold(recipe, proof)  # before the endings: where the input ends early, they are missing too
     _decoded(recipe, outcomes)
     return proof
@@ -154,15 +161,20 @@ def _segments_hold(recipe: TranscodeRecipe, planned: PlannedRendition, playlist:
     """Every segment begins with a keyframe, and none is longer than was asked for."""
     step = hls_step(planned.rendition.name)
     frame = 1 / output_rate(recipe.source.video) if recipe.source.video else LEAST_SLACK
-    moments = sorted(keyframes.moments) if keyframes else []
-    if not moments:
-        raise Rejected(ErrorCode.OUTPUT_INVALID, f"The segments of {planned.rendition.name} have no keyframes.", step)
-    ticks = {round((moment - moments[0]) / frame) for moment in moments}
-    if any(not ticks & set(range(tick - 1, tick + 2)) for tick in (round(start / frame) for start in playlist.starts)):
-        raise Rejected(ErrorCode.OUTPUT_INVALID, f"A segment of {planned.rendition.name} does not begin with a keyframe.", step)
+    begin_with_keyframes(planned.rendition.name, playlist, keyframes, frame=frame, step=step)
     longest = max(length for _, length in playlist.segments)
     if recipe.hls is not None and longest > recipe.hls.segment_seconds + SLACK_FRAMES * frame:
         raise Rejected(ErrorCode.OUTPUT_INVALID, f"A segment of {planned.rendition.name} is too long.", step)
+
+
+def begin_with_keyframes(name: str, playlist: hls.Playlist, keyframes: Frames | None, *, frame: Fraction, step: str) -> None:
+    """Raises Rejected where a segment of rendition `name` does not begin with one; `frame` is the length of a frame."""
+    moments = sorted(keyframes.moments) if keyframes else []
+    if not moments:
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"The segments of {name} have no keyframes.", step)
+    ticks = {round((moment - moments[0]) / frame) for moment in moments}
+    if any(not ticks & set(range(tick - 1, tick + 2)) for tick in (round(start / frame) for start in playlist.starts)):
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"A segment of {name} does not begin with a keyframe.", step)
 
 
 def _audio_file(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome], sizes: Mapping[str, int]) -> MediaFacts | None:
@@ -181,7 +193,7 @@ def _lengths_hold(recipe: TranscodeRecipe, proof: Proof) -> None:
         recipe.source,
         Lengths(
             pictures=tuple(end_of(one.facts.video) for one in proof.renditions if one.facts.video),
-            sounds=tuple(end_of(facts.audio[0]) for facts in with_sound if facts.audio),
+            sounds=(*(end_of(facts.audio[0]) for facts in with_sound if facts.audio), *([proof.speech] if proof.speech else [])),
             playlists=tuple(one.playlist.duration for one in proof.renditions if one.playlist),
         ),
     )

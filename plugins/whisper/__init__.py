@@ -1,0 +1,1 @@
+"""Speech to text: the whisper plugin, and the program it runs as its tool."""
