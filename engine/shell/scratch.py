@@ -18,7 +18,8 @@ from engine.shell.space import watching_for_space as watching_for_space
 from protocol.plugins import MadeFile
 
 INPUT, INPUTS, WORK, TOOLS, BROUGHT, MADE = "input", "inputs", "work", "tools", "brought.json", "made.json"
-"""What an attempt fetched of its job and of sibling tasks, where its tools write, their journals; and two notes for an engine that takes it over."""
+"""What an attempt fetched of its job and of sibling tasks, where its tools write, their journals; and two notes for an
+engine that takes it over."""
 
 T = TypeVar("T")
 
