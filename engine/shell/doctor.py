@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
 
 from engine.ports import LoadMonitor
+from engine.shell.sandbox import TIERS
+from engine.shell.sandbox_check import Trial
 from engine.shell.survey import ToolSurvey
 
 LEAST_FREE_PERCENT = 10.0
+TIER_FOR_UNTRUSTED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,14 @@ def _space(monitor: LoadMonitor) -> Finding:
             "disk space", False, f"{detail}; an engine takes no work below {LEAST_FREE_PERCENT:.0f} %: free some space"
         )
     return Finding("disk space", True, detail)
+
+
+def sandbox(trials: Sequence[Trial]) -> Finding:
+    """The best tier that holds; what keeps the better ones from holding is told."""
+    best = max((trial.tier for trial in trials if trial.problem is None), default=0)
+    lacking = [f"tier {trial.tier}: {trial.problem}" for trial in trials if trial.tier > best]
+    trusted = [] if best >= TIER_FOR_UNTRUSTED else ["takes no jobs of untrusted tenants"]
+    return Finding("sandbox", best > 0, "; ".join([f"tier {best} ({TIERS[best]})", *trusted, *lacking]))
 
 
 def _pidfd() -> Finding:

@@ -21,10 +21,6 @@ from protocol.plugins import Invocation, Outcome, TranscoderPlugin
 
 log = structlog.get_logger()
 
-SANDBOX_TIER = 1
-"""Flags and resource limits (docs: the sandbox tiers)."""
-
-
 class Proven(Message):
     """What probing a plugin gave, and a fingerprint of what was probed."""
 
@@ -38,13 +34,17 @@ class Cache(Message):
 
 @dataclass(frozen=True, slots=True)
 class ToolSurvey:
-    """The Survey port. `scratch` is where probes may write, `cache` the file that spares the next start the probing."""
+    """The Survey port. `scratch` is where probes may write, `cache` the file that spares the next start the probing.
+
+    `sandbox_tier` is the one at which `tools` runs them.
+    """
 
     loaded: Loaded
     tools: Tools
     scratch: Path
     cache: Path
     software_version: str
+    sandbox_tier: int = 1
 
     async def at_start(self) -> Capabilities:
         """From the cache where the tools are those that were probed; otherwise by probing."""
@@ -58,7 +58,7 @@ class ToolSurvey:
         proven = {plugin.name: await self._prove(plugin, known.get(plugin.name)) for plugin in self.loaded.plugins}
         kept = {name: one for name, one in proven.items() if one.description.problem is None}
         _write(self.cache, Cache(plugins=kept).model_dump_json())
-        return capabilities_of([*(one.description for one in proven.values()), *self.loaded.left_out])
+        return capabilities_of([*(one.description for one in proven.values()), *self.loaded.left_out], self.sandbox_tier)
 
     async def _prove(self, plugin: TranscoderPlugin, known: Proven | None) -> Proven:
         with tempfile.TemporaryDirectory(dir=self.scratch, prefix="probe-") as directory:
@@ -80,8 +80,8 @@ class ToolSurvey:
         return await self.tools.run(probe, directory, lambda line: None)
 
     def _fingerprint(self, probes: Sequence[Invocation], directory: str) -> str:
-        """Of the probes and of each tool's file: path, size and time of change."""
-        digest = hashlib.sha256(self.software_version.encode())
+        """Of the probes, of each tool's file (path, size and time of change), and of what it may do here."""
+        digest = hashlib.sha256(f"{self.software_version} {self.sandbox_tier}".encode())
         for probe in probes:
             file = os.stat(probe.argv[0])
             words = [word.replace(directory, ".") for word in probe.argv]
@@ -89,16 +89,17 @@ class ToolSurvey:
         return digest.hexdigest()
 
 
-def capabilities_of(descriptions: Sequence[PluginDescription]) -> Capabilities:
-    """The union of what the plugins proved; each operation is a capability too."""
+def capabilities_of(descriptions: Sequence[PluginDescription], sandbox_tier: int = 1) -> Capabilities:
+    """The union of what the plugins proved; each operation is a capability too, and each sandbox tier up to the one in force."""
     operations = {f"operation:{operation}" for description in descriptions for operation in description.operations}
     provided = {capability for description in descriptions for capability in description.capabilities}
+    sandboxes = {f"sandbox:{tier}" for tier in range(1, sandbox_tier + 1)}
     codecs = dict.fromkeys(codec for description in descriptions for codec in description.supported_codecs)
     return Capabilities(
-        provided=frozenset(operations | provided),
+        provided=frozenset(operations | provided | sandboxes),
         supported_codecs=tuple(codecs),
         plugins=tuple(descriptions),
-        sandbox_tier=SANDBOX_TIER,
+        sandbox_tier=sandbox_tier,
     )
 
 
