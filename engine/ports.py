@@ -64,7 +64,9 @@ class AttemptRunner(Protocol):
 
 
 class LoadMonitor(Protocol):
-    def read(self) -> Load: ...
+    async def read(self) -> Load:
+        """The load now, and what of it is over its threshold. It never takes longer than some seconds."""
+        ...
 
 
 class Survey(Protocol):

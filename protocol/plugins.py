@@ -181,7 +181,8 @@ class Resource(StrEnum):
 class Reading:
     """How much of a resource is in use, in percent of the whole: by anybody, and `own` by this engine's tools.
 
-    `device` is the GPU it belongs to. `free_bytes` is told for disks and memory. `sessions` are encoder sessions open now.
+    `device` is the GPU it belongs to, `device_name` what its driver calls it. `free_bytes` is told for disks and memory.
+    `sessions` are encoder sessions open now.
     """
 
     resource: Resource
@@ -190,6 +191,7 @@ class Reading:
     device: str | None = None
     free_bytes: int | None = None
     sessions: int | None = None
+    device_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
-from engine.core.slots import Room, Slot, SlotKind, SlotPlan, Vacancies, kind_for
+from engine.core.slots import Room, Slot, SlotKind, SlotPlan, Vacancies, kind_for, room_of
 from protocol.capabilities import HeldTask, Kept
 from protocol.leases import Ack, Complete, Fail, Grant, Release, RunningTask, Start
 from protocol.results import StepReport
@@ -79,6 +79,7 @@ class Attempts:
 
     def __init__(self, slots: SlotPlan) -> None:
         self._slots, self._total = slots, slots.total
+        self._closed: frozenset[str] = frozenset()
         self._held: dict[Key, Attempt] = {}
         self._of_task: dict[str, list[Key]] = {}
         self._next_order = 1
@@ -117,19 +118,30 @@ class Attempts:
         """Those ready for a slot, first come first."""
         return sorted((a for a in self._held.values() if a.phase is Phase.WAITING), key=lambda a: a.order)
 
+    def close(self, devices: frozenset[str]) -> None:
+        """The slots on these GPUs, and on no others, take no new work; what runs there goes on."""
+        if devices != self._closed:
+            self._closed = devices
+            self._total = room_of(slot for slot in self._slots.slots if slot.device not in devices)
+
     def vacancies(self) -> Vacancies:
         """Slots nothing runs in: a task may be started in one of these now."""
-        return Vacancies(self._slots, (a.slot for a in self._held.values() if a.phase in _TAKES_SLOT and a.slot is not None))
+        used = (a.slot for a in self._held.values() if a.phase in _TAKES_SLOT and a.slot is not None)
+        return Vacancies(self._slots, used, self._closed)
 
     def free_room(self) -> Room:
         """Slots nothing runs in or waits for: what is offered to dispatch."""
-        taken = Counter(kind_for(a.grant) for a in self._held.values() if a.phase in _TAKES_ROOM and a.had_scratch)
+        taken = Counter(kind_for(a.grant) for a in self._held.values() if self._takes_room(a))
         total = self._total
         return Room(
             encoding=max(0, total.encoding - taken[SlotKind.CPU]),
             light=max(0, total.light - taken[SlotKind.LIGHT]),
             gpu=max(0, total.gpu - taken[SlotKind.GPU]),
         )
+
+    def _takes_room(self, attempt: Attempt) -> bool:
+        is_closed = attempt.slot is not None and attempt.slot.device in self._closed
+        return attempt.phase in _TAKES_ROOM and attempt.had_scratch and not is_closed
 
     def as_held(self) -> tuple[HeldTask, ...]:
         """For a registration."""

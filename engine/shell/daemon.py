@@ -82,6 +82,11 @@ class Daemon:
                 timer.cancel()
         return self._exit.result()
 
+    @property
+    def is_working(self) -> bool:
+        """Whether tools may be running."""
+        return bool(self._attempts)
+
     def stop(self) -> None:
         """A stop signal arrived: the first drains, the second hands everything back at once."""
         self.post(m.StopAsked())
@@ -260,7 +265,7 @@ class Daemon:
 
     async def _watch_load(self) -> None:
         while True:
-            self._feed(m.LoadRead(self._world.monitor.read()))
+            self._feed(m.LoadRead(await self._world.monitor.read()))
             await self._world.clock.sleep(self._rhythm.load_s)
 
     async def _prove(self) -> None:

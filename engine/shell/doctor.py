@@ -14,6 +14,7 @@ from engine.ports import LoadMonitor
 from engine.shell.sandbox import TIERS
 from engine.shell.sandbox_check import Trial
 from engine.shell.survey import ToolSurvey
+from protocol.capabilities import GpuLoad, Load
 
 LEAST_FREE_PERCENT = 10.0
 TIER_FOR_UNTRUSTED = 2
@@ -30,8 +31,11 @@ class Finding:
 
 async def examine(survey: ToolSurvey, monitor: LoadMonitor, directory: Path) -> list[Finding]:
     """Disk and permissions, then the plugins and what each proved."""
-    findings = [_writable(directory), _space(monitor), _pidfd()]
+    load = await monitor.read()
+    findings = [_writable(directory), _space(load), _pidfd()]
     capabilities = await survey.run_once()
+    load = await monitor.read()
+    findings += [_readings(load), *map(_gpu, load.gpus)]
     for plugin in capabilities.plugins:
         proved = ", ".join(plugin.capabilities) or "nothing"
         detail = f"{plugin.version}: {proved}" if plugin.problem is None else plugin.problem
@@ -63,14 +67,26 @@ def _writable(directory: Path) -> Finding:
     return Finding("data directory", True, f"{directory} can be written")
 
 
-def _space(monitor: LoadMonitor) -> Finding:
-    load = monitor.read()
+def _space(load: Load) -> Finding:
     detail = f"{load.disk_free_bytes / 1e9:.1f} GB free ({load.disk_free_percent:.0f} %)"
     if load.disk_free_percent < LEAST_FREE_PERCENT:
         return Finding(
             "disk space", False, f"{detail}; an engine takes no work below {LEAST_FREE_PERCENT:.0f} %: free some space"
         )
     return Finding("disk space", True, detail)
+
+
+def _readings(load: Load) -> Finding:
+    """The processor's share is that of the seconds in which the plugins were tried."""
+    detail = (
+        f"processor {load.cpu_percent:.0f} %, memory {load.memory_percent:.0f} %, waiting for disks {load.io_wait_percent:.0f} %"
+    )
+    return Finding("load", True, detail)
+
+
+def _gpu(gpu: GpuLoad) -> Finding:
+    load = f"load {gpu.percent:.0f} %, memory {gpu.memory_percent:.0f} %, encoder {gpu.encoder_percent:.0f} %"
+    return Finding(f"GPU {gpu.index}", True, f"{gpu.name}: {load}, {gpu.sessions} encoder sessions")
 
 
 def sandbox(trials: Sequence[Trial]) -> Finding:

@@ -8,13 +8,12 @@ from importlib.metadata import EntryPoint
 
 import structlog
 
-from engine.ports import LoadMonitor
 from protocol.capabilities import PluginDescription
 from protocol.plugins import TranscoderPlugin
 
 log = structlog.get_logger()
 
-TRANSCODERS, MONITORS = "reelyard.transcoders", "reelyard.monitors"
+TRANSCODERS = "reelyard.transcoders"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +35,3 @@ def load_transcoders(found: Iterable[EntryPoint]) -> Loaded:
             log.exception("plugin_left_out", plugin=entry.name)
             left_out.append(PluginDescription(name=entry.name, version="", problem=f"{type(fault).__name__}: {fault}"[:500]))
     return Loaded(tuple(plugins), tuple(left_out))
-
-
-def load_monitor(found: Iterable[EntryPoint], directory: str) -> LoadMonitor:
-    """The first load monitor by name, watching the disk of `directory`. Raises LookupError without one."""
-    for entry in sorted(found, key=lambda entry: entry.name):
-        monitor: LoadMonitor = entry.load()(directory)
-        return monitor
-    raise LookupError(f"no plugin stands under the entry point group {MONITORS}; install the package again")

@@ -13,14 +13,14 @@ import pytest
 from engine.clock import SystemClock
 from engine.shell.crash import fatal_note_of_last_run
 from engine.shell.doctor import as_json, examine
-from engine.shell.loader import Loaded, load_monitor, load_transcoders
+from engine.shell.loader import Loaded, load_transcoders
+from engine.shell.monitors import Monitors, load_monitors
 from engine.shell.process import Tools
 from engine.shell.survey import ToolSurvey
-from plugins.monitors.load import PsutilMonitor
 from plugins.noop.plugin import NoopPlugin
 from protocol.capabilities import PluginDescription
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.plugins import Invocation, Limits, Outcome
+from protocol.plugins import Invocation, Limits, Outcome, Surroundings
 
 pytestmark = pytest.mark.integration
 
@@ -106,9 +106,13 @@ def test_a_plugin_that_cannot_be_imported_is_left_out_with_its_reason() -> None:
     )
 
 
-def test_the_monitor_reads_this_machine(tmp_path: Path) -> None:
-    monitor = load_monitor([EntryPoint("load", "plugins.monitors.load:PsutilMonitor", "reelyard.monitors")], str(tmp_path))
-    load = monitor.read()
+def monitors_of(directory: Path) -> Monitors:
+    found = [EntryPoint("load", "plugins.monitors.load:LoadMonitor", "reelyard.monitors")]
+    return load_monitors(found, Surroundings(str(directory), tuple))
+
+
+async def test_the_monitor_reads_this_machine(tmp_path: Path) -> None:
+    load = await monitors_of(tmp_path).read()
 
     assert 0 <= load.cpu_percent <= 100
     assert 0 < load.memory_percent <= 100
@@ -116,7 +120,7 @@ def test_the_monitor_reads_this_machine(tmp_path: Path) -> None:
 
 
 async def test_the_doctor_names_what_keeps_this_machine_from_working(tmp_path: Path) -> None:
-    findings = await examine(survey_of(Probing(tool="/nowhere"), tmp_path), PsutilMonitor(str(tmp_path)), tmp_path)
+    findings = await examine(survey_of(Probing(tool="/nowhere"), tmp_path), monitors_of(tmp_path), tmp_path)
 
     bad = [finding.what for finding in findings if not finding.is_ok]
     assert {"plugin noop", "transcoding"} <= set(bad)

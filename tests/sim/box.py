@@ -151,7 +151,7 @@ async def _admit(core: Core, who: Identity) -> None:
 
 
 class Monitor:
-    def read(self) -> Load:
+    async def read(self) -> Load:
         return Load(disk_free_percent=50.0)
 
 

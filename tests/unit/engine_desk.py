@@ -140,7 +140,7 @@ def plenty() -> m.LoadRead:
 
 
 def nearly_full() -> m.LoadRead:
-    return m.LoadRead(Load(disk_free_percent=5.0, disk_free_bytes=10**9))
+    return m.LoadRead(Load(disk_free_percent=5.0, disk_free_bytes=10**9, busy=("disk",)))
 
 
 ONE, TWO = grant(1), grant(2)

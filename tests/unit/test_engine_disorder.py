@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from engine.core import messages as m
 from engine.core.agent import Agent
 from engine.core.attempts import Key, Report, key_of
+from engine.core.recovery import recovered
 from engine.core.slots import plain_slots
 from protocol.capabilities import Kept, Load, RegisterReply
 from protocol.errors import ErrorCode
@@ -42,7 +43,8 @@ class Shell:
         self.running: dict[Key, m.Run] = {}
         self.stopping: set[Key] = set()
         self.is_gone = False
-        saved = m.Saved(self.disk.identity, tuple(self.rows.values()))
+        saved = recovered(m.Saved(self.disk.identity, tuple(self.rows.values())), None, max_starts=3)
+        self.rows = {key_of(row.grant): row for row in saved.attempts}
         setup = m.Setup(name="box", hostname="box", boot_id=f"boot-{self.boots:04}", version="1", slots=SLOTS)
         self.agent = Agent(setup, saved, chance=lambda: 0.5, new_id=self.new_id)
         self.feed(m.Started())
@@ -127,7 +129,7 @@ class Shell:
             self.boot()
 
     def load(self, number: int) -> None:
-        self.feed(m.LoadRead(Load(disk_free_percent=5.0 if number % 3 == 0 else 50.0, disk_free_bytes=10**9)))
+        self.feed(m.LoadRead(Load(busy=("disk",) if number % 3 == 0 else ())))
 
     def signal_or_timer(self, number: int) -> None:
         timers = list(m.Timer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.core import messages as m
-from protocol.capabilities import HeldTask, Kept
+from protocol.capabilities import HeldTask, Kept, Load
 from protocol.errors import ErrorCode
 from protocol.leases import LeaseReply, RunningTask
 from protocol.results import StepReport
@@ -101,26 +101,17 @@ def test_a_change_of_state_is_told_at_once() -> None:
     assert [(request.slots, request.light_slots) for request in leases(asked)] == [(0, 0)]
 
 
-def test_a_full_disk_takes_work_again_only_clearly_above_the_watermark() -> None:
+def test_a_machine_with_enough_to_do_tells_it_at_once_and_takes_work_again_after() -> None:
     desk = Desk()
     desk.online()
-    desk.feed(nearly_full())
-    desk.feed(beat_answered())
 
-    edge = desk.feed(m.LoadRead(plenty().load.model_copy(update={"disk_free_percent": 10.5})))
+    pressed = desk.feed(m.LoadRead(Load(busy=("cpu", "memory"))))
+    desk.feed(beat_answered())
     free = desk.feed(plenty())
 
-    assert beats(edge) == []
+    assert [(beat.request.state, beat.request.load.busy) for beat in beats(pressed)] == [(EngineState.BUSY, ("cpu", "memory"))]
+    assert [(request.slots, request.light_slots) for request in leases(pressed)] == [(0, 0)]
     assert [beat.request.state for beat in beats(free)] == [EngineState.ONLINE]
-
-
-def test_a_large_disk_is_never_low() -> None:
-    desk = Desk()
-    desk.online()
-
-    asked = desk.feed(m.LoadRead(nearly_full().load.model_copy(update={"disk_free_bytes": 100 << 30})))
-
-    assert beats(asked) == []
 
 
 def test_only_one_heartbeat_is_in_flight_and_a_change_meanwhile_sends_another() -> None:
