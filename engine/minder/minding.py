@@ -66,6 +66,7 @@ class Minder:
         self._cause, self._limit, self._is_killed = BY_TOOL, "", False
         self._kill_at = self._lease_at = NEVER
         self._oom_kills = usage.oom_kills()
+        self._cpu_seconds, self._peak_bytes = 0.0, 0
         self._child = Child(spec)
         self._began = _now()
         self._wall_at, self._look_at = self._began + spec.wall_s, self._began + LOOK_S
@@ -192,7 +193,7 @@ class Minder:
     def _look(self) -> None:
         if usage.disk_bytes(self._spec.directory) > self._spec.scratch_bytes:
             self._end(BY_LIMIT, "disk", is_at_once=True)
-        elif usage.tasks_below(self._child.pid) > self._spec.pids:
+        elif usage.tasks_below(os.getpid()) - 1 > self._spec.pids:  # orphans of the tool are our children
             self._end(BY_LIMIT, "pids", is_at_once=True)
 
     def _end(self, cause: str, limit: str = "", *, is_at_once: bool = False) -> None:
@@ -221,26 +222,41 @@ class Minder:
 
     def _reap_orphans(self) -> None:
         while (orphan := _dead_child()) not in (0, self._child.pid):
-            os.waitpid(orphan, 0)
+            self._reap(orphan)
+
+    def _reap(self, pid: int, options: int = 0) -> tuple[int, int]:
+        """Bury a child, and count what it and its own have used. Bubblewrap leaves the tool to the first process inside."""
+        found, status, used = os.wait4(pid, options)
+        self._cpu_seconds += used.ru_utime + used.ru_stime
+        self._peak_bytes = max(self._peak_bytes, used.ru_maxrss * 1024)
+        return found, status
+
+    def _has_children(self) -> bool:
+        """After reaping those that have ended."""
+        try:
+            while self._reap(-1, os.WNOHANG)[0]:
+                continue
+        except ChildProcessError:
+            return False
+        return True
 
     def _buried(self) -> dict[str, Value]:
         """The tool is dead, and its number still its own: kill its group, and then whatever got away from it."""
         wall_seconds = _now() - self._began
         was_killed = self._is_killed
         usage.kill_group(self._child.pid)
-        _, status, used = os.wait4(self._child.pid, 0)
+        _, status = self._reap(self._child.pid)
         until = _now() + LAST_WORDS_S
-        while _now() < until and _has_children():
+        while _now() < until and self._has_children():
             usage.kill_children()
             _wait_for_a_child(0.01)
-        cpu_seconds = used.ru_utime + used.ru_stime
         exit_code = self._own_exit_code(os.waitstatus_to_exitcode(status))
         if self._cause == BY_TOOL:
-            self._limit = self._limit_met(exit_code, cpu_seconds, was_killed=was_killed)
+            self._limit = self._limit_met(exit_code, was_killed=was_killed)
         return {
             "exit_code": exit_code,
-            "cpu_seconds": round(cpu_seconds, 3),
-            "peak_memory_bytes": used.ru_maxrss * 1024,
+            "cpu_seconds": round(self._cpu_seconds, 3),
+            "peak_memory_bytes": self._peak_bytes,
             "wall_seconds": round(wall_seconds, 3),
             "limit": self._limit or None,
             "cause": self._cause,
@@ -256,11 +272,11 @@ class Minder:
 
         return exit_code(3, code)
 
-    def _limit_met(self, exit_code: int, cpu_seconds: float, *, was_killed: bool) -> str:
+    def _limit_met(self, exit_code: int, *, was_killed: bool) -> str:
         """The limit that the kernel held it to, where that is sure."""
         if exit_code == 0:
             return ""
-        if exit_code == -SIGXCPU or cpu_seconds >= self._spec.cpu_s:
+        if exit_code == -SIGXCPU or self._cpu_seconds >= self._spec.cpu_s:
             return "cpu"
         if exit_code == -SIGXFSZ:
             return "disk"
@@ -276,16 +292,6 @@ def _dead_child() -> int:
     except ChildProcessError:
         return 0
     return found.si_pid if found else 0
-
-
-def _has_children() -> bool:
-    """After reaping those that have ended."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            continue
-    except ChildProcessError:
-        return False
-    return True
 
 
 def _wait_for_a_child(seconds: float) -> None:
