@@ -52,7 +52,7 @@ async def test_what_was_proven_is_what_the_engine_offers(tmp_path: Path) -> None
 
     capabilities = await survey_of(Probing(), tmp_path, broken).at_start()
 
-    assert capabilities.provided == {"operation:noop", "encoder:x"}
+    assert capabilities.provided == {"operation:noop", "encoder:x", "sandbox:1"}
     assert [(plugin.name, plugin.problem) for plugin in capabilities.plugins] == [
         ("probing", None),
         ("broken", "ImportError: no"),
@@ -91,7 +91,7 @@ async def test_a_periodic_survey_proves_everything_anew(tmp_path: Path) -> None:
 async def test_a_plugin_without_its_tools_is_reported_and_offers_nothing(tmp_path: Path) -> None:
     capabilities = await survey_of(Probing(tool="/nowhere"), tmp_path).at_start()
 
-    assert (capabilities.provided, capabilities.plugins[0].problem) == (frozenset(), "there is no /nowhere")
+    assert (capabilities.provided, capabilities.plugins[0].problem) == (frozenset({"sandbox:1"}), "there is no /nowhere")
 
 
 def test_a_plugin_that_cannot_be_imported_is_left_out_with_its_reason() -> None:
