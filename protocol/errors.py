@@ -95,6 +95,7 @@ class ErrorCode(StrEnum):
     TASK_TIMEOUT = "TASK_TIMEOUT"
     TASK_MEMORY = "TASK_MEMORY"
     TASK_DISK = "TASK_DISK"
+    ENCODER_SESSIONS = "ENCODER_SESSIONS"
     TASK_POISONOUS = "TASK_POISONOUS"
     TOOL_FAILED = "TOOL_FAILED"
     TOOL_MISSING = "TOOL_MISSING"
@@ -209,6 +210,7 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.TASK_MEMORY: ErrorRow(409, "The tool needed more memory than its limit."),
     _C.TASK_DISK: ErrorRow(409, "The engine's disk filled up."),
     _C.TASK_POISONOUS: ErrorRow(409, "The task killed several engines and is quarantined; `evidence` tells how."),
+    _C.ENCODER_SESSIONS: ErrorRow(409, "The GPU has no encoder session left; the task is tried again."),
     _C.TOOL_FAILED: ErrorRow(409, "The tool ended with an error; see the job's log."),
     _C.TOOL_MISSING: ErrorRow(409, "The engine lost the tool it needs. Run `reelyard doctor` on it."),
     _C.OUTPUT_INVALID: ErrorRow(409, "What the tool made failed verification and was not published."),

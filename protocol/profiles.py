@@ -41,17 +41,21 @@ class RenditionAudio(Message):
     sample_rate: Annotated[int, Field(ge=8_000, le=96_000)]
 
 
+Encoder = Annotated[str, Field(pattern="^(libx264|h264_nvenc|h264_qsv|h264_vaapi)$")]
 HARDWARE_ENCODERS = frozenset({"h264_nvenc", "h264_qsv", "h264_vaapi"})
 """Encoders that work on a GPU; all others work on processors."""
 
 
 class Rendition(Message):
-    """One encoded version of the picture. Made only of sources at least `min_source_width` x `min_source_height`."""
+    """One encoded version of the picture. Made only of sources at least `min_source_width` x `min_source_height`.
+
+    `encoders` are in order of preference: the first that an engine has proven on a GPU counts, else the software one.
+    """
 
     name: Name
     height: Annotated[int, Field(ge=16, le=4352)]
     codec: VideoCodec = VideoCodec.H264
-    encoders: tuple[Annotated[str, Field(pattern="^libx264$")], ...] = ("libx264",)
+    encoders: Annotated[tuple[Encoder, ...], Field(min_length=1)] = ("libx264",)
     preset: Preset = Preset.MEDIUM
     crf: Annotated[int, Field(ge=0, le=51)]
     profile: Annotated[str, Field(pattern="^(baseline|main|high)$")]

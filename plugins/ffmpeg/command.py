@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from math import gcd
 
-from plugins.ffmpeg.encoders import audio_file_arguments, picture_arguments, sound_arguments
+from plugins.ffmpeg.encoders import audio_file_arguments, device_arguments, picture_arguments, sound_arguments
 from plugins.ffmpeg.filters import Graph, build
 from plugins.media.calling import MAX_ALLOC, PROBED_ENTRIES, quiet, untrusted
 from plugins.media.lengths import output_rate
@@ -59,7 +59,7 @@ def join(ffmpeg: str) -> tuple[str, ...]:
     )
 
 
-def transcode(ffmpeg: str, recipe: TranscodeRecipe, threads: int) -> tuple[str, ...]:
+def transcode(ffmpeg: str, recipe: TranscodeRecipe, threads: int, device: str | None = None) -> tuple[str, ...]:
     """One process: the source is decoded once, and every rendition, its segments, the audio and the thumbnails are written.
 
     MP4 and HLS of a rendition share one encode through the `tee` muxer.
@@ -69,6 +69,7 @@ def transcode(ffmpeg: str, recipe: TranscodeRecipe, threads: int) -> tuple[str, 
     cap = f"{float(Fraction(recipe.source.duration) * LENGTH_MARGIN + 10):.3f}"
     head = (
         *(ffmpeg, "-y", *quiet(), "-progress", "pipe:1", "-stats_period", "0.5"),
+        *device_arguments((planned.encoder for planned in recipe.renditions), device),
         *(*untrusted(), "-threads", str(threads), "-t", cap, "-fd", "{fd0}", "-i", "fd:"),
         *("-filter_complex_threads", str(threads), "-filter_complex", graph.text),
     )

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.profiles import AudioFile, Rendition, RenditionAudio
+from protocol.profiles import HARDWARE_ENCODERS, AudioFile, Preset, Rendition, RenditionAudio
 
 PICTURE_TRIAL = ("-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25")
+GPU_TRIAL = ("-f", "lavfi", "-i", "testsrc2=size=256x144:rate=25", "-frames:v", "10")
+"""Larger than the smallest picture that every hardware encoder takes."""
+
 SOUND_TRIAL = ("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000")
+
+
+UPLOAD = "format=nv12,hwupload"
+TAKES_UPLOADED = frozenset({"h264_vaapi"})
+"""Encoders that take pictures only from their GPU's memory; the others upload them themselves."""
+
+RENDER_NODES = "/dev/dri"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,30 @@ ENCODERS: tuple[EncoderRow, ...] = (
 )
 
 
+HARDWARE_ROWS: tuple[EncoderRow, ...] = (
+    EncoderRow("h264_nvenc", "h264", (*GPU_TRIAL, "-pix_fmt", "yuv420p", "-c:v", "h264_nvenc")),
+    EncoderRow("h264_qsv", "h264", (*GPU_TRIAL, "-pix_fmt", "nv12", "-c:v", "h264_qsv", "-global_quality", "23")),
+    EncoderRow("h264_vaapi", "h264", (*GPU_TRIAL, "-vf", UPLOAD, "-c:v", "h264_vaapi", "-rc_mode", "CQP", "-qp", "23")),
+)
+"""Tried once per device, after `device_arguments`: what works on one GPU tells nothing of the next."""
+
+
+def device_arguments(encoders: Iterable[str], device: str | None) -> tuple[str, ...]:
+    """What stands before the input to choose the GPU. `device` is a CUDA number or the name of a render node.
+
+    An NVIDIA GPU is chosen by CUDA_VISIBLE_DEVICES in the environment, which the engine sets: it is always number 0.
+    """
+    options = [_DEVICE_OPTION[name] for name in dict.fromkeys(encoders) if name in _DEVICE_OPTION]
+    if not options or device is None:
+        return ()
+    if device.isdecimal():
+        raise ReelyardError(ErrorCode.TOOL_MISSING, f"The GPU {device} is none of those that {options[0]} takes.")
+    return tuple(word for option in options for word in (option, f"{RENDER_NODES}/{device}"))
+
+
+_DEVICE_OPTION = {"h264_qsv": "-qsv_device", "h264_vaapi": "-vaapi_device"}
+
+
 def picture_arguments(
     encoder: str, rendition: Rendition, *, rate: Fraction, segment_seconds: int, threads: int
 ) -> tuple[str, ...]:
@@ -38,7 +72,8 @@ def picture_arguments(
     if build is None:
         raise ReelyardError(ErrorCode.TOOL_MISSING, f"The FFmpeg plugin does not drive the encoder {encoder}.")
     gop = -(-rate.numerator * segment_seconds // rate.denominator)  # frames up to the next boundary, rounded up
-    return (*build(rendition), *_group(gop, segment_seconds), "-threads:v", str(threads))
+    own = build(rendition)
+    return (*own, *_group(gop, segment_seconds), *(() if encoder in HARDWARE_ENCODERS else ("-threads:v", str(threads))))
 
 
 def _group(gop: int, segment_seconds: int) -> tuple[str, ...]:
@@ -53,7 +88,50 @@ def _libx264(rendition: Rendition) -> tuple[str, ...]:
     )
 
 
-_PICTURE: dict[str, Callable[[Rendition], tuple[str, ...]]] = {"libx264": _libx264}
+def _nvenc(rendition: Rendition) -> tuple[str, ...]:
+    """Constant quality is variable bit rate without a bit rate; 0 would mean that the encoder chooses the quality."""
+    return (
+        *("-c:v", "h264_nvenc", "-gpu", "0", "-preset", _NVENC_PRESETS[rendition.preset]),
+        *("-rc", "vbr", "-cq", str(max(1, rendition.crf)), "-b:v", "0"),
+        *("-profile:v", rendition.profile, "-level:v", rendition.level, "-forced-idr", "1"),
+    )
+
+
+def _qsv(rendition: Rendition) -> tuple[str, ...]:
+    """`global_quality` alone is its constant quality (ICQ). Its level is a number: 31 for 3.1."""
+    preset = "veryfast" if rendition.preset in (Preset.ULTRAFAST, Preset.SUPERFAST) else rendition.preset.value
+    return (
+        *("-c:v", "h264_qsv", "-preset", preset, "-global_quality", str(max(1, rendition.crf))),
+        *("-profile:v", rendition.profile, "-level:v", rendition.level.replace(".", ""), "-forced_idr", "1"),
+    )
+
+
+def _vaapi(rendition: Rendition) -> tuple[str, ...]:
+    """A constant quantizer: every driver has that. Presets mean nothing to it; forced keyframes are IDR frames anyway."""
+    profile = "constrained_baseline" if rendition.profile == "baseline" else rendition.profile
+    return (
+        *("-c:v", "h264_vaapi", "-rc_mode", "CQP", "-qp", str(max(1, rendition.crf))),
+        *("-profile:v", profile, "-level:v", rendition.level),
+    )
+
+
+_NVENC_PRESETS: dict[Preset, str] = {
+    Preset.ULTRAFAST: "p1",
+    Preset.SUPERFAST: "p1",
+    Preset.VERYFAST: "p2",
+    Preset.FASTER: "p3",
+    Preset.FAST: "p3",
+    Preset.MEDIUM: "p4",
+    Preset.SLOW: "p5",
+    Preset.SLOWER: "p6",
+    Preset.VERYSLOW: "p7",
+}
+_PICTURE: dict[str, Callable[[Rendition], tuple[str, ...]]] = {
+    "libx264": _libx264,
+    "h264_nvenc": _nvenc,
+    "h264_qsv": _qsv,
+    "h264_vaapi": _vaapi,
+}
 
 
 def sound_arguments(audio: RenditionAudio, channels: int) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from plugins.ffmpeg.encoders import TAKES_UPLOADED, UPLOAD
 from plugins.media.lengths import output_rate, picture_end
 from plugins.media.sizes import thumbnail_size
 from protocol.media import VideoStream
@@ -30,7 +31,7 @@ class Graph:
 def build(recipe: TranscodeRecipe, sounds: int) -> Graph:
     """The graph for `sounds` users of the first audio track. Pictures only where the source has one."""
     lines: list[str] = []
-    pictures = _pictures(recipe, lines)
+    pictures = _uploaded(recipe, _pictures(recipe, lines), lines)
     shots = _shots(recipe, lines)
     labels = tuple(f"a{n}" for n in range(sounds))
     if labels:
@@ -53,6 +54,16 @@ def _pictures(recipe: TranscodeRecipe, lines: list[str]) -> tuple[str, ...]:
         planned = recipe.renditions[n]
         lines.append(f"[r{n}i]{_scale(planned.width, planned.height)}{_split('split', users[f'r{n}'])}")
     return tuple(f"v{n}" for n in range(len(recipe.renditions)))
+
+
+def _uploaded(recipe: TranscodeRecipe, pictures: tuple[str, ...], lines: list[str]) -> tuple[str, ...]:
+    """Pictures for encoders that take them only from their GPU's memory are brought there, each at its final size."""
+    labels: list[str] = []
+    for label, planned in zip(pictures, recipe.renditions, strict=False):  # sound alone has no picture
+        if planned.encoder in TAKES_UPLOADED:
+            lines.append(f"[{label}]{UPLOAD}[{label}u]")
+        labels.append(f"{label}u" if planned.encoder in TAKES_UPLOADED else label)
+    return tuple(labels)
 
 
 def _parent(renditions: tuple[PlannedRendition, ...], larger: list[int], n: int) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from plugins.ffmpeg.encoders import ENCODERS, PICTURE_TRIAL, EncoderRow
+from plugins.ffmpeg.encoders import ENCODERS, HARDWARE_ROWS, PICTURE_TRIAL, EncoderRow, device_arguments
 from protocol.plugins import Invocation, Limits, Outcome
 
 TRIAL_LIMITS = Limits(wall_s=30.0, cpu_s=60, memory_bytes=2 << 30, file_bytes=1 << 20)
@@ -30,9 +31,23 @@ def probes(ffmpeg: str, ffprobe: str, directory: str) -> tuple[Invocation, ...]:
     return (*listed, *(_trial(ffmpeg, row) for row in ENCODERS), *_streaming(ffmpeg, directory))
 
 
-def _trial(ffmpeg: str, row: EncoderRow) -> Invocation:
-    head = (ffmpeg, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error")
+def _trial(ffmpeg: str, row: EncoderRow, device: tuple[str, ...] = ()) -> Invocation:
+    head = (ffmpeg, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error", *device)
     return Invocation(name=f"trial:{row.name}", argv=(*head, *row.trial, "-f", "null", "-"), limits=TRIAL_LIMITS)
+
+
+def hardware_trials(ffmpeg: str, devices: Sequence[str]) -> tuple[Invocation, ...]:
+    """Tries each hardware encoder on each GPU that it may know: numbers are NVIDIA's, names are render nodes."""
+    return tuple(
+        replace(
+            _trial(ffmpeg, row, device_arguments((row.name,), device)),
+            name=f"trial:{row.name}@{device}",
+            env=(("CUDA_DEVICE_ORDER", "PCI_BUS_ID"), ("CUDA_VISIBLE_DEVICES", device if device.isdecimal() else "")),
+        )
+        for device in devices
+        for row in HARDWARE_ROWS
+        if (row.name == "h264_nvenc") == device.isdecimal()
+    )
 
 
 def _streaming(ffmpeg: str, directory: str) -> tuple[Invocation, ...]:

@@ -78,7 +78,7 @@ class FFmpegPlugin:
                 )
             case TranscodeRecipe() as recipe:
                 self._progress[work.directory] = progress.Progress()
-                argv = command.transcode(tools.ffmpeg.path, recipe, work.threads)
+                argv = command.transcode(tools.ffmpeg.path, recipe, work.threads, work.device)
                 makes = command.directories(recipe)
                 limits = _encode_limits(recipe, work.threads)
                 return (Invocation(name=ENCODE, argv=argv, reads=reads, makes=makes, streams=True, limits=limits),)

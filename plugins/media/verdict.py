@@ -37,6 +37,21 @@ LIMIT_ROWS: tuple[Row, ...] = (  # before the others: FFmpeg reports its own cap
     Row("max_streams parameter", _I, ErrorCode.INPUT_LIMITS, "The file has more streams than are taken."),
     Row("exceeds specified max pixel count", _I, ErrorCode.INPUT_LIMITS, "The picture is larger than is taken."),
 )
+GPU_ROWS: tuple[Row, ...] = (
+    Row(  # what NVENC says where its sessions are all taken
+        r"OpenEncodeSessionEx failed: (out of memory|incompatible client key)",
+        *(_F, ErrorCode.ENCODER_SESSIONS, "The GPU has no encoder session left."),
+    ),
+    Row(
+        "Cannot load (libcuda|nvcuda|libnvidia-encode)|No capable devices found|minimum required Nvidia driver"
+        "|CUDA_ERROR|No VA display found|Error creating a MFX session|Device creation failed|Failed to initialise VAAPI",
+        *(_F, ErrorCode.TOOL_FAILED, "The engine's GPU or its driver cannot be used."),
+    ),
+)
+"""FFmpeg's, before all others: what follows looks like a stop from outside (exit code 255), a lack of memory, or a damaged
+file of which nothing was written. Other tools look for GPUs too, and say such things where they miss none.
+"""
+
 MACHINE_ROWS: tuple[Row, ...] = (
     Row("No space left on device|Disk quota exceeded", _F, ErrorCode.TASK_DISK, "The engine's disk is full."),
     Row("File too large", _E, ErrorCode.TASK_DISK, "An output grew over the limit on its size."),
@@ -80,6 +95,9 @@ UNDECODABLE = Row("", _E, ErrorCode.OUTPUT_INVALID, "What the tool made does not
 
 def judge(outcome: Outcome, *, reads_input: bool, step: str | None = None) -> Failure | None:
     """What FFmpeg or ffprobe ended with: None for exit 0, which is not proof of anything; the failure otherwise."""
+    gpu = _found(GPU_ROWS, outcome) if outcome.exit_code > 0 and not outcome.timed_out else None
+    if gpu is not None:
+        return failure(gpu.failure_class, gpu.code, gpu.message, outcome, step)
     rows = (*LIMIT_ROWS, *MACHINE_ROWS, *INPUT_ROWS, UNKNOWN) if reads_input else (*MACHINE_ROWS, UNDECODABLE)
     return judge_by(outcome, rows, step)
 
@@ -93,8 +111,12 @@ def judge_by(outcome: Outcome, rows: Sequence[Row], step: str | None = None) -> 
         return None
     if outcome.exit_code < 0 or outcome.exit_code == STOPPED_BY_SIGNAL:
         return _killed(outcome, step)
-    row = next((row for row in rows if re.search(row.pattern, outcome.stderr_tail, re.MULTILINE)), UNKNOWN)
+    row = _found(rows, outcome) or UNKNOWN
     return failure(row.failure_class, row.code, row.message, outcome, step)
+
+
+def _found(rows: Sequence[Row], outcome: Outcome) -> Row | None:
+    return next((row for row in rows if re.search(row.pattern, outcome.stderr_tail, re.MULTILINE)), None)
 
 
 def _killed(outcome: Outcome, step: str | None) -> Failure:

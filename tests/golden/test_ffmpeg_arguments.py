@@ -9,6 +9,7 @@ import pytest
 
 from plugins.ffmpeg import command
 from plugins.media import checks
+from protocol.errors import ReelyardError
 from protocol.media import AudioStream, MediaFacts, VideoStream
 from protocol.profiles import HlsPackaging, SegmentFormat
 from protocol.recipes import AnalyzeRecipe, InputLimits, TranscodeRecipe
@@ -48,6 +49,15 @@ RECIPES: dict[str, TranscodeRecipe] = {
 }
 
 
+GPUS = {"h264_nvenc": "0", "h264_qsv": "renderD128", "h264_vaapi": "renderD129"}
+
+
+def planned_for(encoder: str) -> TranscodeRecipe:
+    recipe = RECIPES["full_hd"]
+    renditions = tuple(planned.model_copy(update={"encoder": encoder}) for planned in recipe.renditions)
+    return recipe.model_copy(update={"renditions": renditions})
+
+
 def recorded(name: str) -> list[str]:
     lines = (GOLDEN / f"{name}.json").read_text(encoding="utf-8")
     return [str(argument) for argument in json.loads(lines)]
@@ -56,6 +66,16 @@ def recorded(name: str) -> list[str]:
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_transcode_arguments_are_those_recorded(name: str) -> None:
     assert list(command.transcode("ffmpeg", RECIPES[name], 2)) == recorded(f"transcode_{name}")
+
+
+@pytest.mark.parametrize("encoder", sorted(GPUS))
+def test_arguments_for_a_gpu_are_those_recorded(encoder: str) -> None:
+    assert list(command.transcode("ffmpeg", planned_for(encoder), 2, GPUS[encoder])) == recorded(f"transcode_{encoder}")
+
+
+def test_an_encoder_is_not_sent_to_a_gpu_of_another_make() -> None:
+    with pytest.raises(ReelyardError, match="The GPU 0 is none of those that -vaapi_device takes"):
+        command.transcode("ffmpeg", planned_for("h264_vaapi"), 2, "0")
 
 
 def test_analysis_arguments_are_those_recorded() -> None:

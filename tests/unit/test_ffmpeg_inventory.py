@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from plugins.ffmpeg import inventory
+from plugins.ffmpeg.inventory import hardware_trials
 from protocol.plugins import Invocation, Outcome
 
 FILTERS = b"".join(f" T.. {name}              V->V       What it does.\n".encode() for name in sorted(inventory.FILTERS))
@@ -54,3 +55,17 @@ def test_without_working_tools_there_is_no_operation() -> None:
     broken = [Outcome(Invocation("inventory:version", ("ffprobe",)), -9, b"", "", wall_seconds=0.1, cpu_seconds=0.1)]
 
     assert inventory.operations(broken) == ()
+
+
+def test_each_gpu_is_tried_with_the_encoders_it_may_know() -> None:
+    trials = hardware_trials("ffmpeg", ["0", "1", "renderD128"])
+
+    assert [(trial.name, dict(trial.env)["CUDA_VISIBLE_DEVICES"]) for trial in trials] == [
+        ("trial:h264_nvenc@0", "0"),
+        ("trial:h264_nvenc@1", "1"),
+        ("trial:h264_qsv@renderD128", ""),
+        ("trial:h264_vaapi@renderD128", ""),
+    ]
+    assert [("/dev/dri/renderD128" in trial.argv, trial.argv[-3:]) for trial in trials] == [
+        (is_node, ("-f", "null", "-")) for is_node in (False, False, True, True)
+    ]

@@ -8,6 +8,13 @@ from plugins.media.verdict import judge, redact
 from protocol.errors import ErrorCode, FailureClass
 from protocol.plugins import Invocation, Limits, Outcome
 
+SESSIONS = (
+    "[h264_nvenc @ 0x5581] [error] OpenEncodeSessionEx failed: {}: (no details)\n"
+    "[h264_nvenc @ 0x5581] [error] No capable devices found\n"
+    "[out#0/null @ 0x5582] [error] Nothing was written into output file, because at least one of its streams received no packets."
+)
+"""As NVENC is known to say it; no GPU with a limit was at hand to record."""
+
 
 def outcome(exit_code: int, stderr: str = "", *, timed_out: bool = False, peak: int = 0) -> Outcome:
     invocation = Invocation("encode", ("ffmpeg",), limits=Limits(wall_s=60, cpu_s=90, memory_bytes=1000))
@@ -27,6 +34,10 @@ def outcome(exit_code: int, stderr: str = "", *, timed_out: bool = False, peak: 
         (outcome(-11), (FailureClass.ENGINE, ErrorCode.TOOL_FAILED, False)),
         (outcome(-24), (FailureClass.ENGINE, ErrorCode.TASK_TIMEOUT, False)),
         (outcome(-25), (FailureClass.ENGINE, ErrorCode.TASK_DISK, False)),
+        (outcome(244, SESSIONS.format("out of memory (10)")), (FailureClass.INFRA, ErrorCode.ENCODER_SESSIONS, False)),
+        (outcome(187, SESSIONS.format("incompatible client key (21)")), (FailureClass.INFRA, ErrorCode.ENCODER_SESSIONS, False)),
+        (outcome(255, SESSIONS.format("out of memory (10)")), (FailureClass.INFRA, ErrorCode.ENCODER_SESSIONS, False)),
+        (outcome(244, SESSIONS.format("no encode device (1)")), (FailureClass.INFRA, ErrorCode.TOOL_FAILED, False)),
         (outcome(1, "something new"), (FailureClass.ENGINE, ErrorCode.TOOL_FAILED, False)),
     ],
 )
