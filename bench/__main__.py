@@ -18,6 +18,7 @@ BENCHES = {
     "peers": "the same no-op jobs with other queues, on PostgreSQL",
     "choice": "choosing one task among a million, in memory",
     "api": "the API under load: status beside an encode, calls of all kinds, a hundred uploads at once",
+    "engines": "what an engine costs its box: idle, while FFmpeg works, and at its start",
     "media": "a real clip through the system against FFmpeg run bare; decode once against one run per output",
 }
 RESULTS = Path("bench/results")

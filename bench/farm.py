@@ -9,27 +9,40 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
-START_S = 30.0
+START_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Farm:
-    """`url` and `key` are what a client needs; `data` holds the database and the logs."""
+    """`url` and `key` are what a client needs; `data` holds the database, the logs and the first engine's directory."""
 
     url: str
     key: str
     data: Path
+    environment: Mapping[str, str]
 
     def session(self) -> aiohttp.ClientSession:
         headers = {"X-API-Key": self.key, "Content-Type": "application/json"}
         return aiohttp.ClientSession(base_url=self.url, headers=headers, connector=aiohttp.TCPConnector(limit=64))
+
+    @contextmanager
+    def engine(self, name: str, slots: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+        """An engine in the directory `name`; drained at the end. It is not waited for."""
+        token = self.data / "secrets/registration.token"
+        arguments = ["engine", "--server", self.url, "--data", str(self.data / name), "--name", name, "--token-file", str(token)]
+        arguments += ["--slots", str(slots)] if slots else []
+        process = _start(arguments, self.data / f"{name}.log", self.environment)
+        try:
+            yield process
+        finally:
+            stop(process)
 
 
 @asynccontextmanager
@@ -46,18 +59,12 @@ async def farm(
         dispatch = _start(["dispatch", "--data", str(data), "--listen", "127.0.0.1:0"], data / "dispatch.log", environment)
         try:
             url = await _read_when_there(data / "dispatch.url", dispatch)
-            token = data / "secrets/registration.token"
-            arguments = ["engine", "--server", url, "--data", str(data / "engine"), "--name", "bench", "--token-file", str(token)]
-            arguments += ["--slots", str(slots)] if slots else []
-            engine = _start(arguments, data / "engine.log", environment)
-            try:
-                running = Farm(url, (data / "secrets/admin.key").read_text().strip(), data)
-                await _until_online(running, engine)
+            running = Farm(url, (data / "secrets/admin.key").read_text().strip(), data, environment)
+            with running.engine("engine", slots) as engine:
+                await until_online(running, 1, engine)
                 yield running
-            finally:
-                _stop(engine)
         finally:
-            _stop(dispatch)
+            stop(dispatch)
 
 
 def _start(arguments: list[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -65,7 +72,7 @@ def _start(arguments: list[str], log: Path, environment: Mapping[str, str]) -> s
         return subprocess.Popen([sys.executable, "-m", *arguments], stdout=output, stderr=output, env=dict(environment))
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -94,13 +101,15 @@ def _content(path: Path) -> str | None:
     return path.read_text().strip() if path.exists() else None
 
 
-async def _until_online(running: Farm, engine: subprocess.Popen[bytes]) -> None:
+async def until_online(running: Farm, count: int, *engines: subprocess.Popen[bytes]) -> None:
+    """Until so many engines are registered."""
     until = time.monotonic() + START_S
     async with running.session() as session:
         while time.monotonic() < until:
-            _check_alive(engine)
+            for engine in engines:
+                _check_alive(engine)
             async with session.get("/api/v1/engines") as reply:
-                if (await reply.json())["total"]:
+                if (await reply.json())["total"] >= count:
                     return
             await asyncio.sleep(0.05)
-    raise SystemExit("the engine did not register in time")
+    raise SystemExit("the engines did not register in time")
