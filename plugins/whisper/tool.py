@@ -36,10 +36,9 @@ def _prove(options: argparse.Namespace) -> int:
 
 def _transcribe(options: argparse.Namespace) -> int:
     size = os.fstat(options.input).st_size // 2 * 2
-    with mmap.mmap(options.input, size, access=mmap.ACCESS_READ) as sound, memoryview(sound) as view:
-        samples = view.cast("h")
-        made = transcribe(load(options.backend, options.model, options.threads), samples, options.language, options.name)
-        samples.release()
+    sound = mmap.mmap(options.input, size, access=mmap.ACCESS_READ)
+    samples = memoryview(sound).cast("h")
+    made = transcribe(load(options.backend, options.model, options.threads), samples, options.language, options.name)
     for form, text in forms(made).items():
         Path(getattr(options, form)).write_text(text, encoding="utf-8")
     return 0
