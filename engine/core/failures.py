@@ -9,8 +9,12 @@ from protocol.results import Failure
 
 LOG_TAIL = 32 << 10
 
-CLASSES = {ErrorCode.TOOL_MISSING: FailureClass.INFRA, ErrorCode.TRANSFER_FAILED: FailureClass.INFRA}
-"""By code, for errors a plugin raised; all others are faults of the plugin."""
+CLASSES = {
+    ErrorCode.TOOL_MISSING: FailureClass.INFRA,
+    ErrorCode.TRANSFER_FAILED: FailureClass.INFRA,
+    ErrorCode.TASK_DISK: FailureClass.INFRA,
+}
+"""By code, for errors a plugin raised, and for an input without room; all others are faults of the plugin."""
 
 
 def disk_full(log_tail: str = "") -> Failure:
@@ -32,6 +36,17 @@ def tool_lost(message: str, evidence: Mapping[str, str], log_tail: str = "") -> 
 def input_failed(code: ErrorCode, message: str) -> Failure:
     """The client's input cannot be had; another engine would not fare better."""
     return _failure(FailureClass.INPUT, code, f"{message[:1].upper()}{message[1:]}.", "")
+
+
+def not_read(reason: str, log_tail: str = "") -> Failure:
+    """A tool that was fed ended well, and has not seen all of its input: what it made may be short."""
+    failure = _failure(FailureClass.ENGINE, ErrorCode.TOOL_FAILED, "The tool did not read the whole input.", log_tail)
+    return failure.model_copy(update={"evidence": {"reason": reason}})
+
+
+def holes() -> Failure:
+    """Never reported: parts of an input are not enough for this work, and the whole of it is fetched."""
+    return _failure(FailureClass.ENGINE, ErrorCode.TOOL_FAILED, "More of the input is needed than its ends.", "")
 
 
 def raised(error: ReelyardError, log_tail: str = "") -> Failure:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
@@ -132,11 +132,12 @@ class Download:
         if self._is_ours and etag == self._etag:
             return
         self._etag, self._is_ours = etag, True
-        tag = {"size": self._access.size, "sha256": self._access.sha256, "etag": etag, "boot": _boot()}
-        path = self._target.with_name(self._target.name + TAG)
-        new = path.with_name(path.name + ".new")
-        new.write_text(json.dumps(tag), encoding="utf-8")
-        new.replace(path)
+        _write_tag(self._target, Tag(self._access.size, self._access.sha256, etag, _boot()))
+
+
+def note_complete(target: Path, access: InputAccess) -> None:
+    """What `is_complete` looks for, of a file that came by another way."""
+    _write_tag(target, Tag(access.size, access.sha256, None, _boot()))
 
 
 def check_answer(response: aiohttp.ClientResponse, what: str) -> None:
@@ -152,6 +153,13 @@ def _read_tag(target: Path) -> Tag | None:
         return Tag(**json.loads(target.with_name(target.name + TAG).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _write_tag(target: Path, tag: Tag) -> None:
+    path = target.with_name(target.name + TAG)
+    new = path.with_name(path.name + ".new")
+    new.write_text(json.dumps(asdict(tag)), encoding="utf-8")
+    new.replace(path)
 
 
 def _boot() -> str:

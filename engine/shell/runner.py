@@ -15,7 +15,10 @@ from engine.core.progress import Progress
 from engine.core.slots import Slot
 from engine.core.verdicts import over_limit
 from engine.ports import ScratchFull, Tell
+from engine.shell.feeding import Feeder, NotRead
+from engine.shell.inputs import Inputs, Supply
 from engine.shell.journal import ToolLost
+from engine.shell.lines import OnLine
 from engine.shell.process import Tools
 from engine.shell.remote import RemoteInputs
 from engine.shell.scratch import INPUT, INPUTS, WORK, Brought, Place, Scratch
@@ -50,6 +53,10 @@ class Runner:
     transfer: Transfer
     remote: RemoteInputs
 
+    @property
+    def inputs(self) -> Inputs:
+        return Inputs(self.transfer)
+
     def instant(self, grant: Grant) -> Complete | Fail | None:
         """Work without input and without a tool is concluded on the spot: no directory, no process."""
         plugin = self.plugins.get(grant.kind)
@@ -76,6 +83,8 @@ class Runner:
         except ToolLost as lost:
             log.warning("tool_lost", task=grant.task_id, token=grant.token, problem=lost.message, **lost.evidence)
             return _fail(grant, failures.tool_lost(lost.message, lost.evidence, lost.log_tail))
+        except NotRead as short:
+            return _fail(grant, failures.not_read(str(short), attempt.log_tail))
         except ScratchFull:
             return _fail(grant, failures.disk_full(attempt.log_tail))
         except InputFailed as missing:
@@ -113,30 +122,44 @@ class _Attempt:
             raise ReelyardError(ErrorCode.TOOL_MISSING, f"This engine has no plugin for {grant.kind} any more.")
         place = runner.scratch.make(key_of(grant))
         work = _work(grant, str(place.base), self._slot)
+        for one in grant.inputs:
+            await runner.transfer.fetch(one.access, place.of_sibling(one.name))
         ending: str | None = None
         if grant.input is not None and grant.input.remote is not None:
             ending = await self._bring(plugin, work, grant.input, grant.input.remote, place)
             work = replace(work, input_size=place.input.stat().st_size)
-        elif (grant.input is not None or grant.inputs) and place.brought(runner.tools.boot) is None:
-            await self._fetch(place)
-        await self._use(plugin, work, place, plugin.plan(work))
-        files = place.made()
-        await self._use(plugin, work, place, _or_fail(plugin.checks(work, files)))
-        conclusion = _or_fail(plugin.conclude(work, tuple(self._outcomes), files))
+            conclusion = await self._do(plugin, work, place)
+        elif grant.input is not None:
+            conclusion = await self._supplied(plugin, work, place, grant.input)
+        else:
+            conclusion = await self._do(plugin, work, place)
         if ending is not None:
             original = await stage_original(runner.transfer, place, ending, grant.staging_url, self._uploaded)
             conclusion = replace(conclusion, result=conclusion.result.model_copy(update={"original": original}))
         staged = await stage(runner.transfer, place, conclusion, grant.staging_url, self._uploaded)
         return _complete(grant, conclusion, staged)
 
-    async def _fetch(self, place: Place) -> None:
-        """The input, and what sibling tasks staged for this one."""
-        transfer = self._runner.transfer
-        if self._grant.input is not None:
-            await transfer.fetch(self._grant.input, place.input)
-        for one in self._grant.inputs:
-            await transfer.fetch(one.access, place.of_sibling(one.name))
-        place.note_brought(Brought(self._runner.tools.boot))
+    async def _supplied(self, plugin: TranscoderPlugin, work: Work, place: Place, access: InputAccess) -> Conclusion:
+        """The work on an input of dispatch. What fails on a part of it fails only if it does so on the whole, too."""
+        inputs, grant = self._runner.inputs, self._grant
+        supply = await inputs.supply(grant, access, place)
+        try:
+            return await self._do(plugin, replace(work, input_path=str(supply.path)), place, supply)
+        except _Failed as failed:
+            if not supply.has_holes:
+                raise
+            log.info("whole_input_needed", task=grant.task_id, problem=failed.failure.message)
+        supply = await inputs.whole(grant, access, place)
+        return await self._do(plugin, replace(work, input_path=str(supply.path)), place, supply)
+
+    async def _do(self, plugin: TranscoderPlugin, work: Work, place: Place, supply: Supply | None = None) -> Conclusion:
+        await self._use(plugin, work, place, plugin.plan(work), supply.feeder if supply else None)
+        files = place.made()
+        proofs = _or_fail(plugin.checks(work, files))
+        if proofs and supply is not None and supply.has_holes:
+            raise _Failed(failures.holes())
+        await self._use(plugin, work, place, proofs)
+        return _or_fail(plugin.conclude(work, tuple(self._outcomes), files))
 
     async def _bring(self, plugin: TranscoderPlugin, work: Work, access: InputAccess, remote: RemoteInput, place: Place) -> str:
         """Fetch the input from the net, join its tracks where it comes apart; the ending of the file it is now."""
@@ -154,7 +177,14 @@ class _Attempt:
             place.take_for_input(JOINED, brought.tracks)
         return brought.ending
 
-    async def _use(self, plugin: TranscoderPlugin, work: Work, place: Place, invocations: Sequence[Invocation]) -> None:
+    async def _use(
+        self,
+        plugin: TranscoderPlugin,
+        work: Work,
+        place: Place,
+        invocations: Sequence[Invocation],
+        feeder: Feeder | None = None,
+    ) -> None:
         for invocation in invocations:
 
             def on_line(line: str, invocation: Invocation = invocation) -> None:
@@ -162,14 +192,20 @@ class _Attempt:
                 if reports:
                     self._tell(self._progress.told(reports))
 
-            journal = place.journal(len(self._outcomes))
-            outcome = await self._runner.tools.run(invocation, work.directory, on_line, self._slot, journal)
+            outcome = await self._run(invocation, work.directory, on_line, place, feeder)
             self._outcomes.append(outcome)
             self.log_tail = outcome.stderr_tail.replace(work.directory, ".")
             failure = over_limit(outcome) or plugin.judge(work, outcome)
             if failure is not None:
                 log_tail = (failure.log_tail or self.log_tail).replace(work.directory, ".")
                 raise _Failed(failure.model_copy(update={"log_tail": log_tail}))
+
+    async def _run(self, invocation: Invocation, directory: str, on_line: OnLine, place: Place, feeder: Feeder | None) -> Outcome:
+        """A tool that is fed has no journal: it cannot outlive the engine that feeds it."""
+        tools = self._runner.tools
+        if feeder is not None and str(feeder.pipe) in invocation.reads:
+            return await feeder.feed(tools.run(invocation, directory, on_line, self._slot))
+        return await tools.run(invocation, directory, on_line, self._slot, place.journal(len(self._outcomes)))
 
     def _fetched(self, share: float) -> None:
         told = self._progress.fetched(share)

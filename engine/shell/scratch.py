@@ -62,6 +62,14 @@ class Place:
         for part in parts:
             Path(part).unlink(missing_ok=True)
 
+    def start_over(self) -> None:
+        """Nothing of an earlier run of the attempt is taken over, but for its input."""
+        for folder in (self.base / TOOLS, self.work):
+            shutil.rmtree(folder, ignore_errors=True)
+        (self.base / MADE).unlink(missing_ok=True)
+        with watching_for_space():
+            self.work.mkdir(mode=0o700)
+
     def made(self) -> Sequence[MadeFile]:
         """What the plugin's tools made; asked again, the same, whatever was written beside it since."""
         noted = _noted(self.base / MADE, _FILES)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from io import BufferedReader
 from pathlib import Path
@@ -19,7 +19,7 @@ from engine.ports import Clock
 from engine.shell.download import Download, check_answer, is_complete
 from engine.shell.resuming import ResumedUpload
 from engine.shell.scratch import watching_for_space
-from engine.shell.tries import Again, Tries
+from engine.shell.tries import Again, TransferFailed, Tries
 from protocol.leases import InputAccess
 from protocol.storage import Written
 
@@ -35,6 +35,22 @@ Moved = Callable[[int], None]
 """Told the number of bytes of each block that went through."""
 
 
+@dataclass(slots=True)
+class Pace:
+    """How fast inputs came in this run of the engine, in the mean over all bytes."""
+
+    size: int = 0
+    seconds: float = 0.0
+
+    @property
+    def mean(self) -> float | None:
+        """Bytes a second; None before anything worth measuring came."""
+        return self.size / self.seconds if self.size >= BLOCK and self.seconds > 0 else None
+
+    def note(self, size: int, seconds: float) -> None:
+        self.size, self.seconds = self.size + size, self.seconds + seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """`server` is what links without a host are relative to."""
@@ -44,6 +60,7 @@ class Transfer:
     clock: Clock
     chance: Callable[[], float]
     patience_s: float = PATIENCE_S
+    pace: Pace = field(default_factory=Pace)
 
     async def fetch(self, access: InputAccess, target: Path) -> None:
         """The whole input in `target`, checked for its size and its digest where dispatch knows one.
@@ -52,6 +69,7 @@ class Transfer:
         """
         if is_complete(target, access):
             return
+        began = self.clock.now()
         tries, download = self._tries(), Download(self.session, self.url_of(access.url), access, target)
         with watching_for_space(), download.open() as file:
             while True:
@@ -62,6 +80,36 @@ class Transfer:
                     await tries.pause(f"input {access.filename}", str(reason))
         with watching_for_space():
             await download.finish()
+        self.pace.note(access.size, self.clock.now() - began)
+
+    async def blocks(self, access: InputAccess, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes from `start` to `end`, gone on with after a cut, no faster than they are taken.
+
+        Raises TransferFailed also when the file changes meanwhile, or the server gives no ranges.
+        """
+        at, version, tries, what = start, None, self._tries(), f"input {access.filename}"
+        while at < end:
+            headers = {"Range": f"bytes={at}-{end - 1}", "Accept-Encoding": "identity"}
+            try:
+                async with self.session.get(self.url_of(access.url), headers=headers, timeout=TIMEOUT) as response:
+                    check_answer(response, what)
+                    if response.status != HTTPStatus.PARTIAL_CONTENT and at > 0:
+                        raise TransferFailed(f"{what}: answered {response.status} where a range was asked for")
+                    told = response.headers.get("ETag", "")
+                    if version not in (None, told):
+                        raise TransferFailed(f"{what}: it changed while it was read")
+                    version = told
+                    async for block in response.content.iter_chunked(BLOCK):
+                        block = block[: end - at]
+                        at += len(block)
+                        tries.moved()
+                        yield block
+                        if at == end:
+                            return
+                if at < end:
+                    raise Again(f"ended before byte {at} of {end}")
+            except (aiohttp.ClientError, TimeoutError, ConnectionError, Again) as reason:
+                await tries.pause(what, str(reason))
 
     async def stage(self, staging_url: str, path: str, source: Path, moved: Moved) -> Written:
         """Put one file below the signed prefix. Raises TransferFailed.
