@@ -48,6 +48,9 @@ class EngineSettings(BaseSettings):
         tuple[PublicKey, ...], Field(description="Ed25519 keys (base64) whose releases are installed; none: no self-update.")
     ] = ()
     release_check_s: Annotated[float, Field(gt=0, description="How often dispatch is asked for a release.")] = 3600.0
+    plugins: Annotated[
+        tuple[str, ...], Field(description="Names of transcoder plugins: where several do one thing, the first here does it.")
+    ] = ()
     nice: Annotated[int, Field(ge=0, le=19, description="Added to the nice level of tools.")] = 5
     sandbox: Annotated[
         str, Field(pattern="^(auto|[0-3])$", description="The tier tools run at: 0 to 3, or auto for the best that holds here.")

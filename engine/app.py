@@ -57,6 +57,9 @@ from protocol.errors import ReelyardError
 from protocol.plugins import Resource, Surroundings
 
 EXIT_USAGE, SETTINGS_INVALID = 2, "SETTINGS_INVALID"
+NOWHERE = "http://localhost"
+"""The doctor asks no server; settings have to name one."""
+
 log = structlog.get_logger()
 
 
@@ -160,6 +163,7 @@ def _doctor_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="reelyard doctor", description="Look at this machine as an engine would.")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--data", type=Path, help="the engine's data directory")
+    parser.add_argument("--config", type=Path, help="the engine's TOML file, for the plugins it prefers")
     return parser.parse_args(argv)
 
 
@@ -180,13 +184,13 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
     fatal_log = data / "fatal.log"
     fatal_note = fatal_note_of_last_run(fatal_log)
     slots = _slots(settings)
-    loaded = load_transcoders(entry_points(group=TRANSCODERS))
+    loaded = load_transcoders(entry_points(group=TRANSCODERS), settings.plugins)
     sandboxing = await _sandboxing(settings, clock)
     tools = Tools(clock, settings.nice, confinement=sandboxing.of)
     async with open_queue(str(data / "engine.db"), wall=wall_time) as queue, _session() as session:
         saved = await queue.load()
         runner = Runner(
-            plugins={operation: plugin for plugin in loaded.plugins for operation in plugin.operations},
+            plugins=loaded.by_operation,
             scratch=Scratch(data / "scratch"),
             tools=tools,
             transfer=Transfer(session, settings.server, clock, chance),
@@ -235,7 +239,7 @@ async def report_once(settings: EngineSettings) -> int:
     data = settings.data.absolute()
     async with open_queue(str(data / "engine.db"), wall=wall_time) as queue, _session() as session:
         saved = await queue.load()
-        loaded = load_transcoders(entry_points(group=TRANSCODERS))
+        loaded = load_transcoders(entry_points(group=TRANSCODERS), settings.plugins)
         survey = ToolSurvey(loaded, Tools(SystemClock(), settings.nice), data / "scratch", data / "trial.json", version(PACKAGE))
         setup = _setup(settings, _slots(settings), await survey.at_start(), None)
         try:
@@ -323,7 +327,8 @@ async def doctor(arguments: argparse.Namespace) -> int:
     """Print the findings; 1 if any is bad."""
     with tempfile.TemporaryDirectory() as scratch:
         directory = arguments.data or Path(scratch)
-        loaded = load_transcoders(entry_points(group=TRANSCODERS))
+        told = read_settings(EngineSettings, {"server": NOWHERE}, toml=arguments.config, environ=os.environ)
+        loaded = load_transcoders(entry_points(group=TRANSCODERS), told.plugins)
         clock = SystemClock()
         check = SandboxCheck(lambda tried: Tools(clock, confinement=tried.of), Path(scratch))
         trials = [await check.run_once(tier) for tier in BEST_FIRST]

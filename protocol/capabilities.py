@@ -16,7 +16,10 @@ Tag = Annotated[str, Field(pattern=r"^[a-z0-9_]+:[A-Za-z0-9_.\-]{1,60}$")]
 
 
 class PluginDescription(Message):
-    """A loaded plugin; `problem` tells why one that failed to load was left out."""
+    """A loaded plugin; `problem` tells why one that failed to load was left out.
+
+    `needs_tool`: nothing is broken, the tool it drives is not installed here.
+    """
 
     name: str
     version: str
@@ -24,6 +27,7 @@ class PluginDescription(Message):
     capabilities: tuple[Capability, ...] = ()
     supported_codecs: tuple[str, ...] = ()
     problem: str | None = None
+    needs_tool: bool = False
 
 
 class Device(Message):

@@ -127,6 +127,7 @@ class Conclusion:
     extra: Mapping[str, bytes] = field(default_factory=dict)
 
 
+@runtime_checkable
 class TranscoderPlugin(Protocol):
     """Loaded by the entry point group `reelyard.transcoders`; made without arguments by the engine."""
 

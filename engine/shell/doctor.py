@@ -30,7 +30,7 @@ class Finding:
 
 
 async def examine(survey: ToolSurvey, monitor: LoadMonitor, directory: Path) -> list[Finding]:
-    """Disk and permissions, then the plugins and what each proved."""
+    """Disk and permissions, then the plugins and what each proved. A tool that is not installed is no fault by itself."""
     load = await monitor.read()
     findings = [_writable(directory), _space(load), _pidfd()]
     capabilities = await survey.run_once()
@@ -39,7 +39,7 @@ async def examine(survey: ToolSurvey, monitor: LoadMonitor, directory: Path) -> 
     for plugin in capabilities.plugins:
         proved = ", ".join(plugin.capabilities) or "nothing"
         detail = f"{plugin.version}: {proved}" if plugin.problem is None else plugin.problem
-        findings.append(Finding(f"plugin {plugin.name}", plugin.problem is None, detail))
+        findings.append(Finding(f"plugin {plugin.name}", plugin.problem is None or plugin.needs_tool, detail))
     can_work = "operation:transcode" in capabilities.provided
     findings.append(
         Finding("transcoding", can_work, "possible" if can_work else "not possible: install FFmpeg, or reelyard[ffmpeg]")

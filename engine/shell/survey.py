@@ -16,10 +16,11 @@ from engine.shell.loader import Loaded
 from engine.shell.process import Tools
 from protocol.base import Message
 from protocol.capabilities import Capabilities, PluginDescription
-from protocol.errors import ReelyardError
+from protocol.errors import ErrorCode, ReelyardError
 from protocol.plugins import Invocation, Outcome, TranscoderPlugin
 
 log = structlog.get_logger()
+
 
 class Proven(Message):
     """What probing a plugin gave, and a fingerprint of what was probed."""
@@ -64,14 +65,15 @@ class ToolSurvey:
         with tempfile.TemporaryDirectory(dir=self.scratch, prefix="probe-") as directory:
             try:
                 probes = plugin.probes(directory)
-                fingerprint = self._fingerprint(probes, directory)
+                fingerprint = self._fingerprint(probes, directory, self.loaded.operations_of(plugin))
                 if known is not None and known.fingerprint == fingerprint:
                     return known
                 outcomes = [await self._probe(probe, directory) for probe in probes]
-                return Proven(fingerprint=fingerprint, description=plugin.describe(outcomes))
+                description = _restricted(plugin.describe(outcomes), self.loaded.operations_of(plugin))
+                return Proven(fingerprint=fingerprint, description=description)
             except ReelyardError as error:
                 log.warning("plugin_without_tools", plugin=plugin.name, code=error.code, problem=error.message)
-                return _unproven(plugin, error.message)
+                return _unproven(plugin, error.message, needs_tool=error.code is ErrorCode.TOOL_MISSING)
             except Exception as fault:
                 log.exception("plugin_failed", plugin=plugin.name)
                 return _unproven(plugin, f"{type(fault).__name__}: {fault}"[:500])
@@ -79,9 +81,9 @@ class ToolSurvey:
     async def _probe(self, probe: Invocation, directory: str) -> Outcome:
         return await self.tools.run(probe, directory, lambda line: None)
 
-    def _fingerprint(self, probes: Sequence[Invocation], directory: str) -> str:
-        """Of the probes, of each tool's file (path, size and time of change), and of what it may do here."""
-        digest = hashlib.sha256(f"{self.software_version} {self.sandbox_tier}".encode())
+    def _fingerprint(self, probes: Sequence[Invocation], directory: str, operations: frozenset[str]) -> str:
+        """Of the probes, of each tool's file (path, size and time of change), and of what it may and is to do here."""
+        digest = hashlib.sha256(f"{self.software_version} {self.sandbox_tier} {sorted(operations)}".encode())
         for probe in probes:
             file = os.stat(probe.argv[0])
             words = [word.replace(directory, ".") for word in probe.argv]
@@ -103,8 +105,20 @@ def capabilities_of(descriptions: Sequence[PluginDescription], sandbox_tier: int
     )
 
 
-def _unproven(plugin: TranscoderPlugin, problem: str) -> Proven:
-    return Proven(fingerprint="", description=PluginDescription(name=plugin.name, version="", problem=problem))
+def _restricted(description: PluginDescription, operations: frozenset[str]) -> PluginDescription:
+    """Without the operations that another plugin does here."""
+    others = {f"operation:{operation}" for operation in description.operations if operation not in operations}
+    return description.model_copy(
+        update={
+            "operations": tuple(one for one in description.operations if one in operations),
+            "capabilities": tuple(one for one in description.capabilities if one not in others),
+        }
+    )
+
+
+def _unproven(plugin: TranscoderPlugin, problem: str, *, needs_tool: bool = False) -> Proven:
+    description = PluginDescription(name=plugin.name, version="", problem=problem, needs_tool=needs_tool)
+    return Proven(fingerprint="", description=description)
 
 
 def _read_cache(path: Path) -> Mapping[str, Proven]:

@@ -95,7 +95,7 @@ async def test_a_plugin_without_its_tools_is_reported_and_offers_nothing(tmp_pat
 
 
 def test_a_plugin_that_cannot_be_imported_is_left_out_with_its_reason() -> None:
-    here = EntryPoint("here", "plugins.noop.plugin:NoopPlugin", "reelyard.transcoders")
+    here = EntryPoint("noop", "plugins.noop.plugin:NoopPlugin", "reelyard.transcoders")
     gone = EntryPoint("gone", "plugins.nowhere:Plugin", "reelyard.transcoders")
 
     loaded = load_transcoders([here, gone])
@@ -123,7 +123,7 @@ async def test_the_doctor_names_what_keeps_this_machine_from_working(tmp_path: P
     findings = await examine(survey_of(Probing(tool="/nowhere"), tmp_path), monitors_of(tmp_path), tmp_path)
 
     bad = [finding.what for finding in findings if not finding.is_ok]
-    assert {"plugin noop", "transcoding"} <= set(bad)
+    assert "transcoding" in bad
     assert '"ok":false' in as_json(findings)
 
 
