@@ -6,15 +6,12 @@ from fractions import Fraction
 from math import gcd
 
 from plugins.ffmpeg.encoders import audio_file_arguments, device_arguments, picture_arguments, sound_arguments
-from plugins.ffmpeg.filters import Graph, build
+from plugins.ffmpeg.filters import Graph, build, length_cap
 from plugins.media.calling import MAX_ALLOC, PROBED_ENTRIES, quiet, untrusted
 from plugins.media.lengths import output_rate
 from protocol.plugins import JOINED
 from protocol.profiles import HlsPackaging, SegmentFormat
 from protocol.recipes import AnalyzeRecipe, PlannedRendition, TranscodeRecipe
-
-LENGTH_MARGIN = Fraction(11, 10)
-"""The cap on an output's length, over what is expected: far enough that a cut cannot look like the right length."""
 
 SPEECH_ARGUMENTS = ("-c:a", "pcm_s16le", "-ar", "16000", "-ac", "1")
 """What speech models hear."""
@@ -66,7 +63,7 @@ def transcode(ffmpeg: str, recipe: TranscodeRecipe, threads: int, device: str | 
     """
     sounds = _sound_users(recipe)
     graph = build(recipe, sounds)
-    cap = f"{float(Fraction(recipe.source.duration) * LENGTH_MARGIN + 10):.3f}"
+    cap = f"{float(length_cap(recipe.source)):.3f}"
     head = (
         *(ffmpeg, "-y", *quiet(), "-progress", "pipe:1", "-stats_period", "0.5"),
         *device_arguments((planned.encoder for planned in recipe.renditions), device),

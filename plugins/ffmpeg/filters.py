@@ -8,7 +8,7 @@ from fractions import Fraction
 from plugins.ffmpeg.encoders import TAKES_UPLOADED, UPLOAD
 from plugins.media.lengths import output_rate, picture_end
 from plugins.media.sizes import thumbnail_size
-from protocol.media import VideoStream
+from protocol.media import MediaFacts
 from protocol.recipes import PlannedRendition, ThumbnailShot, TranscodeRecipe
 
 CHAIN_RATIO = Fraction(3, 2)
@@ -16,6 +16,15 @@ CHAIN_RATIO = Fraction(3, 2)
 
 SPARSE_SECONDS = 10
 """How often a picture is kept as a thumbnail before its moment, so that one is there should the picture end too early."""
+
+
+LENGTH_MARGIN = Fraction(11, 10)
+"""The cap on an output's length, over what is expected: far enough that a cut cannot look like the right length."""
+
+
+def length_cap(source: MediaFacts) -> Fraction:
+    """Where everything is cut, in seconds."""
+    return Fraction(source.duration) * LENGTH_MARGIN + 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,8 @@ def build(recipe: TranscodeRecipe, sounds: int) -> Graph:
     shots = _shots(recipe, lines)
     labels = tuple(f"a{n}" for n in range(sounds))
     if labels:
-        head = f"[0:{recipe.source.audio[0].index}]aresample=async=1:first_pts=0"
+        cut = f"atrim=end={float(length_cap(recipe.source)):.3f}"
+        head = f"[0:{recipe.source.audio[0].index}]{cut},aresample=async=1:first_pts=0"
         lines.append(f"{head}{_split('asplit', labels)}")
     return Graph(";".join(lines), pictures, shots, labels)
 
@@ -49,7 +59,7 @@ def _pictures(recipe: TranscodeRecipe, lines: list[str]) -> tuple[str, ...]:
     for place, n in enumerate(ladder):
         users[_parent(recipe.renditions, ladder[:place], n)].append(f"r{n}i")
     users[f"r{ladder[0]}" if ladder else "base"].extend(["shots"] if recipe.thumbnails else [])
-    lines.append(f"[0:{recipe.source.video.index}]{_head(recipe.source.video)}{_split('split', users['base'])}")
+    lines.append(f"[0:{recipe.source.video.index}]{_head(recipe.source)}{_split('split', users['base'])}")
     for n in ladder:
         planned = recipe.renditions[n]
         lines.append(f"[r{n}i]{_scale(planned.width, planned.height)}{_split('split', users[f'r{n}'])}")
@@ -71,10 +81,16 @@ def _parent(renditions: tuple[PlannedRendition, ...], larger: list[int], n: int)
     return f"r{fit[-1]}" if fit else "base"
 
 
-def _head(video: VideoStream) -> str:
-    """Whole frames at a constant rate, the first at 0: segments, frame counts and thumbnails all rest on that grid."""
+def _head(source: MediaFacts) -> str:
+    """Whole frames at a constant rate, the first at 0: segments, frame counts and thumbnails all rest on that grid.
+
+    It is cut here, where frames are repeated to fill holes: `-t` of the outputs lets all that was repeated through the graph.
+    """
+    video = source.video
+    if video is None:
+        return "null"
     deinterlace = "bwdif=mode=send_frame:deint=all," if video.is_interlaced else ""
-    return f"{deinterlace}fps=fps={output_rate(video)}:start_time=0"
+    return f"{deinterlace}fps=fps={output_rate(video)}:start_time=0,trim=end={float(length_cap(source)):.3f}"
 
 
 def _scale(width: int, height: int) -> str:

@@ -14,7 +14,7 @@ TRIAL_LIMITS = Limits(wall_s=30.0, cpu_s=60, memory_bytes=2 << 30, file_bytes=1 
 TRANSCODE_NEEDS = frozenset({"libx264", "aac", "libmp3lame", "mjpeg"})
 """The encoders without which an engine takes no transcode task."""
 
-FILTERS = frozenset({"scale", "fps", "split", "select", "setsar", "format", "bwdif", "aresample", "asplit"})
+FILTERS = frozenset({"scale", "fps", "split", "select", "setsar", "format", "bwdif", "aresample", "asplit", "trim", "atrim"})
 """The filters every graph of ours is made of."""
 
 _FILTER = re.compile(r"^ [TSC.]{2,3} (\w+) ", re.MULTILINE)

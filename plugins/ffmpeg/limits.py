@@ -10,6 +10,12 @@ from protocol.errors import ErrorCode
 from protocol.media import MediaFacts, VideoStream
 from protocol.recipes import InputLimits
 
+LEAST_RATE, MOST_RATE, MOST_CHANNELS = 4000, 768_000, 64
+"""The telephone's rate halved, the fastest converters', and what FFmpeg's resampler takes."""
+
+MOST_LATE_S = 600
+"""How much later than the file a stream may begin. Films with an overture take minutes, broken ones hours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -86,4 +92,34 @@ def _too_big(video: VideoStream, limits: InputLimits) -> Problem | None:
     return None
 
 
-RULES: tuple[Callable[[MediaFacts, InputLimits], Problem | None], ...] = (_bytes, _streams, _kinds, _duration, _picture)
+def _sound(facts: MediaFacts, limits: InputLimits) -> Problem | None:
+    """The first track's alone: no other is used. A rate of 0 is one that is not told."""
+    for sound in facts.audio[:1]:
+        if sound.sample_rate and not LEAST_RATE <= sound.sample_rate <= MOST_RATE:
+            message = f"The sound has {sound.sample_rate} samples a second; {LEAST_RATE} to {MOST_RATE} are taken."
+            return Problem(ErrorCode.INPUT_LIMITS, message)
+        if sound.channels > MOST_CHANNELS:
+            return Problem(ErrorCode.INPUT_LIMITS, f"The sound has {sound.channels} channels; at most {MOST_CHANNELS} are taken.")
+    return None
+
+
+def _start(facts: MediaFacts, limits: InputLimits) -> Problem | None:
+    """What is missing before a stream begins is filled up, in memory and in the outputs."""
+    for what, stream in (("picture", facts.video), *(("sound", sound) for sound in facts.audio[:1])):
+        if stream is not None and Fraction(stream.start) > MOST_LATE_S:
+            message = (
+                f"The {what} begins {float(Fraction(stream.start)):.0f} s after the file does; at most {MOST_LATE_S} s are taken."
+            )
+            return Problem(ErrorCode.INPUT_LIMITS, message)
+    return None
+
+
+RULES: tuple[Callable[[MediaFacts, InputLimits], Problem | None], ...] = (
+    _bytes,
+    _streams,
+    _kinds,
+    _duration,
+    _start,
+    _sound,
+    _picture,
+)

@@ -23,6 +23,7 @@ from protocol.steps import VALIDATE_VIDEO
 
 PROBE, FIRST_FRAMES, MEASURE, ENCODE, JOIN = "probe", "first_frames", "measure", "encode", "join"
 READS_INPUT = frozenset({PROBE, FIRST_FRAMES, MEASURE, ENCODE, JOIN})
+ONLY_READS = frozenset({PROBE, FIRST_FRAMES, MEASURE})
 
 MEASURE_LIMITS = Limits(wall_s=1800.0, cpu_s=1800, memory_bytes=4 << 30, file_bytes=1 << 20)
 ANALYZE_LIMITS = Limits(wall_s=180.0, cpu_s=300, memory_bytes=4 << 30, file_bytes=1 << 20)
@@ -102,7 +103,8 @@ class FFmpegPlugin:
         if outcome.invocation.name == ENCODE:
             self._progress.pop(work.directory, None)
         step = VALIDATE_VIDEO if isinstance(work.recipe, AnalyzeRecipe) else None
-        failure = verdict.judge(outcome, reads_input=outcome.invocation.name in READS_INPUT, step=step)
+        name = outcome.invocation.name
+        failure = verdict.judge(outcome, reads_input=name in READS_INPUT, only_reads=name in ONLY_READS, step=step)
         if failure is None and outcome.invocation.name == PROBE and isinstance(work.recipe, AnalyzeRecipe):
             if analysis.needs_measuring(outcome):
                 self._unmeasured.add(work.directory)

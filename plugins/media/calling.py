@@ -18,6 +18,9 @@ DECODERS = (
 )
 """Decoders an input may use; what is left out is rare, and each one is surface for hostile files."""
 
+SUBTITLES = ("ass", "ssa", "subrip", "srt", "mov_text", "webvtt", "text", "dvdsub", "dvbsub", "pgssub", "cc_dec")
+"""Decoders that are opened, and given nothing: ffprobe refuses the whole file where it may not open one of a stream."""
+
 MAX_PIXELS, MAX_STREAMS, MAX_ALLOC = 8192 * 4352, 64, 256 << 20
 
 PROBED_ENTRIES = "format:stream:stream_side_data_list:stream_tags:stream_disposition:format_tags"
@@ -28,7 +31,14 @@ def untrusted(limits: InputLimits | None = None) -> tuple[str, ...]:
     pixels = MAX_PIXELS if limits is None else limits.max_width * limits.max_height
     streams = MAX_STREAMS if limits is None else limits.max_streams
     return (
-        *("-protocol_whitelist", "fd", "-format_whitelist", ",".join(FORMATS), "-codec_whitelist", ",".join(DECODERS)),
+        *(
+            "-protocol_whitelist",
+            "fd",
+            "-format_whitelist",
+            ",".join(FORMATS),
+            "-codec_whitelist",
+            ",".join((*DECODERS, *SUBTITLES)),
+        ),
         *("-max_pixels", str(pixels), "-max_streams", str(streams)),
     )
 

@@ -17,6 +17,9 @@ STANDARD_RATES = (
     *(Fraction(30), Fraction(48), Fraction(50), Fraction(60000, 1001), Fraction(60), Fraction(100), Fraction(120)),
 )
 RATE_SLACK = Fraction(1, 100)
+MOST_TICKS = 10**18
+"""What a media time may have as its numerator."""
+
 INTERLACED_ORDERS = frozenset({"tt", "bb", "tb", "bt"})
 HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 WEB_CODECS = frozenset({"vp8", "vp9", "av1", "opus", "vorbis"})
@@ -187,7 +190,10 @@ def _integer(value: object) -> int | None:
 
 
 def _text(value: Fraction) -> str:
-    return str(value.limit_denominator(10**9))
+    limited = value.limit_denominator(10**9)
+    if abs(limited.numerator) >= MOST_TICKS:
+        raise Unreadable("The file tells a time that cannot be.")
+    return str(limited)
 
 
 def _optional_text(value: Fraction | None) -> str | None:

@@ -36,6 +36,10 @@ _NOT_MEDIA = "The file is not a media file of a format this server reads."
 LIMIT_ROWS: tuple[Row, ...] = (  # before the others: FFmpeg reports its own caps as a lack of memory
     Row("max_streams parameter", _I, ErrorCode.INPUT_LIMITS, "The file has more streams than are taken."),
     Row("exceeds specified max pixel count", _I, ErrorCode.INPUT_LIMITS, "The picture is larger than is taken."),
+    Row(
+        r"(^\[error\] fd::|Error opening input:) (Cannot allocate memory|Out of memory)",
+        *(_I, ErrorCode.INPUT_LIMITS, "The file's index asks for more memory than is taken."),
+    ),
 )
 GPU_ROWS: tuple[Row, ...] = (
     Row(  # what NVENC says where its sessions are all taken
@@ -80,25 +84,39 @@ INPUT_ROWS: tuple[Row, ...] = (
         r"Error opening input: (Invalid data|End of file)|^\[error\] fd::",
         *(_I, ErrorCode.INPUT_FORMAT, _NOT_MEDIA),
     ),
+    Row(
+        "Application provided duration: .* is invalid|Packet duration: .* is out of range",
+        *(_I, ErrorCode.INPUT_CORRUPT, "The file is damaged: its times cannot be."),
+    ),
     Row("matches no streams", _I, ErrorCode.INPUT_FORMAT, "The file has no stream that this profile needs."),
     Row(
         "Invalid data found|Error while decoding|Error submitting packet to decoder|Decode error rate|Nothing was written"
         "|Cannot determine format|Conversion failed",
         *(_I, ErrorCode.INPUT_CORRUPT, "The file is damaged: it does not decode."),
     ),
+    Row(
+        r"Invalid pts \(\d+\) <= last",  # the graph was built anew, and its grid began at 0 again
+        *(_I, ErrorCode.INPUT_FORMAT, "The picture changes its size or kind on the way, which this server does not read."),
+    ),
+    Row("Picture size .* is invalid", _I, ErrorCode.INPUT_LIMITS, "The picture is of a size that is not taken."),
 )
 
 
+UNREADABLE = Row("", _I, ErrorCode.INPUT_CORRUPT, "The file is damaged: it cannot be read.")
 UNKNOWN = Row("", _E, ErrorCode.TOOL_FAILED, "The tool ended with an unknown error; the job's log has its words.")
 UNDECODABLE = Row("", _E, ErrorCode.OUTPUT_INVALID, "What the tool made does not decode.")
 
 
-def judge(outcome: Outcome, *, reads_input: bool, step: str | None = None) -> Failure | None:
-    """What FFmpeg or ffprobe ended with: None for exit 0, which is not proof of anything; the failure otherwise."""
+def judge(outcome: Outcome, *, reads_input: bool, only_reads: bool = False, step: str | None = None) -> Failure | None:
+    """What FFmpeg or ffprobe ended with: None for exit 0, which is not proof of anything; the failure otherwise.
+
+    A tool that only reads the input has nothing but the input to fail on, in whatever words its decoders say so.
+    """
     gpu = _found(GPU_ROWS, outcome) if outcome.exit_code > 0 and not outcome.timed_out else None
     if gpu is not None:
         return failure(gpu.failure_class, gpu.code, gpu.message, outcome, step)
-    rows = (*LIMIT_ROWS, *MACHINE_ROWS, *INPUT_ROWS, UNKNOWN) if reads_input else (*MACHINE_ROWS, UNDECODABLE)
+    last = UNREADABLE if only_reads else UNKNOWN
+    rows = (*LIMIT_ROWS, *MACHINE_ROWS, *INPUT_ROWS, last) if reads_input else (*MACHINE_ROWS, UNDECODABLE)
     return judge_by(outcome, rows, step)
 
 
@@ -125,7 +143,7 @@ def _killed(outcome: Outcome, step: str | None) -> Failure:
     if signal == SIGKILL and outcome.peak_memory_bytes >= MEMORY_EVIDENCE * limits.memory_bytes:
         message = "The tool was killed at its memory limit."
         return failure(_E, ErrorCode.TASK_MEMORY, message, outcome, step).model_copy(update={"is_engine_death": True})
-    if signal == SIGXCPU:
+    if signal == SIGXCPU or outcome.cpu_seconds >= limits.cpu_s:  # which FFmpeg takes for an order to stop
         return failure(_E, ErrorCode.TASK_TIMEOUT, f"The tool used its {limits.cpu_s} s of processor time.", outcome, step)
     if signal == SIGXFSZ:
         return failure(_E, ErrorCode.TASK_DISK, "An output grew over the limit on its size.", outcome, step)

@@ -60,6 +60,9 @@ def presence(recipe: TranscodeRecipe, files: Sequence[MadeFile]) -> None:
     missing = [path for path in expected if path not in made]
     if expected and len(missing) == len(expected):
         raise Rejected(ErrorCode.INPUT_CORRUPT, "Nothing of the file decodes.")
+    shots = {shot.path for shot in recipe.thumbnails}
+    if missing and shots.issuperset(missing):  # the rest was written, so there was nothing wrong but the pictures to take
+        raise Rejected(ErrorCode.INPUT_CORRUPT, "A part of the picture does not decode.", GENERATE_THUMBNAILS)
     if missing:
         raise Rejected(ErrorCode.OUTPUT_INVALID, f"The tool did not make {missing[0]}.", expected[missing[0]])
 

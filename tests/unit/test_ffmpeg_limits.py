@@ -32,6 +32,18 @@ FAST = VIDEO.model_copy(update={"frame_rate": "240"})
         ({"duration": "1/2"}, Problem(ErrorCode.INPUT_TOO_SHORT, "The input lasts 0.50 s; it needs at least 1 s.")),
         ({"duration": "90000"}, Problem(ErrorCode.INPUT_TOO_LONG, "The input lasts 90000 s; at most 86400 s are taken.")),
         (
+            {"video": VIDEO.model_copy(update={"start": "601"})},
+            Problem(ErrorCode.INPUT_LIMITS, "The picture begins 601 s after the file does; at most 600 s are taken."),
+        ),
+        (
+            {"audio": (SOUND.model_copy(update={"sample_rate": 1}),)},
+            Problem(ErrorCode.INPUT_LIMITS, "The sound has 1 samples a second; 4000 to 768000 are taken."),
+        ),
+        (
+            {"audio": (SOUND.model_copy(update={"channels": 65}),)},
+            Problem(ErrorCode.INPUT_LIMITS, "The sound has 65 channels; at most 64 are taken."),
+        ),
+        (
             {"size_bytes": 20_000_000_001},
             Problem(ErrorCode.INPUT_TOO_LARGE, "The file has 20000000001 bytes; at most 20000000000 are taken."),
         ),
@@ -58,6 +70,7 @@ def test_sound_alone_is_enough_for_a_profile_of_sound() -> None:
         b'{"streams": [{"index": 0, "codec_type": "data"}], "format": {"duration": "5"}}',
         b'{"streams": [{"index": 0, "codec_type": "video", "codec_name": "h264"}], "format": {"duration": "5"}}',
         b'{"streams": [{"index": 0, "codec_type": "audio", "codec_name": "aac"}], "format": {"duration": "N/A"}}',
+        b'{"streams": [{"index": 0, "codec_type": "audio", "codec_name": "aac"}], "format": {"duration": "1e300"}}',
     ],
 )
 def test_answers_that_lack_what_media_has_are_unreadable(answer: bytes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from plugins.media.verdict import judge, redact
@@ -45,6 +47,22 @@ def test_endings_become_classes(ended: Outcome, expected: tuple[FailureClass, Er
     failure = judge(ended, reads_input=True)
 
     assert (failure and (failure.failure_class, failure.code, failure.is_engine_death)) == expected
+
+
+def test_a_tool_over_its_processor_time_that_took_the_signal_for_an_order_to_stop_ran_too_long() -> None:
+    ended = replace(outcome(255), cpu_seconds=90.2)
+
+    failure = judge(ended, reads_input=True)
+
+    assert failure is not None
+    assert (failure.failure_class, failure.code) == (FailureClass.ENGINE, ErrorCode.TASK_TIMEOUT)
+
+
+def test_a_tool_that_only_reads_blames_the_file_for_words_we_do_not_know() -> None:
+    failure = judge(outcome(1, "[vorbis] [error] Setup header corrupt."), reads_input=True, only_reads=True)
+
+    assert failure is not None
+    assert (failure.failure_class, failure.code) == (FailureClass.INPUT, ErrorCode.INPUT_CORRUPT)
 
 
 def test_a_check_that_fails_blames_the_output_not_the_input() -> None:
