@@ -48,13 +48,13 @@ class FilePayload(aiohttp.payload.Payload):
 
 
 def form_fields(submission: JobSubmission) -> dict[str, str]:
-    """The submission as form fields. Lists are joined by commas, metadata is JSON; what was not set is left out."""
+    """The submission as form fields. Lists are joined by commas, what has parts is JSON; what was not set is left out."""
     told = submission.model_dump(mode="json", exclude_unset=True, exclude={"input", "requires"})
-    return {name: _field(name, value) for name, value in told.items() if value is not None}
+    return {name: _field(value) for name, value in told.items() if value is not None}
 
 
-def _field(name: str, value: object) -> str:
-    if name == "metadata":
+def _field(value: object) -> str:
+    if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):
         return ",".join(sorted(str(item) for item in value))

@@ -19,6 +19,7 @@ from protocol.errors import ERRORS, ErrorCode, ReelyardError
 from protocol.events import EventType, EventView
 from protocol.jobs import JobSubmission
 from protocol.operations import OPERATIONS
+from protocol.profiles import OutputOverrides
 
 POLICY = RetryPolicy(longest_wait_s=3.0)
 
@@ -133,3 +134,9 @@ def test_every_command_leads_to_a_function_that_takes_its_options(row: Row) -> N
     hints = get_type_hints(getattr(importlib.import_module(module), name))
 
     assert (hints["options"], hints["return"], dataclasses.is_dataclass(row.takes)) == (row.takes, int, True)
+
+
+def test_wishes_for_outputs_go_with_a_form_as_json() -> None:
+    submission = JobSubmission(outputs=OutputOverrides(renditions=("360p",), hls=None))
+
+    assert form_fields(submission) == {"outputs": '{"renditions": ["360p"], "hls": null}'}

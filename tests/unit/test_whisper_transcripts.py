@@ -67,6 +67,7 @@ def test_nothing_said_is_a_transcript_too() -> None:
 
     assert (forms(silence)["txt"], forms(silence)["srt"], forms(silence)["vtt"]) == ("", "", "WEBVTT\n")
     assert problem_of(forms(silence), 4.0) is None
+    assert tidied((), 4.0) == ()
 
 
 def test_long_sound_is_cut_where_it_is_quietest_and_nothing_is_lost() -> None:
@@ -75,7 +76,7 @@ def test_long_sound_is_cut_where_it_is_quietest_and_nothing_is_lost() -> None:
 
     pieces = list(windows(memoryview(samples), 10))
 
-    assert [begin for begin, _ in pieces][0] == 0
+    assert pieces[0][0] == 0
     assert RATE * 8 <= pieces[1][0] <= RATE * 8 + 3200
     assert max(len(piece) for _, piece in pieces) <= RATE * 10
     assert b"".join(piece.tobytes() for _, piece in pieces) == samples.tobytes()
@@ -144,10 +145,6 @@ def test_a_language_is_detected_only_where_a_model_knows_several() -> None:
 
 
 def test_memory_follows_the_model() -> None:
-    assert [model(name).memory_bytes >> 30 for name in ("tiny", "base", "small", "large-v3", "moonshine-tiny.en")] == [
-        2,
-        3,
-        5,
-        8,
-        2,
-    ]
+    names = ("tiny", "base", "small", "large-v3", "moonshine-tiny.en")
+
+    assert [model(name).memory_bytes >> 30 for name in names] == [2, 3, 5, 8, 2]
