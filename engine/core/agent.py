@@ -19,7 +19,7 @@ from engine.core.pulse import Pulse
 from engine.core.recovery import recovered
 from engine.core.slots import NO_ROOM, Room, told
 from engine.core.workload import Instructions, Workload
-from protocol.capabilities import Load, RegisterReply, RegisterRequest, Slots
+from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest, Slots
 from protocol.errors import ERRORS, ErrorCode
 from protocol.leases import Goodbye, Order, Settlement
 from protocol.states import EngineState
@@ -82,6 +82,8 @@ class Agent:
             case m.UpdateReady():
                 self._is_updating = True
                 return self._drain()
+            case m.Rang(m.Timer.SESSIONS):
+                return self._work.try_more_sessions()
             case m.Rang(timer):
                 return self._ring(timer)
             case _ if isinstance(event, m.Happening):
@@ -166,6 +168,7 @@ class Agent:
                 self._outbox.add(attempt.final)
         if rows:
             yield m.Save(m.Changes(granted=tuple(rows)))
+        yield from self._work.restore_sessions(self._saved.sessions)
         yield from self._register()
 
     def _register(self) -> Instructions:
@@ -178,7 +181,7 @@ class Agent:
             addresses=setup.addresses,
             boot_id=setup.boot_id,
             version=setup.version,
-            capabilities=self._capabilities,
+            capabilities=self._proven(),
             tags=setup.tags,
             slots=self._slots(),
             held=self._work.attempts.as_held(),
@@ -215,7 +218,7 @@ class Agent:
                 yield from self._work.drop(key, "dispatch wants it dropped")
         self._work.may_start = True
         yield from self._work.fill()
-        yield m.Wake(m.Timer.HEARTBEAT, self._pulse.start(reply.heartbeat_s, self._capabilities))
+        yield m.Wake(m.Timer.HEARTBEAT, self._pulse.start(reply.heartbeat_s, self._proven()))
 
     def _stop(self) -> Instructions:
         self._stops_asked += 1
@@ -267,7 +270,7 @@ class Agent:
         if not self._is_registered or self._identity is None:
             return
         self._told_state = self._state()
-        beat = self._pulse.beat(self._told_state, self._load, self._slots(), self._capabilities, self._work.attempts)
+        beat = self._pulse.beat(self._told_state, self._load, self._slots(), self._proven(), self._work.attempts)
         if beat is not None:
             yield m.SendHeartbeat(self._identity, beat)
 
@@ -388,6 +391,9 @@ class Agent:
 
     def _room(self) -> Room:
         return self._work.attempts.free_room() if self._state() is EngineState.ONLINE else NO_ROOM
+
+    def _proven(self) -> Capabilities:
+        return self._work.attempts.sessions.told(self._capabilities)
 
     def _slots(self) -> Slots:
         return told(self._setup.slots.total, self._room())

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
+from engine.core.sessions import SessionLimit, Sessions
 from engine.core.slots import Room, Slot, SlotKind, SlotPlan, Vacancies, kind_for, room_of
 from protocol.capabilities import HeldTask, Kept
 from protocol.leases import Ack, Complete, Fail, Grant, Release, RunningTask, Start
+from protocol.recipes import sessions_of
 from protocol.results import StepReport
 
 Report = Ack | Start | Complete | Fail | Release
@@ -79,6 +81,8 @@ class Attempts:
 
     def __init__(self, slots: SlotPlan) -> None:
         self._slots, self._total = slots, slots.total
+        self._has_gpus = slots.gpu > 0
+        self.sessions = Sessions()
         self._closed: frozenset[str] = frozenset()
         self._held: dict[Key, Attempt] = {}
         self._of_task: dict[str, list[Key]] = {}
@@ -127,7 +131,23 @@ class Attempts:
     def vacancies(self) -> Vacancies:
         """Slots nothing runs in: a task may be started in one of these now."""
         used = (a.slot for a in self._held.values() if a.phase in _TAKES_SLOT and a.slot is not None)
-        return Vacancies(self._slots, used, self._closed)
+        return Vacancies(self._slots, used, self._closed, self.sessions.spare(self._open_sessions()))
+
+    def session_refused(self, attempt: Attempt) -> SessionLimit | None:
+        """The limit that a refusal to this attempt teaches; None where it ran on no GPU."""
+        device = attempt.slot.device if attempt.slot is not None else None
+        if device is None:
+            return None
+        needed = sessions_of(attempt.grant.recipe)
+        return self.sessions.refused(device, needed=needed, others=self._open_sessions()[device] - needed)
+
+    def _open_sessions(self) -> Counter[str]:
+        """By GPU, what the attempts that hold a slot there have open at the most."""
+        opened: Counter[str] = Counter()
+        for attempt in self._held.values() if self._has_gpus else ():
+            if attempt.phase in _TAKES_SLOT and attempt.slot is not None and attempt.slot.device is not None:
+                opened[attempt.slot.device] += sessions_of(attempt.grant.recipe)
+        return opened
 
     def free_room(self) -> Room:
         """Slots nothing runs in or waits for: what is offered to dispatch."""
@@ -136,8 +156,13 @@ class Attempts:
         return Room(
             encoding=max(0, total.encoding - taken[SlotKind.CPU]),
             light=max(0, total.light - taken[SlotKind.LIGHT]),
-            gpu=max(0, total.gpu - taken[SlotKind.GPU]),
+            gpu=self._free_gpu() if self._has_gpus else 0,
         )
+
+    def _free_gpu(self) -> int:
+        """By device, since each may be closed or out of sessions by itself."""
+        coming = sum(a.slot is None and self._takes_room(a) and kind_for(a.grant) is SlotKind.GPU for a in self._held.values())
+        return max(0, self.vacancies().count(SlotKind.GPU) - coming)
 
     def _takes_room(self, attempt: Attempt) -> bool:
         is_closed = attempt.slot is not None and attempt.slot.device in self._closed

@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from engine.core.attempts import Final, Key
+from engine.core.sessions import SessionLimit
 from engine.core.slots import Slot, SlotPlan
 from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest, Tag
 from protocol.errors import ErrorCode
@@ -24,6 +25,7 @@ class Timer(Enum):
     LINGER = auto()
     OUTBOX = auto()
     DRAIN = auto()
+    SESSIONS = auto()
     GOODBYE = auto()
 
 
@@ -96,6 +98,7 @@ class Saved:
 
     identity: Identity | None = None
     attempts: tuple[SavedAttempt, ...] = ()
+    sessions: tuple[SessionLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class Changes:
     granted: tuple[SavedAttempt, ...] = ()
     started: tuple[Placed, ...] = ()
     finals: tuple[Final, ...] = ()
+    sessions: tuple[SessionLimit, ...] = ()
 
     @property
     def is_waited_for(self) -> bool:

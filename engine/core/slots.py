@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from protocol.capabilities import SlotKind as SlotKind
 from protocol.capabilities import Slots
 from protocol.leases import Grant
-from protocol.recipes import slot_kind
+from protocol.profiles import HARDWARE_ENCODERS
+from protocol.recipes import Recipe, TranscodeRecipe, slot_kind
 
 LIGHT_SLOTS = 2
 
@@ -69,7 +71,7 @@ def light_slots(count: int) -> tuple[Slot, ...]:
 
 def environment(slot: Slot) -> tuple[tuple[str, str], ...]:
     """What a tool's environment says of GPUs: the one of its slot, by the order of their bus addresses, or none."""
-    if slot.device is not None and slot.device.isdecimal():
+    if slot.device is not None and is_nvidia(slot):
         return (("CUDA_DEVICE_ORDER", "PCI_BUS_ID"), ("CUDA_VISIBLE_DEVICES", slot.device))
     return (("CUDA_VISIBLE_DEVICES", ""),)
 
@@ -109,16 +111,49 @@ def told(total: Room, free: Room) -> Slots:
 
 
 class Vacancies:
-    """The slots nothing runs in, while they are given out; none on a GPU that is `closed`."""
+    """The slots nothing runs in, while they are given out; none on a GPU that is `closed`.
 
-    def __init__(self, plan: SlotPlan, used: Iterable[Slot], closed: Collection[str] = ()) -> None:
+    `spare` is how many tasks more each GPU takes that is limited below its slots.
+    """
+
+    def __init__(
+        self, plan: SlotPlan, used: Iterable[Slot], closed: Collection[str] = (), spare: Mapping[str, int] | None = None
+    ) -> None:
+        self._spare = dict(spare or {})
         taken = {slot.name: slot for slot in used}
         self._free = [slot for slot in plan.slots if taken.pop(slot.name, None) is None and slot.device not in closed]
         for unplanned in taken.values():
             self.take(unplanned.kind)  # the machine is no larger because its plan has changed
 
-    def take(self, kind: SlotKind) -> Slot | None:
-        slot = next((slot for slot in self._free if slot.kind is kind), None)
+    def seat(self, grant: Grant) -> Slot | None:
+        """A slot of the kind that the task takes; a GPU must be of a make that has its encoders."""
+        makes = makes_for(grant.recipe)
+        return self.take(kind_for(grant), makes)
+
+    def take(self, kind: SlotKind, makes: Collection[bool] = ()) -> Slot | None:
+        slot = next((s for s in self._free if s.kind is kind and (not makes or is_nvidia(s) in makes) and self._may(s)), None)
         if slot is not None:
             self._free.remove(slot)
+            if slot.device in self._spare:
+                self._spare[slot.device] -= 1
         return slot
+
+    def count(self, kind: SlotKind) -> int:
+        """How many could be taken."""
+        counted = [slot for slot in self._free if slot.kind is kind]
+        by_device = Counter(slot.device for slot in counted if slot.device is not None)
+        return len(counted) - sum(max(0, free - self._spare.get(device, free)) for device, free in by_device.items())
+
+    def _may(self, slot: Slot) -> bool:
+        return slot.device is None or self._spare.get(slot.device, 1) > 0
+
+
+def is_nvidia(slot: Slot) -> bool:
+    """NVIDIA's GPUs go by numbers, all others by the names of their render nodes."""
+    return slot.device is not None and slot.device.isdecimal()
+
+
+def makes_for(recipe: Recipe) -> frozenset[bool]:
+    """Whether the task's hardware encoders are NVIDIA's; empty where it has none."""
+    renditions = recipe.renditions if isinstance(recipe, TranscodeRecipe) else ()
+    return frozenset(one.encoder.endswith("_nvenc") for one in renditions if one.encoder in HARDWARE_ENCODERS)

@@ -7,7 +7,8 @@ from collections.abc import Generator, Iterable, Iterator
 from engine.core import messages as m
 from engine.core.attempts import Attempt, Attempts, Final, Key, Phase, Report, key_of
 from engine.core.outbox import Outbox
-from engine.core.slots import Slot, SlotPlan, kind_for
+from engine.core.sessions import TRY_MORE_S, SessionLimit
+from engine.core.slots import Slot, SlotPlan
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import Ack, Complete, Fail, Grant, Release, Start
 from protocol.results import Failure
@@ -34,7 +35,7 @@ class Workload:
             key = key_of(grant)
             if self.attempts.get(key) is not None or (yield from self._is_outdated(key)):
                 continue
-            slot = vacancies.take(kind_for(grant)) if vacancies is not None else None
+            slot = vacancies.seat(grant) if vacancies is not None else None
             order = self.attempts.next_order
             self.attempts.add(Attempt(grant, Phase.NEW if slot is None else Phase.STARTING, order, slot=slot))
             rows.append(m.SavedAttempt(grant, order, is_started=slot is not None, slot=slot.name if slot else None))
@@ -131,7 +132,7 @@ class Workload:
         vacancies = self.attempts.vacancies()
         started: list[m.Placed] = []
         for attempt in waiting:
-            slot = vacancies.take(kind_for(attempt.grant))
+            slot = vacancies.seat(attempt.grant)
             if slot is not None:
                 attempt.phase, attempt.slot = Phase.STARTING, slot
                 started.append(m.Placed(attempt.key, slot.name))
@@ -146,7 +147,29 @@ class Workload:
         if attempt.is_dropped:
             yield from self.forget(attempt.key, "dropped")
             return
+        if isinstance(report, Fail) and report.failure.code is ErrorCode.ENCODER_SESSIONS:
+            yield from self._learn(attempt)
         yield from self._end(attempt, report)
+
+    def _learn(self, attempt: Attempt) -> Instructions:
+        """A GPU refused a session: no more tasks than it takes, until it is tried with one more."""
+        limit = self.attempts.session_refused(attempt)
+        if limit is not None:
+            yield m.Save(m.Changes(sessions=(limit,)))
+            yield m.Wake(m.Timer.SESSIONS, TRY_MORE_S)
+
+    def try_more_sessions(self) -> Instructions:
+        """Some time has passed since a GPU refused one."""
+        grown = self.attempts.sessions.try_more()
+        if grown:
+            yield m.Save(m.Changes(sessions=grown))
+            yield m.Wake(m.Timer.SESSIONS, TRY_MORE_S)
+
+    def restore_sessions(self, limits: tuple[SessionLimit, ...]) -> Instructions:
+        """What an earlier run learnt."""
+        if limits:
+            self.attempts.sessions.restore(limits)
+            yield m.Wake(m.Timer.SESSIONS, TRY_MORE_S)
 
     def stopped(self, key: Key) -> Instructions:
         """The tool that was to be stopped is gone."""

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from engine.core.attempts import Final, Key, key_of
 from engine.core.messages import Changes, Identity, Saved, SavedAttempt
+from engine.core.sessions import SessionLimit
 from engine.ports import QueueFull
 from protocol.leases import Complete, Fail, Grant, Release
 
@@ -28,10 +29,14 @@ SCHEMA = (
     " PRIMARY KEY (task_id, token)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS outbox (task_id TEXT NOT NULL, token INTEGER NOT NULL, report_json TEXT NOT NULL,"
     " digest TEXT NOT NULL, PRIMARY KEY (task_id, token)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS sessions (device TEXT PRIMARY KEY, sessions INTEGER NOT NULL, per_task INTEGER NOT NULL)"
+    " WITHOUT ROWID",
 )
 STEPS = {1: "ALTER TABLE held ADD COLUMN slot TEXT"}
 """What makes a file of this version one of the next."""
 
+LOAD_SESSIONS = "SELECT device, sessions, per_task FROM sessions ORDER BY device"
+SAVE_SESSIONS = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)"
 LOAD_IDENTITY = "SELECT engine_id, credential FROM identity"
 LOAD_HELD = (
     "SELECT h.task_id, h.token, h.grant_json, h.queue_order, h.retry_count, h.started_at, h.slot, o.report_json, o.digest"
@@ -67,7 +72,8 @@ class SqliteQueue:
                 attempts.append(saved)
         if unreadable:
             await self.save(Changes(forgotten=tuple(unreadable)))
-        return Saved(Identity(*identities[0]) if identities else None, tuple(attempts))
+        limits = tuple(SessionLimit(*row) for row in await self._db.execute_fetchall(LOAD_SESSIONS))
+        return Saved(Identity(*identities[0]) if identities else None, tuple(attempts), limits)
 
     async def save(self, changes: Changes) -> None:
         statements = list(_statements(changes, self._wall()))
@@ -127,6 +133,8 @@ def _statements(changes: Changes, now: float) -> Iterable[Statement]:
         yield SAVE_HELD, [_held_row(saved, now) for saved in changes.granted]
     if changes.started:
         yield SAVE_STARTED, [(now, placed.slot, *placed.key) for placed in changes.started]
+    if changes.sessions:
+        yield SAVE_SESSIONS, [(limit.device, limit.sessions, limit.per_task) for limit in changes.sessions]
     finals = [*changes.finals, *(saved.final for saved in changes.granted if saved.final is not None)]
     if finals:
         yield SAVE_FINAL, [_final_row(final) for final in finals]

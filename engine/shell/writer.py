@@ -25,6 +25,7 @@ def merged(batch: Sequence[Changes]) -> Changes:
         identity=identities[-1] if identities else None,
         forgotten=tuple(key for changes in batch for key in changes.forgotten),
         granted=tuple(row for changes in batch for row in changes.granted),
+        sessions=tuple(limit for changes in batch for limit in changes.sessions),
         started=tuple(placed for changes in batch for placed in changes.started),
         finals=tuple(final for changes in batch for final in changes.finals),
     )

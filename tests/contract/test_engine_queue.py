@@ -11,6 +11,7 @@ import pytest
 
 from engine.core.attempts import Key
 from engine.core.messages import Changes, Identity, Placed, Saved, SavedAttempt
+from engine.core.sessions import SessionLimit
 from engine.ports import QueueFull
 from engine.shell.queue import SqliteQueue, open_queue
 from protocol.leases import Release
@@ -68,6 +69,14 @@ async def test_a_start_is_kept_with_its_slot(queue: SqliteQueue) -> None:
     await queue.save(Changes(started=(Placed(K1, "CPU:0-3"),)))
 
     assert (await queue.load()).attempts == (SavedAttempt(grant(1), order=1, is_started=True, slot="CPU:0-3"),)
+
+
+async def test_what_was_learnt_of_encoder_sessions_is_kept_and_the_last_word_counts(queue: SqliteQueue) -> None:
+    first, last, other = SessionLimit("0", 3, 1), SessionLimit("0", 2, 1), SessionLimit("renderD128", 5, 2)
+    await queue.save(Changes(sessions=(first,)))
+    await queue.save(Changes(sessions=(last, other)))
+
+    assert await queue.load() == Saved(sessions=(last, other))
 
 
 async def test_what_is_forgotten_is_gone_with_its_report(queue: SqliteQueue) -> None:
