@@ -34,6 +34,8 @@ class EngineSettings(BaseSettings):
     tags: frozenset[Tag] = frozenset()
     drain_timeout_s: Annotated[float, Field(ge=0)] = 600.0
     progress_s: Annotated[float, Field(gt=0, description="Progress is told at most this often.")] = 2.0
+    reattach_s: Annotated[float, Field(ge=0, description="A tool goes on for so long without its engine: a lease.")] = 60.0
+    max_starts: Annotated[int, Field(ge=1, description="An attempt found unfinished at so many starts is given up.")] = 3
     survey_s: Annotated[float, Field(gt=0, description="Capabilities are proven anew this often.")] = 600.0
     busy_cpu_percent: Annotated[Percent, Field(description="No work is taken while others use more. 100: never busy.")] = 90.0
     busy_memory_percent: Percent = 90.0

@@ -33,7 +33,7 @@ from engine.core.slot_specs import SlotSpecProblem, planned
 from engine.core.slots import SlotPlan
 from engine.ports import Unreachable
 from engine.shell.client import HttpDispatch
-from engine.shell.crash import fatal_note_of_last_run, note_fatal_signals
+from engine.shell.crash import begin, death_of_last_run, take_over
 from engine.shell.daemon import Daemon, Rhythm, World
 from engine.shell.doctor import as_json, as_text, examine, sandbox
 from engine.shell.fetch import Fetcher
@@ -181,26 +181,24 @@ def only_one(data: Path) -> Iterator[None]:
 async def serve(settings: EngineSettings, versions: Versions) -> Exit:
     """Run one engine until it leaves."""
     data, clock, chance = settings.data.absolute(), SystemClock(), random.SystemRandom().random
-    fatal_log = data / "fatal.log"
-    fatal_note = fatal_note_of_last_run(fatal_log)
     slots = _slots(settings)
     loaded = load_transcoders(entry_points(group=TRANSCODERS), settings.plugins)
     sandboxing = await _sandboxing(settings, clock)
-    tools = Tools(clock, settings.nice, confinement=sandboxing.of)
+    tools = Tools(clock, settings.nice, settings.reattach_s, confinement=sandboxing.of)
     async with open_queue(str(data / "engine.db"), wall=wall_time) as queue, _session() as session:
-        saved = await queue.load()
+        saved = await take_over(queue, clock, death_of_last_run(data), max_starts=settings.max_starts)
         runner = Runner(
             plugins=loaded.by_operation,
             scratch=Scratch(data / "scratch"),
             tools=tools,
             transfer=Transfer(session, settings.server, clock, chance),
             remote=RemoteInputs(Fetcher(clock, chance)),
+            executing=begin(data),
         )
-        await runner.sweep([key_of(attempt.grant) for attempt in saved.attempts])
-        note_fatal_signals(fatal_log)
+        await runner.sweep([key_of(attempt.grant) for attempt in saved.attempts if attempt.final is None])
         survey = ToolSurvey(loaded, tools, data / "scratch", data / "capabilities.json", version("reelyard"), sandboxing.tier)
-        setup = _setup(settings, slots, await survey.at_start(), fatal_note)
-        surroundings = Surroundings(str(data), lambda: (os.getpid(),) if daemon.is_working else ())
+        setup = _setup(settings, slots, await survey.at_start())
+        surroundings = Surroundings(str(data), lambda: (os.getpid(), *tools.minders) if daemon.is_working else ())
         monitor = load_monitors(entry_points(group=MONITORS), surroundings, _thresholds(settings))
         world = World(HttpDispatch(session, settings.server, partial(heard, versions)), queue, runner, monitor, survey, clock)
         daemon = Daemon(Agent(setup, saved, chance=chance, new_id=new_request_id), world, Rhythm(survey_s=settings.survey_s))
@@ -241,7 +239,7 @@ async def report_once(settings: EngineSettings) -> int:
         saved = await queue.load()
         loaded = load_transcoders(entry_points(group=TRANSCODERS), settings.plugins)
         survey = ToolSurvey(loaded, Tools(SystemClock(), settings.nice), data / "scratch", data / "trial.json", version(PACKAGE))
-        setup = _setup(settings, _slots(settings), await survey.at_start(), None)
+        setup = _setup(settings, _slots(settings), await survey.at_start())
         try:
             agent = Agent(setup, saved, chance=random.SystemRandom().random, new_id=new_request_id)
             await introduce(HttpDispatch(session, settings.server), agent, saved)
@@ -276,7 +274,7 @@ def _session() -> aiohttp.ClientSession:
     )
 
 
-def _setup(settings: EngineSettings, slots: SlotPlan, capabilities: Capabilities, fatal_note: str | None) -> Setup:
+def _setup(settings: EngineSettings, slots: SlotPlan, capabilities: Capabilities) -> Setup:
     return Setup(
         name=settings.name,
         hostname=socket.gethostname(),
@@ -287,7 +285,6 @@ def _setup(settings: EngineSettings, slots: SlotPlan, capabilities: Capabilities
         tags=settings.tags,
         registration_token=_token(settings.token_file),
         policy=Policy(drain_timeout_s=settings.drain_timeout_s, progress_s=settings.progress_s),
-        fatal_note=fatal_note,
     )
 
 

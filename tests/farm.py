@@ -38,6 +38,7 @@ QUICK = {
     "REELYARD_DISPATCH_LEASES__SWEEP_S": "0.25",
     "REELYARD_DISPATCH_STORAGE__PROBE_S": "0.25",
     "REELYARD_ENGINE_PROGRESS_S": "0.2",
+    "REELYARD_ENGINE_REATTACH_S": "4",
 }
 """Settings of a farm that notices everything within seconds."""
 

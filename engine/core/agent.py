@@ -16,7 +16,6 @@ from engine.core.outbox import Outbox
 from engine.core.poll import REFUSALS, Poll
 from engine.core.pressure import closed_devices, is_whole
 from engine.core.pulse import Pulse
-from engine.core.recovery import recovered
 from engine.core.slots import NO_ROOM, Room, told
 from engine.core.workload import Instructions, Workload
 from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest, Slots
@@ -157,17 +156,7 @@ class Agent:
     # Coming and going
 
     def _start(self) -> Instructions:
-        rows: list[m.SavedAttempt] = []
-        for saved in self._saved.attempts:
-            policy = self._setup.policy
-            attempt, row = recovered(saved, fatal_note=self._setup.fatal_note, max_starts=policy.max_starts)
-            self._work.attempts.add(attempt)
-            if row is not None:
-                rows.append(row)
-            if attempt.phase is Phase.FINISHED and attempt.final is not None:
-                self._outbox.add(attempt.final)
-        if rows:
-            yield m.Save(m.Changes(granted=tuple(rows)))
+        yield from self._work.take_over(self._saved.attempts)
         yield from self._work.restore_sessions(self._saved.sessions)
         yield from self._register()
 

@@ -42,12 +42,11 @@ class Policy:
     progress_s: float = 2.0
     linger_s: float = 0.02
     wait_s: float = 25.0
-    max_starts: int = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Who this engine is. `fatal_note` is what the run before wrote when a fatal signal ended it."""
+    """Who this engine is."""
 
     name: str
     hostname: str
@@ -59,7 +58,6 @@ class Setup:
     tags: frozenset[Tag] = frozenset()
     registration_token: str | None = None
     policy: Policy = field(default_factory=Policy)
-    fatal_note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Everything the local queue held when the engine started."""
+    """Everything the local queue held when the engine started; for the machine, after `recovery.recovered`."""
 
     identity: Identity | None = None
     attempts: tuple[SavedAttempt, ...] = ()

@@ -21,11 +21,24 @@ class Workload:
 
     def __init__(self, slots: SlotPlan, outbox: Outbox) -> None:
         self.attempts = Attempts(slots)
-        self._outbox = outbox
+        self._slots, self._outbox = slots, outbox
         self._unannounced: list[Attempt] = []
         self._settled: list[Key] = []
         self.is_draining = False
         self.may_start = False
+
+    def take_over(self, rows: Iterable[m.SavedAttempt]) -> Instructions:
+        """What an earlier run of the engine held. What it had started goes on at once: its tool has a lease to be found in."""
+        for row in rows:
+            slot = self._slots.again(row.grant, row.slot or "") if row.is_started and row.final is None else None
+            phase = Phase.WAITING if slot is None else Phase.RUNNING
+            attempt = self.attempts.add(Attempt(row.grant, phase, row.order, final=row.final, slot=slot))
+            if row.final is not None:
+                attempt.phase = Phase.FINISHED
+                self._outbox.add(row.final)
+            elif slot is not None:
+                self._unannounced.append(attempt)
+                yield m.Run(row.grant, slot)
 
     def take(self, grants: Iterable[Grant]) -> Instructions:
         """New grants go to disk first. One that has a slot at once goes there as started, in the same write."""

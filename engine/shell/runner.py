@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import structlog
@@ -15,6 +15,7 @@ from engine.core.progress import Progress
 from engine.core.slots import Slot
 from engine.core.verdicts import over_limit
 from engine.ports import ScratchFull, Tell
+from engine.shell.crash import Executing
 from engine.shell.feeding import Feeder, NotRead
 from engine.shell.inputs import Inputs, Supply
 from engine.shell.journal import ToolLost
@@ -45,7 +46,7 @@ class _Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """The AttemptRunner port. `plugins` by task kind."""
+    """The AttemptRunner port. `plugins` by task kind; `executing` names, for the next run, whose code this one died in."""
 
     plugins: Mapping[str, TranscoderPlugin]
     scratch: Scratch
@@ -56,6 +57,7 @@ class Runner:
     @property
     def inputs(self) -> Inputs:
         return Inputs(self.transfer)
+    executing: Executing = field(default_factory=Executing)
 
     def instant(self, grant: Grant) -> Complete | Fail | None:
         """Work without input and without a tool is concluded on the spot: no directory, no process."""
@@ -63,21 +65,24 @@ class Runner:
         if plugin is None or grant.input is not None or grant.inputs:
             return None
         try:
-            work = _work(grant, self.scratch.name_of(key_of(grant)))
-            if plugin.plan(work) or plugin.checks(work, ()):
-                return None
-            conclusion = plugin.conclude(work, (), ())
+            with self.executing.during(key_of(grant)):
+                conclusion = self._concluded(plugin, _work(grant, self.scratch.name_of(key_of(grant))))
         except Exception as fault:
             log.exception("plugin_failed", task=grant.task_id, plugin=plugin.name)
             return _fail(grant, failures.plugin_failed(fault))
         if isinstance(conclusion, Failure):
             return _fail(grant, conclusion)
-        return None if conclusion.facts else _complete(grant, conclusion, ())
+        return None if conclusion is None or conclusion.facts else _complete(grant, conclusion, ())
+
+    def _concluded(self, plugin: TranscoderPlugin, work: Work) -> Conclusion | Failure | None:
+        if plugin.plan(work) or plugin.checks(work, ()):
+            return None
+        return plugin.conclude(work, (), ())
 
     async def run(self, grant: Grant, slot: Slot, tell: Tell) -> Complete | Fail:
         attempt = _Attempt(self, grant, slot, tell)
         try:
-            return await attempt.run()
+            return await self.executing.stepwise(key_of(grant), attempt.run())
         except _Failed as failed:
             return _fail(grant, failed.failure)
         except ToolLost as lost:
@@ -188,7 +193,8 @@ class _Attempt:
         for invocation in invocations:
 
             def on_line(line: str, invocation: Invocation = invocation) -> None:
-                reports = plugin.read(work, invocation, line)
+                with self._runner.executing.during(key_of(self._grant)):
+                    reports = plugin.read(work, invocation, line)
                 if reports:
                     self._tell(self._progress.told(reports))
 

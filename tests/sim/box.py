@@ -10,13 +10,16 @@ from engine.core.agent import Agent
 from engine.core.attempts import Key, key_of
 from engine.core.messages import Changes, Identity, Saved, SavedAttempt, Setup
 from engine.core.messages import Policy as EnginePolicy
+from engine.core.recovery import Death
 from engine.core.slots import plain_slots
 from engine.ports import QueueFull
+from engine.shell.crash import take_over
 from engine.shell.daemon import Daemon, Rhythm, World
 from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.leases import Ack, Goodbye, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
+from protocol.leases import Ack, Fail, Goodbye, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
 from tests.sim.ground import EngineClock, Ground
+from tests.sim.minder import Fate, Minder
 from tests.sim.network import Line, Network
 from tests.sim.plan import EnginePlan, Plan
 from tests.sim.process import Process
@@ -26,16 +29,18 @@ from tests.sim.tool import Bench, Tool
 OPERATIONS = frozenset({"operation:noop", "operation:analyze"})
 WEB = frozenset({"operation:transcode", "encoder:libx264", "encoder:aac", "encoder:libmp3lame", "encoder:mjpeg"})
 DRAIN_S = 12.0
+MAX_STARTS = 3
 
 
 class BoxDisk:
-    """What survives: who the engine is, what it holds, and the note of a fatal signal."""
+    """What survives: who the engine is, what it holds, the note of a fatal signal, and the tools with their minders."""
 
     def __init__(self, bench: Bench, name: str) -> None:
         self._bench, self._ground, self._watch, self._name = bench, bench.ground, bench.watch, name
         self.identity: Identity | None = None
         self.rows: dict[Key, SavedAttempt] = {}
-        self.fatal_note: str | None = None
+        self.death: Death | None = None
+        self.journals: dict[Key, Minder] = {}
 
     def apply(self, changes: Changes) -> None:
         """All of it at once. A result that dispatch has not taken may not go."""
@@ -46,6 +51,7 @@ class BoxDisk:
             if gone is not None and gone.final is not None and is_wanted:
                 raise self._ground.broken(f"{self._name} forgot the result of {key} before dispatch had settled it")
         for row in changes.granted:
+            self._check_death(row)
             self.rows[key_of(row.grant)] = row
         for key, slot in changes.started:
             if key in self.rows:
@@ -53,7 +59,19 @@ class BoxDisk:
         for final in changes.finals:
             if (key := key_of(final)) in self.rows:
                 self.rows[key] = replace(self.rows[key], final=final)
+                self._check_death(self.rows[key])
                 self._bench.noted(self.rows[key].grant.job_id, final)
+
+    def _check_death(self, row: SavedAttempt) -> None:
+        """An encode is given up with its engine only where it cannot be taken over, or must not be."""
+        key, final = key_of(row.grant), row.final
+        if not isinstance(final, Fail) or final.failure.code is not ErrorCode.ENGINE_DIED:
+            return
+        found = self.journals.get(key)
+        is_lost = found is not None and found.fate(self._ground.time) in (Fate.LEFT, Fate.STOPPED)
+        is_blamed = self.death is not None and self.death.culprit == key
+        if not (is_lost or is_blamed or row.retry_count >= MAX_STARTS):
+            raise self._ground.broken(f"{self._name} gave up {key}, which it could have taken over")
 
 
 class Queue:
@@ -174,8 +192,8 @@ class Box:
         self.process: Process | None = None
         self.daemon: Daemon | None = None
         self.down_s = 0.0
+        self.awake_since = 0.0
         self._boots = 0
-        self._blamed: set[Key] = set()
 
     async def live(self) -> None:
         while True:
@@ -185,16 +203,14 @@ class Box:
             await process.over.wait()
             process.is_dead = True
             self.process = self.daemon = None
-            unheard = (self.disk.rows[key] for key in self._blamed & self.disk.rows.keys() if self.disk.rows[key].final is None)
-            self.bench.unheard.update(row.grant.job_id for row in unheard)
             down_s, self.down_s = self.down_s or self.ground.rng.uniform(0.2, 8.0), 0.0
             await asyncio.sleep(down_s)
 
     async def _run(self, process: Process) -> None:
         queue = Queue(self.disk, self.ground, process, self.line)
-        saved = await queue.load()
-        fatal_note, self.disk.fatal_note = self.disk.fatal_note, None
-        self._blamed = {key for key, row in self.disk.rows.items() if fatal_note and row.is_started and row.final is None}
+        self.awake_since = self.ground.time
+        saved = await take_over(queue, EngineClock(), self.disk.death, max_starts=MAX_STARTS)
+        self.disk.death = None
         capabilities = Capabilities(provided=OPERATIONS | WEB if self.own.does_web else OPERATIONS)
         setup = Setup(
             name=self.own.name,
@@ -206,9 +222,9 @@ class Box:
             tags=self.own.tags,
             registration_token=REGISTRATION,
             policy=EnginePolicy(drain_timeout_s=DRAIN_S, progress_s=self.plan.heartbeat_s / 2),
-            fatal_note=fatal_note,
         )
         tool = Tool(self.bench, process, self)
+        await tool.sweep([key_of(row.grant) for row in saved.attempts if row.final is None])
         ports = World(Client(self, process), queue, tool, Monitor(), Survey(capabilities), EngineClock())
         agent = Agent(setup, saved, chance=self.ground.rng.random, new_id=lambda: self.ground.ids.new("req", 0.0))
         self.daemon = Daemon(agent, ports, Rhythm(load_s=60.0))
@@ -225,9 +241,9 @@ class Box:
             self.down_s = down_s
             self.process.kill()
 
-    def crash(self, note: str) -> None:
+    def crash(self, note: str, culprit: Key) -> None:
         """The task kills its engine from within, which leaves evidence; init starts the engine again soon."""
-        self.disk.fatal_note = note
+        self.disk.death = Death(note, culprit)
         self.kill(self.ground.rng.uniform(0.5, 3.0))
 
     def stop(self) -> None:
@@ -241,6 +257,7 @@ class Box:
             self.line.frozen = asyncio.Event()
             await asyncio.sleep(span)
             frozen, self.line.frozen = self.line.frozen, None
+            self.awake_since = self.ground.time
             frozen.set()
 
     async def cut(self, span: float) -> None:

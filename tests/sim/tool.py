@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from protocol.results import AttemptResult, Failure, FileRole, OutputFacts, Stag
 from protocol.states import StepState, TaskKind
 from protocol.storage import Written
 from tests.sim.ground import Ground
+from tests.sim.minder import Fate, Minder
 from tests.sim.network import is_passing
 from tests.sim.plan import Film, JobPlan, Nature
 from tests.sim.process import Process
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 WORK_S = {TaskKind.ANALYZE: 0.5, TaskKind.TRANSCODE: 6.0, TaskKind.NOOP: 4.0}
 PARTS = 3
+SOON_S = 5.0
+"""An engine that is up finds its tools so soon, its disk refusing some writes."""
+
 FACTS = MediaFacts(
     container="mov",
     duration="20",
@@ -61,12 +66,8 @@ class Bench:
     plans: dict[int, JobPlan]
     failed: Counter[int] = field(default_factory=Counter)
     deaths: Counter[str] = field(default_factory=Counter)
-    unheard: Counter[str] = field(default_factory=Counter)
-    """Deaths whose evidence went with an engine that was killed again before it had written it into its queue."""
-    beside: set[str] = field(default_factory=set)
-    """Jobs that ran on an engine while another job crashed it: nobody can tell them apart, so they may be blamed too."""
     runs: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """How often the tool ran, by job and kind."""
+    """How often a tool was begun, by job and kind."""
     films: dict[int, bytes] = field(default_factory=dict)
     """What each attempt fetched from its job's URL, by token."""
 
@@ -79,8 +80,12 @@ class Bench:
             self.deaths[job_id] += 1
 
 
+class _Lost(Exception):
+    """The tool was begun by an engine before this one, and is gone without an end; the text says how."""
+
+
 class Tool:
-    """One process's AttemptRunner."""
+    """One process's AttemptRunner. The tools themselves are their minders', and outlive it."""
 
     def __init__(self, bench: Bench, process: Process, box: Box) -> None:
         self._bench, self._process, self._box, self._ground = bench, process, box, bench.ground
@@ -94,9 +99,11 @@ class Tool:
         return _complete(grant, AttemptResult(steps=_done(grant)))
 
     async def run(self, grant: Grant, slot: Slot, tell: Tell) -> Complete | Fail:
-        self._began(grant, slot)
+        self._check_started(grant, slot)
         try:
             return await self._work(grant, tell)
+        except _Lost as lost:
+            return _fail(grant, failures.tool_lost(f"the tool was {lost}", {}))
         except Unreachable as lost:
             return _fail(grant, failures.transfer_failed(str(lost)))
         except ReelyardError as error:
@@ -106,11 +113,17 @@ class Tool:
 
     async def forget(self, key: Key) -> None:
         self._process.check()
+        minder = self._box.disk.journals.pop(key, None)
+        if minder is not None and minder.fate(self._ground.time) is Fate.RUNS:
+            raise self._ground.broken(f"{self._box.own.name} forgot {key}, whose tool runs on")
 
     async def sweep(self, keep: Collection[Key]) -> None:
+        """What nobody keeps is told to end."""
         self._process.check()
+        for key in self._box.disk.journals.keys() - set(keep):
+            del self._box.disk.journals[key]
 
-    def _began(self, grant: Grant, slot: Slot) -> None:
+    def _check_started(self, grant: Grant, slot: Slot) -> None:
         """No tool runs before the disk says that it was started and where, nor in a slot where one runs."""
         self._process.check()
         row = self._box.disk.rows.get(key_of(grant))
@@ -119,24 +132,62 @@ class Tool:
         if row.slot != slot.name or slot in self._slots:
             raise self._ground.broken(f"{self._box.own.name} ran {key_of(grant)} in slot {slot.name}, which is not free for it")
         self._slots.add(slot)
-        self._bench.runs[(grant.job_id, grant.kind.value)] += 1
-        self._ground.note("runs", self._box.own.name, grant.task_id, grant.token)
 
     async def _work(self, grant: Grant, tell: Tell) -> Complete | Fail:
         progress = Progress(grant.steps, uploads=grant.staging_url is not None)
-        if grant.input is not None:
+        known = self._box.disk.journals.get(key_of(grant))
+        if known is None and grant.input is not None:
             await self._fetch(grant, grant.input)
-        for part in range(1, PARTS + 1):
-            await self._spend(WORK_S[grant.kind] / PARTS * self._ground.rng.uniform(0.5, 2.0))
-            tell(progress.told(StepReport(name=n, state=StepState.RUNNING, progress=part / PARTS) for n in grant.steps))
-            if part == 1 and (failure := self._mishap(grant)) is not None:
-                return _fail(grant, failure)
+        minder = self._begun(grant) if known is None else self._taken_over(key_of(grant), known)
+        try:
+            failure = await self._follow(grant, minder, lambda steps: tell(progress.told(steps)))
+        except asyncio.CancelledError:
+            if self._process.is_dead:
+                minder.leave(self._ground.time)
+            else:
+                minder.is_stopped = True
+            raise
+        if failure is not None:
+            return _fail(grant, failure)
         if grant.kind is TaskKind.ANALYZE:
             original = await self._stage_original(grant)
             return _complete(grant, AttemptResult(analysis=FACTS, steps=_done(grant), original=original))
         files = await self._stage(grant, grant.recipe) if isinstance(grant.recipe, TranscodeRecipe) else ()
         tell(progress.uploaded(1.0))
         return _complete(grant, AttemptResult(files=files, steps=_done(grant)))
+
+    def _begun(self, grant: Grant) -> Minder:
+        self._bench.runs[(grant.job_id, grant.kind.value)] += 1
+        self._ground.note("runs", self._box.own.name, grant.task_id, grant.token)
+        moments, moment = [], self._ground.time
+        for _ in range(PARTS):
+            moment += WORK_S[grant.kind] / PARTS * self._ground.rng.uniform(0.5, 2.0)
+            moments.append(moment)
+        minder = self._box.disk.journals[key_of(grant)] = Minder(tuple(moments), self._box.plan.lease_s)
+        return minder
+
+    def _taken_over(self, key: Key, minder: Minder) -> Minder:
+        now, name = self._ground.time, self._box.own.name
+        fate = minder.attach(now)
+        self._ground.note("takes over", name, key.task_id, key.token, fate.value)
+        if fate is Fate.LEFT and minder.gone_at > self._box.awake_since + SOON_S:
+            raise self._ground.broken(f"{name} was back in time for {key}, and did not look for its tool")
+        if fate in (Fate.LEFT, Fate.STOPPED):
+            raise _Lost(fate.value)
+        self._ground.count["tool taken over"] += 1
+        return minder
+
+    async def _follow(self, grant: Grant, minder: Minder, told: Callable[[list[StepReport]], None]) -> Failure | None:
+        for part, moment in enumerate(minder.parts, start=1):
+            await self._spend(max(0.0, moment - self._ground.time))
+            told([StepReport(name=n, state=StepState.RUNNING, progress=part / PARTS) for n in grant.steps])
+            if not minder.is_judged:
+                minder.is_judged = True
+                failure = self._mishap(grant)
+                if failure is not None:
+                    minder.is_stopped = True
+                    return failure
+        return None
 
     async def _spend(self, seconds: float) -> None:
         if self._ground.hits("kill engine at work", self._ground.rates.kill_engine):
@@ -152,8 +203,7 @@ class Tool:
         plan = self._bench.plan_of(grant.job_id)
         if plan.nature is Nature.CRASHES_ENGINES:
             self._bench.deaths[grant.job_id] += 1
-            self._bench.beside.update(row.grant.job_id for row in self._box.disk.rows.values() if row.is_started)
-            self._box.crash("Fatal Python error: Segmentation fault")
+            self._box.crash("Fatal Python error: Segmentation fault", key_of(grant))
             self._process.check()
         if plan.nature is Nature.EATS_MEMORY:
             return Failure(

@@ -74,7 +74,7 @@ def _of_job(job: Job, found: Rows, client: Client, bench: Bench) -> Iterator[str
         yield f"{job.job_id} was cancelled and is {job.state}"
     # Evidence that comes after its lease ran out is refused with the report, and so not counted.
     late = sum(attempt.state is AttemptState.EXPIRED for attempt in attempts)
-    heard = bench.deaths[job.job_id] - late - bench.unheard[job.job_id]
+    heard = bench.deaths[job.job_id] - late
     if heard > MOST_DEATHS and not client.asked_retry:
         yield f"{job.job_id} cost {heard} engine processes"
     match job.state:
@@ -84,8 +84,7 @@ def _of_job(job: Job, found: Rows, client: Client, bench: Bench) -> Iterator[str
             if not client.asked_cancel:
                 yield f"{job.job_id} was cancelled by nobody"
         case JobState.FAILED:
-            if job.job_id not in bench.beside:
-                yield from _of_failed(job, found, client.plan)
+            yield from _of_failed(job, found, client.plan)
         case _:
             yield f"{job.job_id} is still {job.state}"
 

@@ -23,6 +23,7 @@ from protocol.leases import (
     Renewal,
     Settlement,
     Start,
+    digest_of,
 )
 from protocol.recipes import AnalyzeRecipe, InputLimits, NoopRecipe
 from protocol.results import AttemptResult, Failure
@@ -55,7 +56,8 @@ def failed(of: Grant) -> Fail:
 
 
 def settlement(report: Report, error: ErrorCode | None = None) -> Settlement:
-    return Settlement(task_id=report.task_id, token=report.token, error=error)
+    digest = digest_of(report) if error is None else None
+    return Settlement(task_id=report.task_id, token=report.token, error=error, digest=digest)
 
 
 @dataclass
@@ -65,7 +67,6 @@ class Desk:
     slots: SlotPlan = field(default_factory=lambda: plain_slots(encoding=1, light=1))
     saved: m.Saved = field(default_factory=m.Saved)
     token: str | None = "token"
-    fatal_note: str | None = None
     policy: m.Policy = field(default_factory=m.Policy)
     asked: list[m.Instruction] = field(default_factory=list)
 
@@ -78,7 +79,6 @@ class Desk:
             slots=self.slots,
             registration_token=self.token,
             policy=self.policy,
-            fatal_note=self.fatal_note,
         )
         names = iter(range(1, 1_000_000))
         self.agent = Agent(setup, self.saved, chance=lambda: 0.5, new_id=lambda: f"r{next(names)}")

@@ -6,13 +6,14 @@ from engine.core import messages as m
 from engine.core.attempts import Key
 from engine.core.slots import plain_slots
 from protocol.capabilities import Kept
-from protocol.errors import ErrorCode
-from protocol.leases import Fail, Goodbye, LeaseReply, Order, Release
+from protocol.leases import Goodbye, LeaseReply, Order, Release
 from protocol.states import EngineState
 from tests.unit.engine_desk import (
+    ACK,
     ENGINE,
     K1,
     ONE,
+    START,
     TWO,
     Desk,
     beats,
@@ -159,29 +160,41 @@ def test_a_result_that_was_not_taken_before_the_crash_is_sent() -> None:
     assert leases(asked)[0].reports == (failed(ONE),)
 
 
-def test_a_task_that_ran_when_the_engine_was_killed_is_reported_and_not_run_again() -> None:
-    desk = Desk(saved=m.Saved(ENGINE, (m.SavedAttempt(ONE, 1, is_started=True),)))
-
-    written = desk.feed(m.Started())
-    asked = [*desk.disk_done(written), *desk.feed(registered(Kept(task_id="tsk_1", token=1, keep=True, lease_s=60.0)))]
-
-    report = leases(asked)[0].reports[0]
-    assert isinstance(report, Fail)
-    assert (report.failure.code, report.failure.is_engine_death) == (ErrorCode.ENGINE_DIED, False)
-    assert saves(written)[0].granted[0].final == report
-    assert runs(asked) == []
+KEPT = Kept(task_id="tsk_1", token=1, keep=True, lease_s=60.0)
+RAN = m.SavedAttempt(ONE, 1, is_started=True, retry_count=1, slot="cpu-0")
 
 
-def test_a_fatal_signal_of_the_engine_itself_is_evidence_against_the_task() -> None:
-    desk = Desk(
-        saved=m.Saved(ENGINE, (m.SavedAttempt(ONE, 1, is_started=True),)), fatal_note="Fatal Python error: Segmentation fault\n"
-    )
+def test_what_ran_when_the_engine_was_killed_goes_on_before_dispatch_is_asked() -> None:
+    desk = Desk(saved=m.Saved(ENGINE, (RAN,)))
 
-    final = saves(desk.feed(m.Started()))[0].granted[0].final
+    at_once = desk.feed(m.Started())
+    asked = desk.feed(registered(KEPT))
 
-    assert isinstance(final, Fail)
-    assert final.failure.is_engine_death
-    assert final.failure.evidence == {"fatal_signal": "Fatal Python error: Segmentation fault"}
+    assert (runs(at_once), runs(asked)) == ([K1], [])
+    assert leases(asked)[0].reports == (ACK, START)
+    assert (leases(asked)[0].slots, leases(asked)[0].light_slots) == (0, 1)
+
+
+def test_what_goes_on_is_stopped_and_forgotten_where_dispatch_wants_it_dropped() -> None:
+    desk = Desk(saved=m.Saved(ENGINE, (RAN,)))
+    desk.feed(m.Started())
+
+    dropped = desk.feed(registered(Kept(task_id="tsk_1", token=1, keep=False)))
+    gone = desk.feed(m.RunStopped(K1))
+
+    assert m.Stop(K1, "dispatch wants it dropped") in dropped
+    assert saves(gone) == [m.Changes(forgotten=(K1,))]
+    assert leases(gone)[-1].reports == ()
+
+
+def test_what_goes_on_may_end_while_dispatch_is_away_and_is_told_when_it_is_back() -> None:
+    desk = Desk(saved=m.Saved(ENGINE, (RAN,)))
+    desk.feed(m.Started())
+    desk.ended(completed(ONE))
+
+    asked = desk.feed(registered(KEPT))
+
+    assert leases(asked)[0].reports == (completed(ONE),)
 
 
 def test_a_task_that_never_started_waits_for_dispatchs_verdict() -> None:
@@ -194,14 +207,6 @@ def test_a_task_that_never_started_waits_for_dispatchs_verdict() -> None:
     assert saves(before) == []
     assert [changes for changes in saves(asked) if changes.started] == [m.Changes(started=(m.Placed(K1, "cpu-0"),))]
     assert m.Forget(Key("tsk_2", 2), "dispatch wants it dropped") in asked
-
-
-def test_an_engine_that_starts_again_and_again_hands_back_what_it_never_starts() -> None:
-    desk = Desk(saved=m.Saved(ENGINE, (m.SavedAttempt(ONE, 1, retry_count=2),)))
-
-    final = saves(desk.feed(m.Started()))[0].granted[0].final
-
-    assert isinstance(final, Release)
 
 
 def test_work_done_on_the_spot_is_told_once_grant_and_result_are_on_disk() -> None:
