@@ -14,11 +14,11 @@ from engine.core.attempts import Key, Phase, Report, key_of
 from engine.core.backoff import full_jitter
 from engine.core.outbox import Outbox
 from engine.core.poll import REFUSALS, Poll
-from engine.core.pressure import closed_devices, is_whole
+from engine.core.pressure import is_whole
 from engine.core.pulse import Pulse
 from engine.core.slots import NO_ROOM, Room, told
 from engine.core.workload import Instructions, Workload
-from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest, Slots
+from protocol.capabilities import Capabilities, RegisterReply, RegisterRequest, Slots
 from protocol.errors import ERRORS, ErrorCode
 from protocol.leases import Goodbye, Order, Settlement
 from protocol.states import EngineState
@@ -51,7 +51,6 @@ class Agent:
         self._work = Workload(setup.slots, self._outbox)
         self._poll = Poll(self._outbox, chance=chance, new_id=new_id, wait_s=setup.policy.wait_s)
         self._pulse = Pulse(boot_id=setup.boot_id, chance=chance)
-        self._load = Load()
         self._deferred: list[Report] = []
         self._is_registered = self._is_disk_ill = self._is_leaving = self._is_gone = False
         self._is_lingering = self._has_lingered = self._is_progress_due = self._is_goodbye_set = self._is_updating = False
@@ -104,9 +103,7 @@ class Agent:
             case m.Progressed():
                 return self._progressed(event)
             case m.LoadRead(load):
-                self._load = load
-                self._work.attempts.close(closed_devices(load))
-                return iter(())
+                return self._work.load_read(load)
             case m.Surveyed(capabilities):
                 self._capabilities = capabilities
                 return self._beat()
@@ -259,7 +256,7 @@ class Agent:
         if not self._is_registered or self._identity is None:
             return
         self._told_state = self._state()
-        beat = self._pulse.beat(self._told_state, self._load, self._slots(), self._proven(), self._work.attempts)
+        beat = self._pulse.beat(self._told_state, self._work.load, self._slots(), self._proven(), self._work.attempts)
         if beat is not None:
             yield m.SendHeartbeat(self._identity, beat)
 
@@ -375,7 +372,7 @@ class Agent:
     def _state(self) -> EngineState:
         if self._work.is_draining:
             return EngineState.DRAINING
-        is_pressed = self._is_disk_ill or any(is_whole(name) for name in self._load.busy)
+        is_pressed = self._is_disk_ill or any(is_whole(name) for name in self._work.load.busy)
         return EngineState.BUSY if is_pressed else EngineState.ONLINE
 
     def _room(self) -> Room:

@@ -305,9 +305,16 @@ class Wake:
 
 
 @dataclass(frozen=True, slots=True)
+class Prove:
+    """What this machine can do is in doubt: survey it now, answered by Surveyed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
     code: int
     message: str
 
 
-Instruction = Register | SendHeartbeat | AskLease | SayGoodbye | Save | Run | Stop | Forget | Wake | Exit
+Instruction = Register | SendHeartbeat | AskLease | SayGoodbye | Save | Run | Stop | Forget | Wake | Prove | Exit

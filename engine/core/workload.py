@@ -7,8 +7,10 @@ from collections.abc import Generator, Iterable, Iterator
 from engine.core import messages as m
 from engine.core.attempts import Attempt, Attempts, Final, Key, Phase, Report, key_of
 from engine.core.outbox import Outbox
+from engine.core.pressure import closed_devices
 from engine.core.sessions import TRY_MORE_S, SessionLimit
 from engine.core.slots import Slot, SlotPlan
+from protocol.capabilities import Load
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import Ack, Complete, Fail, Grant, Release, Start
 from protocol.results import Failure
@@ -24,6 +26,8 @@ class Workload:
         self._slots, self._outbox = slots, outbox
         self._unannounced: list[Attempt] = []
         self._settled: list[Key] = []
+        self.load = Load()
+        self._gpus: frozenset[str] | None = None
         self.is_draining = False
         self.may_start = False
 
@@ -157,6 +161,8 @@ class Workload:
         attempt = self.attempts.get(key_of(report))
         if attempt is None or attempt.phase not in (Phase.RUNNING, Phase.STOPPING):
             return
+        if isinstance(report, Fail) and attempt.slot is not None and attempt.slot.device is not None:
+            yield m.Prove("a task failed on a GPU")
         if attempt.is_dropped:
             yield from self.forget(attempt.key, "dropped")
             return
@@ -183,6 +189,14 @@ class Workload:
         if limits:
             self.attempts.sessions.restore(limits)
             yield m.Wake(m.Timer.SESSIONS, TRY_MORE_S)
+
+    def load_read(self, load: Load) -> Instructions:
+        """A GPU that came or went puts what is proven in doubt; the first reading is the state the survey found."""
+        gpus = frozenset(gpu.index for gpu in load.gpus)
+        if self._gpus is not None and self._gpus != gpus:
+            yield m.Prove("other GPUs than before")
+        self.load, self._gpus = load, gpus
+        self.attempts.close(closed_devices(load))
 
     def stopped(self, key: Key) -> Instructions:
         """The tool that was to be stopped is gone."""

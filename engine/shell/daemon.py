@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -54,7 +55,7 @@ class Daemon:
         self._agent, self._world, self._rhythm = agent, world, rhythm or Rhythm()
         self._writer = Writer(world.queue, world.clock, saved=self._on_saved, failed=self._on_save_failed)
         self._events: deque[m.Event] = deque()
-        self._posted = asyncio.Event()
+        self._posted, self._in_doubt = asyncio.Event(), asyncio.Event()
         self._attempts: dict[Key, asyncio.Task[None]] = {}
         self._stopping: set[Key] = set()
         self._leftovers: asyncio.Queue[Key] = asyncio.Queue()
@@ -129,6 +130,9 @@ class Daemon:
                     self._stop_attempt(key, reason)
                 case m.Forget(key, reason):
                     self._forget(key, reason)
+                case m.Prove(reason):
+                    log.info("survey_wanted", reason=reason)
+                    self._in_doubt.set()
                 case m.Exit():
                     self._exit.set_result(instruction)
                 case _:
@@ -270,8 +274,11 @@ class Daemon:
 
     async def _prove(self) -> None:
         while True:
-            await self._world.clock.sleep(self._rhythm.survey_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._rhythm.survey_s):
+                    await self._in_doubt.wait()
             self._feed(m.Surveyed(await self._world.survey.run_once()))
+            self._in_doubt.clear()
 
     def _wake(self, timer: m.Timer, after: float) -> None:
         earlier = self._timers.pop(timer, None)

@@ -57,6 +57,7 @@ class Runner:
     @property
     def inputs(self) -> Inputs:
         return Inputs(self.transfer)
+
     executing: Executing = field(default_factory=Executing)
 
     def instant(self, grant: Grant) -> Complete | Fail | None:
