@@ -211,7 +211,8 @@ class Box:
         self.awake_since = self.ground.time
         saved = await take_over(queue, EngineClock(), self.disk.death, max_starts=MAX_STARTS)
         self.disk.death = None
-        capabilities = Capabilities(provided=OPERATIONS | WEB if self.own.does_web else OPERATIONS)
+        sandboxes = frozenset(f"sandbox:{tier}" for tier in range(1, self.own.sandbox + 1))
+        capabilities = Capabilities(provided=OPERATIONS | sandboxes | (WEB if self.own.does_web else frozenset()))
         setup = Setup(
             name=self.own.name,
             hostname=self.own.name,

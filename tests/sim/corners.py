@@ -116,6 +116,18 @@ def draw_capped(seed: int) -> Plan:
     return Plan(seed, engines, jobs, tuple(faults), Rates(lose=0.03, slow_commit=0.05, kill_dispatch=0.002), caps=caps)
 
 
+def draw_untrusted(seed: int) -> Plan:
+    """A tenant that is not trusted beside one that is, on engines with a sandbox and without, which come and go."""
+    rng = random.Random(f"untrusted {seed}")
+    engines = tuple(EnginePlan(f"box{number}", 1, 1, frozenset(), True, sandbox=1 + number) for number in range(3))
+    jobs = tuple(
+        JobPlan(n, rng.uniform(0.0, 10.0), TENANTS[n % 2], rng.choice(("nap", "web")), 5, frozenset(), None, 3) for n in range(8)
+    )
+    faults = [Fault(rng.uniform(2.0, 25.0), FaultKind.KILL_DISPATCH, rng.uniform(0.2, 4.0)) for _ in range(2)]
+    faults += [Fault(rng.uniform(2.0, 20.0), FaultKind.FREEZE_ENGINE, rng.uniform(3.0, 20.0), rng.randrange(3)) for _ in range(2)]
+    return Plan(seed, engines, jobs, tuple(faults), Rates(lose=0.03, kill_dispatch=0.002), untrusted=frozenset(TENANTS[1:2]))
+
+
 DRAWS = {
     "edge": draw_edge,
     "fetch": draw_fetch,
@@ -124,4 +136,5 @@ DRAWS = {
     "failing": draw_failing,
     "upload": draw_upload,
     "capped": draw_capped,
+    "untrusted": draw_untrusted,
 }

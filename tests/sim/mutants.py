@@ -12,7 +12,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dispatch.core import endings, lease_table, lifecycle, publication, ready_index, retry_policy, settlement, usage, webhooks
+from dispatch.core import (
+    endings,
+    lease_table,
+    lifecycle,
+    publication,
+    ready_index,
+    retry_policy,
+    settlement,
+    tenancy,
+    usage,
+    webhooks,
+)
 from dispatch.core import purging as core_purging
 from dispatch.core import uploads as core_uploads
 from dispatch.core.originals import original_path
@@ -31,7 +42,16 @@ from protocol.errors import FailureClass
 from protocol.events import EventType
 from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, TERMINAL_JOB_STATES, AttemptState, JobState, TaskState
 from protocol.storage import StorageError
-from tests.sim.corners import draw_cancel, draw_capped, draw_edge, draw_failing, draw_fetch, draw_purge, draw_upload
+from tests.sim.corners import (
+    draw_cancel,
+    draw_capped,
+    draw_edge,
+    draw_failing,
+    draw_fetch,
+    draw_purge,
+    draw_untrusted,
+    draw_upload,
+)
 from tests.sim.ground import Clock
 from tests.sim.plan import Plan, draw_plan
 
@@ -299,6 +319,10 @@ def _takes_at_any_offset(upload: Any, piece: Any, spans: Any) -> Any:
     return _TAKING(upload, replace(piece, offset=upload.received, length=None), spans)
 
 
+def _asks_for_nothing(tenant: Any) -> frozenset[str]:
+    return frozenset()
+
+
 _TAKING = core_uploads.taking
 
 
@@ -363,6 +387,9 @@ MUTANTS: dict[str, Mutant] = {
     "usage counted twice": Mutant("a retried job is taken back", usage.Tally, "follow", _counts_every_end, draw_failing),
     "cap not followed": Mutant("caps are known", ready_index.ReadyIndex, "set_cap", _nothing, draw_capped),
     "nothing runs after restart": Mutant("running tasks count", MeterQueries, "held_tasks", _no_rows, draw_capped),
+    "no sandbox asked for": Mutant(
+        "tasks of the untrusted ask for a sandbox", tenancy, "needs_of", _asks_for_nothing, draw_untrusted
+    ),
     "engine: ack before disk": Mutant("disk before ack", workload.Workload, "take", _acks_at_once),
     "engine: run before disk": Mutant("disk before start", workload.Workload, "take", _runs_unsaved),
     "engine: result forgotten when sent": Mutant("results wait for settlement", workload.Workload, "_end", _ends_unsaved),

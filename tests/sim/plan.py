@@ -36,6 +36,7 @@ class EnginePlan:
     light: int
     tags: frozenset[str]
     does_web: bool
+    sandbox: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ class Plan:
     heartbeat_s: float = 4.0
     ack_s: float = 3.0
     sweep_s: float = 2.0
+    untrusted: frozenset[str] = frozenset()
+    """Tenants whose jobs run only in a sandbox of tier 2 and up."""
     caps: tuple[tuple[str, int], ...] = ()
     """How many tasks of a tenant may run at once, where that is limited."""
 

@@ -18,6 +18,7 @@ FLOOR: dict[str, dict[str, int]] = {
     "failing": {"killed while it worked": 50},
     "upload": {"bytes lost with the power": 12, "body broken": 12, "request repeated": 60},
     "capped": {"at the cap": 1000, "kill dispatch": 40},
+    "untrusted": {"in a sandbox": 100, "kill dispatch": 40},
 }
 
 

@@ -46,6 +46,7 @@ LIVE = frozenset({A.GRANTED, A.ACKED, A.RUNNING})
 BEGUN = frozenset({T.PENDING, T.ASSIGNED, T.RUNNING, T.DONE})
 OVER = frozenset({J.COMPLETED, J.FAILED, J.CANCELLED})
 NEVER_RETRIED = frozenset({FailureClass.INPUT, FailureClass.POLICY})
+LEAST_SANDBOX = 2
 LAG_S = 4.0
 """Memory follows the database by so much at the most: a slow commit, and those in front of it."""
 
@@ -72,6 +73,8 @@ class Watch:
         self._settled: dict[tuple[int, str], object] = {}
         self._up_since = 0.0
         self._in_memory: set[int] = set()
+        self._sandboxes = {own.name: own.sandbox for own in plan.engines}
+        self._tiers: dict[str, int] = {}
         self.refused: set[int] = set()
         self.purged: dict[str, str] = {}
         """By job: what was purged last, `job` when all of it is gone."""
@@ -79,6 +82,7 @@ class Watch:
     def __call__(self, commit: Commit) -> None:
         for event in commit.events:
             self._event(event)
+        self._tiers.update((engine.engine_id, self._sandboxes[engine.name]) for engine in commit.engines)
         for job in commit.jobs:
             self._job(job)
         for task in commit.tasks:
@@ -198,9 +202,18 @@ class Watch:
         self._renewed[attempt.token] = self._ground.time
         if self.jobs[attempt.job_id].state in OVER:
             raise self._wrong(f"{attempt.task_id} was granted while its job is {self.jobs[attempt.job_id].state}")
+        self._in_a_sandbox(attempt)
         other = [a.token for a in self.attempts.values() if a.task_id == attempt.task_id and a.state in LIVE]
         if other:
             raise self._wrong(f"{attempt.task_id} is held under {other} and was granted as {attempt.token}")
+
+    def _in_a_sandbox(self, attempt: Attempt) -> None:
+        tenant, tier = self.jobs[attempt.job_id].tenant, self._tiers[attempt.engine_id]
+        if tenant not in self._plan.untrusted:
+            return
+        self._ground.count["in a sandbox"] += 1
+        if tier < LEAST_SANDBOX:
+            raise self._wrong(f"{attempt.task_id} of {tenant}, who is not trusted, was granted to an engine of tier {tier}")
 
     def _expired(self, was: Attempt) -> None:
         """A lease runs out by true time alone, or because its engine came back without it."""

@@ -58,7 +58,7 @@ class World:
         self.plan = plan
         self.ground = Ground(random.Random(f"world {plan.seed}"), plan.rates)
         self.connection = empty_database()
-        run_batch(self.connection, [lambda tx: tx.put_endpoint(endpoint()), *map(_capping, plan.caps)])
+        run_batch(self.connection, [lambda tx: tx.put_endpoint(endpoint()), *_tenants(plan)])
         self.disk = Disk(self.ground)
         self.watch = Watch(self.ground, plan, self.disk.files)
         self.disk.objection = self.watch.objection
@@ -220,8 +220,15 @@ class World:
         return await self.server.handle(handler) is True
 
 
-def _capping(cap: tuple[str, int]) -> Callable[[Transaction], None]:
-    return lambda tx: tx.put_tenant(Tenant(cap[0], 1.0, EPOCH, max_running=cap[1]))
+def _tenants(plan: Plan) -> list[Callable[[Transaction], None]]:
+    """Those of whom more is known than their name."""
+    caps = dict(plan.caps)
+    made = (Tenant(n, 1.0, EPOCH, max_running=caps.get(n), untrusted=n in plan.untrusted) for n in {*caps, *plan.untrusted})
+    return [_putting(tenant) for tenant in sorted(made, key=lambda tenant: tenant.name)]
+
+
+def _putting(tenant: Tenant) -> Callable[[Transaction], None]:
+    return lambda tx: tx.put_tenant(tenant)
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
