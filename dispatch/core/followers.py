@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dispatch.core import lifecycle
 from dispatch.core.besides import NO_SPEECH, plan_frames, plan_package, plan_transcribe
 from dispatch.core.copying import replace
-from dispatch.core.ladder import plan_handbrake, plan_renditions, plan_transcode
+from dispatch.core.ladder import gpu_wishes, plan_handbrake, plan_renditions, plan_transcode
 from dispatch.core.planning import STEPS, load_profile, load_steps, optional_speech, task_kinds
 from dispatch.core.plans import LeftOut, Plan, Planned
 from dispatch.core.records import Graph, Task
@@ -27,19 +27,21 @@ READS: Mapping[TaskKind, tuple[TaskKind, ...]] = {
 """Whose staged files a task reads: the first of these kinds that the job has. Every other task reads the input."""
 
 Plans = Mapping[TaskKind, Plan]
+Finds = Callable[[Planned[Recipe]], bool]
 Fits = Callable[[Task], bool]
 """Whether an engine that is there could do this task."""
 
 
-def plan_job(profile: Profile, facts: MediaFacts, finds: Callable[[Planned[Recipe]], bool]) -> Plans | Failure:
-    """What becomes of every task behind `analyze`. `finds` tells whether an optional transcription has an engine.
+def plan_job(profile: Profile, facts: MediaFacts, finds: Finds) -> Plans | Failure:
+    """What becomes of every task behind `analyze`. `finds` tells whether a plan has an engine: an optional transcription
+    without one is left out, and an encode goes to a GPU only where there is one for it.
 
     An input of which nothing would be made is refused.
     """
     plans: dict[TaskKind, Plan] = {}
     kinds = task_kinds(profile)[1:]
     for kind in sorted(kinds, key=lambda kind: kind is not TaskKind.TRANSCRIBE):  # what `transcode` stages depends on it
-        plan = _plan(kind, profile, facts, plans)
+        plan = _plan(kind, profile, facts, plans, finds)
         if isinstance(plan, Failure):
             return plan
         if kind is TaskKind.TRANSCRIBE and isinstance(plan, Planned) and optional_speech(profile) and not finds(plan):
@@ -50,7 +52,7 @@ def plan_job(profile: Profile, facts: MediaFacts, finds: Callable[[Planned[Recip
     return plans
 
 
-def _plan(kind: TaskKind, profile: Profile, facts: MediaFacts, plans: Plans) -> Plan | Failure:
+def _plan(kind: TaskKind, profile: Profile, facts: MediaFacts, plans: Plans, finds: Finds) -> Plan | Failure:
     match kind:
         case TaskKind.TRANSCRIBE:
             return plan_transcribe(profile, facts)
@@ -62,7 +64,16 @@ def _plan(kind: TaskKind, profile: Profile, facts: MediaFacts, plans: Plans) -> 
             ladder = plan_renditions(profile, facts)
             return ladder if isinstance(ladder, Failure) else plan_package(profile, facts, ladder)
         case _:
-            return plan_transcode(profile, facts, speech=isinstance(plans.get(TaskKind.TRANSCRIBE), Planned))
+            return _transcode(profile, facts, plans, finds)
+
+
+def _transcode(profile: Profile, facts: MediaFacts, plans: Plans, finds: Finds) -> Plan | Failure:
+    speech = isinstance(plans.get(TaskKind.TRANSCRIBE), Planned)
+    for gpu in gpu_wishes(profile):
+        plan = plan_transcode(profile, facts, speech=speech, gpu=gpu)
+        if isinstance(plan, Planned) and finds(plan):
+            return plan
+    return plan_transcode(profile, facts, speech=speech)
 
 
 def _nothing(profile: Profile, facts: MediaFacts) -> Failure:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import takewhile
 
 from dispatch.core.plans import LeftOut, Planned, steps_of
 from protocol import steps as step_names
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts, VideoStream
-from protocol.profiles import Profile, Rendition, SegmentFormat, Tool
+from protocol.profiles import HARDWARE_ENCODERS, Profile, Rendition, SegmentFormat, Tool
 from protocol.recipes import HandbrakeRecipe, PlannedAudio, PlannedRendition, ThumbnailShot, TranscodeRecipe
 from protocol.results import Failure
 from protocol.states import TaskKind
@@ -21,17 +22,35 @@ SPEECH_PATH = "speech/speech.s16le"
 """Where `transcode` stages the sound for a later `transcribe`."""
 
 
-def plan_renditions(profile: Profile, facts: MediaFacts) -> tuple[PlannedRendition, ...] | Failure:
-    """The ladder that the source allows, or why the profile cannot be made of it."""
+def gpu_wishes(profile: Profile) -> tuple[str, ...]:
+    """The hardware encoders that the profile would rather have than a software one, the dearest first."""
+    return tuple(dict.fromkeys(encoder for rendition in profile.renditions for encoder in _wishes(rendition)))
+
+
+def _wishes(rendition: Rendition) -> tuple[str, ...]:
+    return tuple(takewhile(HARDWARE_ENCODERS.__contains__, rendition.encoders))
+
+
+def _encoder(rendition: Rendition, gpu: str | None) -> str:
+    """`gpu` where the rendition wishes it, else the first on processors; one that knows none gets its first wish."""
+    if gpu is not None and gpu in _wishes(rendition):
+        return gpu
+    return next((name for name in rendition.encoders if name not in HARDWARE_ENCODERS), rendition.encoders[0])
+
+
+def plan_renditions(profile: Profile, facts: MediaFacts, gpu: str | None = None) -> tuple[PlannedRendition, ...] | Failure:
+    """The ladder that the source allows, or why the profile cannot be made of it. `gpu` is a hardware encoder to use."""
     renditions = tuple(r for r in profile.renditions if facts.video is not None and allows(r, facts.video))
     if profile.renditions and not renditions:
         return _too_small(profile, facts.video)
-    return tuple(_planned_rendition(r, facts.video, profile) for r in renditions if facts.video is not None)
+    return tuple(_planned_rendition(r, facts.video, profile, gpu) for r in renditions if facts.video is not None)
 
 
-def plan_transcode(profile: Profile, facts: MediaFacts, *, speech: bool = False) -> Planned[TranscodeRecipe] | LeftOut | Failure:
+def plan_transcode(
+    profile: Profile, facts: MediaFacts, *, speech: bool = False, gpu: str | None = None
+) -> Planned[TranscodeRecipe] | LeftOut | Failure:
     """The one decode, with the sound for a transcription besides where `speech` is wanted. Left out where it makes nothing."""
-    ladder = plan_renditions(profile, facts)
+    ladder = plan_renditions(profile, facts, gpu)
     if isinstance(ladder, Failure):
         return ladder
     planned = () if profile.tool is Tool.HANDBRAKE else ladder
@@ -80,7 +99,7 @@ def _too_small(profile: Profile, video: VideoStream | None) -> Failure:
     return Failure(failure_class=FailureClass.INPUT, code=ErrorCode.INPUT_TOO_SMALL, message=message)
 
 
-def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profile) -> PlannedRendition:
+def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profile, gpu: str | None) -> PlannedRendition:
     """As `scale=-2:H` does: the width that keeps the shape, rounded to even, a half upwards."""
     height = rendition.height - rendition.height % 2
     width = max(2, 2 * ((video.width * height + video.height) // (2 * video.height)))
@@ -91,7 +110,7 @@ def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profil
         playlist, segments = f"{name}/segments/playlist.m3u8", f"{name}/segments/segment_%03d.{ending}"
     return PlannedRendition(
         rendition=rendition,
-        encoder=rendition.encoders[0],
+        encoder=_encoder(rendition, gpu),
         width=width,
         height=height,
         path=f"{name}/video_{name}.mp4",

@@ -190,11 +190,11 @@ def _final(planned: StepReport, told: StepReport | None) -> StepReport:
 
 
 def _plans(graph: Graph, analysis: MediaFacts, bench: Bench) -> followers.Plans | Failure:
-    """Not yet in the graph; an optional transcription is asked for as the task it would be."""
+    """Not yet in the graph; an optional transcription, or an encode on a GPU, is asked for as the task it would be."""
     waiting = {task.kind: task for task in graph.tasks if task.state is TaskState.WAITING}
 
     def finds(plan: Planned[Recipe]) -> bool:
-        task = waiting.get(TaskKind.TRANSCRIBE)
+        task = waiting.get(TaskKind(plan.recipe.kind))
         return task is not None and bench.fitting_engines(followers.planned_task(task, plan)) > 0
 
     return followers.plan_job(planning.load_profile(graph.job.profile_json), analysis, finds)
