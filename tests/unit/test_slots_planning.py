@@ -6,11 +6,12 @@ import pytest
 
 from dispatch.core.followers import plan_job
 from dispatch.core.plans import Planned
+from dispatch.core.rooms import kind_of
 from protocol.capabilities import SlotKind
 from protocol.profiles import Profile
 from protocol.recipes import Recipe, TranscodeRecipe, slot_kind
 from protocol.states import TaskKind
-from tests.unit.dispatch_jobs import WEB, video
+from tests.unit.dispatch_jobs import WEB, after, analyzed, granted, start, submitted, video
 
 NVENC, QSV, X264 = "h264_nvenc", "h264_qsv", "libx264"
 
@@ -67,3 +68,14 @@ def test_the_first_encoder_that_an_engine_has_proven_counts(
     assert tuple(one.encoder for one in recipe.renditions) == made
     assert {f"encoder:{name}" for name in made} <= set(needs)
     assert slot_kind(TaskKind.TRANSCODE, recipe) is (SlotKind.CPU if set(made) == {X264} else SlotKind.GPU)
+
+
+@pytest.mark.parametrize(("fitting", "encoder"), [(1, NVENC), (0, X264)])
+def test_the_end_of_the_analysis_asks_the_farm_for_the_encode_itself(fitting: int, encoder: str) -> None:
+    profile = wishing((NVENC, X264), (NVENC, X264))
+
+    job = after(granted(submitted(profile), 1), start(1), analyzed(1, video(1920, 1080)), fitting=fitting)
+
+    task = job.task("tsk_1")
+    assert f"encoder:{encoder}" in task.needs
+    assert kind_of(task.kind, task.needs) is (SlotKind.GPU if fitting else SlotKind.CPU)
