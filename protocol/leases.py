@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -114,6 +115,11 @@ class Release(_Report):
 
 
 Report = Annotated[Ack | Start | Complete | Fail | Release, Field(discriminator="type")]
+
+
+def digest_of(report: Report) -> str | None:
+    """What both sides know a final report by; None for one that ends nothing."""
+    return None if isinstance(report, Ack | Start) else hashlib.sha256(report.model_dump_json().encode()).hexdigest()
 
 
 class Settlement(Message):

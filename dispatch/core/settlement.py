@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -43,11 +42,6 @@ class Bench:
     originals: Mapping[int, Original] = field(default_factory=dict)
 
 
-def digest_of(report: Report) -> str | None:
-    """The digest of a report that settles; None for one that does not."""
-    return None if isinstance(report, Ack | Start) else hashlib.sha256(report.model_dump_json().encode()).hexdigest()
-
-
 def stale(report: Report) -> Settlement:
     message = "the lease is no longer live: drop the attempt"
     return Settlement(task_id=report.task_id, token=report.token, error=ErrorCode.STALE_LEASE, message=message)
@@ -56,7 +50,7 @@ def stale(report: Report) -> Settlement:
 def settle(graph: Graph, report: Report, digest: str | None, bench: Bench) -> tuple[Graph, Settlement]:
     """The graph after the report, and the answer to it."""
     attempt = graph.attempt(report.token)
-    fine = Settlement(task_id=report.task_id, token=report.token)
+    fine = Settlement(task_id=report.task_id, token=report.token, digest=digest)
     if not lifecycle.is_live(graph, attempt):
         return graph, _said_before(attempt, report, digest) or stale(report)
     match report:
@@ -77,7 +71,7 @@ def _said_before(attempt: Attempt, report: Report, digest: str | None) -> Settle
     if digest is None or attempt.digest != digest:
         return None
     if attempt.state is SETTLED_BY[report.type]:
-        return Settlement(task_id=report.task_id, token=report.token)
+        return Settlement(task_id=report.task_id, token=report.token, digest=digest)
     if isinstance(report, Complete) and attempt.error_json is not None:
         return _refusal(report, Failure.model_validate_json(attempt.error_json))
     return None
@@ -117,7 +111,7 @@ def _completed(graph: Graph, report: Complete, digest: str, bench: Bench) -> tup
     finished = lifecycle.settle_job(finished, now=bench.now)
     if finished.job.state is JobState.COMPLETING and publishes_nothing(finished):
         finished = endings.promote(finished, outputs_json=None, now=bench.now)
-    return finished, Settlement(task_id=report.task_id, token=report.token)
+    return finished, Settlement(task_id=report.task_id, token=report.token, digest=digest)
 
 
 def _unacceptable(graph: Graph, task: Task, report: Complete, bench: Bench) -> Failure | None:

@@ -15,7 +15,7 @@ from dispatch.ports import Choice, Clock, Commit, Store, Transaction
 from dispatch.services.grants import GrantWriter
 from dispatch.services.originals import OriginalService
 from dispatch.services.registry import EngineRegistry
-from protocol.leases import Complete, Grant, Report, Settlement
+from protocol.leases import Complete, Grant, Report, Settlement, digest_of
 from protocol.states import TERMINAL_JOB_STATES, TaskKind, TaskState
 
 Pair = tuple[Task, Attempt, Graph]
@@ -91,7 +91,7 @@ class LeaseService:
         """Every report held against its own attempt, all in one transaction; each answered for itself."""
         if not reports:
             return ()
-        digests = [settlement.digest_of(report) for report in reports]
+        digests = [digest_of(report) for report in reports]
         originals = await self._judging.originals.take_over(engine_id, reports)
         chance, now = self._judging.chance.draw(), self._clock.now()
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from engine.core.attempts import Key, Report, key_of
-from protocol.leases import Complete, Fail
+from protocol.errors import ErrorCode
+from protocol.leases import Complete, Fail, Settlement, digest_of
 
 MAX_REPORTS = 1024
 """What 16 slots bring at once when 64 short tasks share each: their results go back on one request."""
 
 MAX_WEIGHT = 8 << 20
 """Bytes, roughly; the lease call takes 16 MB."""
+
+NOT_NOW = frozenset(
+    {
+        ErrorCode.STORAGE_UNAVAILABLE,
+        ErrorCode.STORAGE_FULL,
+        ErrorCode.DATABASE_UNAVAILABLE,
+        ErrorCode.SHUTTING_DOWN,
+        ErrorCode.RATE_LIMITED,
+    }
+)
+"""Answers to a report that settle nothing: it is sent again later."""
 
 
 def weigh(report: Report) -> int:
@@ -85,3 +97,13 @@ class Outbox:
         for key, later in self._due.items():
             again.setdefault(key, []).extend(later)
         self._due = again
+
+
+def is_open(report: Report, answer: Settlement) -> bool:
+    """Whether the answer leaves the report unsettled: it is another's, means "later", or names another digest.
+
+    What a final report tells may only be deleted once dispatch has named the digest of what it stored.
+    """
+    if key_of(report) != (answer.task_id, answer.token) or answer.error in NOT_NOW:
+        return True
+    return answer.error is None and answer.digest != digest_of(report)

@@ -24,6 +24,7 @@ from protocol.leases import (
     Release,
     Renewal,
     Settlement,
+    digest_of,
 )
 from protocol.operations import BY_NAME
 from protocol.states import LIGHT_TASK_KINDS
@@ -97,7 +98,7 @@ class Dispatch:
         asked = LeaseRequest.model_validate_json(await request.read())
         self.lease_calls += 1
         self.newest = mine = self.newest + 1
-        settled = tuple(Settlement(task_id=one.task_id, token=one.token) for one in asked.reports)
+        settled = tuple(Settlement(task_id=one.task_id, token=one.token, digest=digest_of(one)) for one in asked.reports)
         async with self.changed:
             self.finals.extend(one for one in asked.reports if isinstance(one, Final))
             self.changed.notify_all()

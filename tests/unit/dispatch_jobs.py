@@ -13,7 +13,7 @@ from dispatch.core.planning import Demands, Frame
 from dispatch.core.records import NO_SOURCE, Graph, Job, Source
 from dispatch.core.settlement import Bench
 from protocol.errors import ErrorCode, FailureClass
-from protocol.leases import Ack, Complete, Fail, Release, Report, Settlement, Start
+from protocol.leases import Ack, Complete, Fail, Release, Report, Settlement, Start, digest_of
 from protocol.media import AudioStream, MediaFacts, VideoStream
 from protocol.profiles import Profile
 from protocol.recipes import InputLimits
@@ -73,7 +73,7 @@ def told(
     bench = Bench(now, 0.5, lambda _: fitting, taken)
     answers = []
     for report in reports:
-        graph, answer = settlement.settle(graph, report, settlement.digest_of(report), bench)
+        graph, answer = settlement.settle(graph, report, digest_of(report), bench)
         answers.append(answer)
     return graph, answers
 

@@ -6,9 +6,8 @@ import pytest
 
 from dispatch.core.planning import STEPS
 from dispatch.core.publication import METADATA
-from dispatch.core.settlement import digest_of
 from protocol.errors import ErrorCode, FailureClass
-from protocol.leases import Complete, Fail, Release, Report, Settlement
+from protocol.leases import Complete, Fail, Release, Report, Settlement, digest_of
 from protocol.results import StepReport
 from protocol.states import AttemptState, StepState
 from tests.unit.dispatch_jobs import (
@@ -61,7 +60,7 @@ def test_the_same_report_is_answered_as_the_first_time_whatever_was_granted_sinc
     if graph.task("tsk_0").state == "pending":
         graph = granted(graph, 2)
 
-    assert told(graph, report) == (graph, [Settlement(task_id="tsk_0", token=1)])
+    assert told(graph, report) == (graph, [Settlement(task_id="tsk_0", token=1, digest=digest_of(report))])
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,20 @@ def test_a_settled_result_is_forgotten() -> None:
     assert asked[:2] == [m.Save(m.Changes(forgotten=(K1,))), m.Forget(K1, "settled")]
 
 
+def test_a_result_whose_digest_dispatch_does_not_name_is_kept_and_told_again() -> None:
+    desk = Desk()
+    desk.online()
+    desk.granted(ONE)
+    desk.ended(completed(ONE))
+
+    asked = desk.answer(LeaseReply(settled=(settlement(completed(ONE)).model_copy(update={"digest": "0" * 64}),)))
+    desk.feed(m.Rang(m.Timer.OUTBOX))
+    again = desk.supersede()
+
+    assert (saves(asked), [wake.timer for wake in asked if isinstance(wake, m.Wake)]) == ([], [m.Timer.OUTBOX])
+    assert leases(again)[-1].reports == (completed(ONE),)
+
+
 def test_a_stale_result_is_final_too() -> None:
     desk = Desk()
     desk.online()
