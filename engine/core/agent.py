@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from engine.core import messages as m
 from engine.core.attempts import Key, Phase, Report, key_of
 from engine.core.backoff import full_jitter
-from engine.core.outbox import Outbox
+from engine.core.outbox import Outbox, is_open
 from engine.core.poll import REFUSALS, Poll
 from engine.core.pressure import is_whole
 from engine.core.pulse import Pulse
@@ -27,17 +27,6 @@ EXIT_DRAINED, EXIT_NOT_ALLOWED = 0, 3
 EXIT_FOR_UPDATE = 75  # EX_TEMPFAIL; the shell runs the next version in this one's place, nobody else sees it
 UNKNOWN_HERE = frozenset({ErrorCode.ENGINE_NOT_FOUND, ErrorCode.UNAUTHORIZED})
 """Dispatch does not know this engine, or not any more: register again."""
-
-NOT_NOW = frozenset(
-    {
-        ErrorCode.STORAGE_UNAVAILABLE,
-        ErrorCode.STORAGE_FULL,
-        ErrorCode.DATABASE_UNAVAILABLE,
-        ErrorCode.SHUTTING_DOWN,
-        ErrorCode.RATE_LIMITED,
-    }
-)
-"""Answers to a report that settle nothing: it is sent again later."""
 
 
 class Agent:
@@ -325,7 +314,7 @@ class Agent:
         """Answers come in the order of the reports; a report without its answer is sent again after a pause."""
         again = list(reports[len(settled) :])
         for report, answer in zip(reports, settled, strict=False):
-            if key_of(report) != (answer.task_id, answer.token) or answer.error in NOT_NOW:
+            if is_open(report, answer):
                 again.append(report)
             else:
                 yield from self._work.settle(report, answer.error)
