@@ -27,9 +27,14 @@ from tests.sim.server import REGISTRATION
 from tests.sim.tool import Bench, Tool
 
 OPERATIONS = frozenset({"operation:noop", "operation:analyze"})
+MORE = frozenset({"operation:transcribe", "speech:any", "operation:frames", "operation:package"})
 WEB = frozenset({"operation:transcode", "encoder:libx264", "encoder:aac", "encoder:libmp3lame", "encoder:mjpeg"})
 DRAIN_S = 12.0
 MAX_STARTS = 3
+
+
+def _of_media(own: EnginePlan) -> frozenset[str]:
+    return (WEB if own.does_web else frozenset()) | (MORE if own.does_more else frozenset())
 
 
 class BoxDisk:
@@ -212,7 +217,7 @@ class Box:
         saved = await take_over(queue, EngineClock(), self.disk.death, max_starts=MAX_STARTS)
         self.disk.death = None
         sandboxes = frozenset(f"sandbox:{tier}" for tier in range(1, self.own.sandbox + 1))
-        capabilities = Capabilities(provided=OPERATIONS | sandboxes | (WEB if self.own.does_web else frozenset()))
+        capabilities = Capabilities(provided=OPERATIONS | sandboxes | _of_media(self.own))
         setup = Setup(
             name=self.own.name,
             hostname=self.own.name,

@@ -128,6 +128,29 @@ def draw_untrusted(seed: int) -> Plan:
     return Plan(seed, engines, jobs, tuple(faults), Rates(lose=0.03, kill_dispatch=0.002), untrusted=frozenset(TENANTS[1:2]))
 
 
+def draw_graph(seed: int) -> Plan:
+    """Jobs of every kind of task, cancelled, failing and retried at any moment, on engines that come and go.
+
+    Engines that can transcribe are there all the time or not at all; no staged file is lost before the job is completing.
+    """
+    rng = random.Random(f"graph {seed}")
+    does_more = [True, rng.random() < 0.5, rng.random() < 0.5]
+    engines = tuple(EnginePlan(f"box{n}", rng.randint(1, 2), 1, frozenset(), True, does_more[n]) for n in range(3))
+    jobs = tuple(_of_many_tasks(rng, number) for number in range(5))
+    faults = [Fault(rng.uniform(2.0, 30.0), FaultKind.KILL_DISPATCH, rng.uniform(0.2, 6.0))]
+    faults += [Fault(rng.uniform(2.0, 30.0), FaultKind.KILL_ENGINE, rng.uniform(0.5, 15.0), n) for n in range(3)]
+    return Plan(seed, engines, jobs, tuple(faults), Rates(lose=0.03, repeat=0.03, kill_engine=0.004, kill_dispatch=0.002))
+
+
+def _of_many_tasks(rng: random.Random, number: int) -> JobPlan:
+    failures = tuple(rng.choice(tuple(FailureClass)) for _ in range(rng.randint(0, 3)))
+    cancel_after = rng.uniform(0.0, 25.0) if rng.random() < 0.2 else None
+    at, tenant, retries = rng.uniform(0.0, 10.0), rng.choice(TENANTS), rng.random() < 0.7
+    return JobPlan(
+        *(number, at, tenant, "film", 5, frozenset[str](), None, 3), failures=failures, cancel_after=cancel_after, retries=retries
+    )
+
+
 DRAWS = {
     "edge": draw_edge,
     "fetch": draw_fetch,
@@ -136,5 +159,6 @@ DRAWS = {
     "failing": draw_failing,
     "upload": draw_upload,
     "capped": draw_capped,
+    "graph": draw_graph,
     "untrusted": draw_untrusted,
 }

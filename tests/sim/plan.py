@@ -10,6 +10,9 @@ from protocol.errors import FailureClass
 from tests.sim.ground import Rates
 
 TENANTS = ("default", "acme")
+FILMS = frozenset({"web", "film"})
+"""Profiles with an original."""
+
 BUSY_S = 40.0
 """How long the world misbehaves; then it is left to heal."""
 
@@ -36,6 +39,8 @@ class EnginePlan:
     light: int
     tags: frozenset[str]
     does_web: bool
+    does_more: bool = False
+    """Transcribes, takes frames and packages."""
     sandbox: int = 1
 
 

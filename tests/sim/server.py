@@ -19,7 +19,7 @@ from dispatch.events.bus import CommitBus
 from dispatch.services.files import as_client_error
 from engine.ports import Unreachable
 from protocol.errors import ReelyardError
-from protocol.profiles import Profile
+from protocol.profiles import CmafPackaging, Frames, Profile
 from protocol.storage import StorageError
 from tests.sim.ground import Ground
 from tests.sim.plan import Plan
@@ -36,8 +36,11 @@ SECRETS = Secrets(signing=SIGNING, admin="rk_admin", registration=REGISTRATION, 
 
 @lru_cache(maxsize=1)
 def profiles() -> tuple[Profile, ...]:
-    """The built-in ones, and a no-op that takes time, so that it can be interrupted."""
-    return (*load_profiles(), Profile(name="nap", noop_seconds=4.0))
+    """The built-in ones, a no-op that takes time, so that it can be interrupted, and one that takes every kind of task."""
+    built_in = load_profiles()
+    web = next(profile for profile in built_in if profile.name == "web")
+    parts = {"name": "film", "frames": Frames(fps=1), "packaging": CmafPackaging(hls=False)}
+    return (*built_in, Profile(name="nap", noop_seconds=4.0), web.model_copy(update=parts))
 
 
 @lru_cache(maxsize=8)

@@ -19,7 +19,7 @@ from protocol.jobs import JobInput, JobSubmission, JobView, RetryRequest
 from protocol.states import JobState
 from protocol.storage import StorageError
 from tests.sim.network import Line, Network, is_passing
-from tests.sim.plan import JobPlan
+from tests.sim.plan import FILMS, JobPlan
 from tests.sim.receiver import OWN_URL
 from tests.sim.tool import Bench
 from tests.sim.uploader import CLIP, Uploader
@@ -64,7 +64,7 @@ class Client:
         """What the submission names; None when its bytes come with it, or there are none."""
         if self.plan.film is not None:
             return JobInput(url=f"https://films.example/{self.plan.number}.mp4?signature=1")
-        if self.plan.pieces == 0 or self.plan.profile != "web":
+        if self.plan.pieces == 0 or self.plan.profile not in FILMS:
             return None
         uploader = Uploader(self.who, self.plan, self.network, self.line, self.bench.ground)
         return JobInput(upload_id=await uploader.send())
@@ -101,7 +101,7 @@ class Client:
     async def _take_in(self, core: Core, submission: JobSubmission, key: IdempotencyKey) -> Answered:
         """As the HTTP layer does it: the bytes first, then the job."""
         submissions = core.services.submissions
-        if self.plan.profile != "web" or submission.input is not None:
+        if self.plan.profile not in FILMS or submission.input is not None:
             answer = await submissions.submit(self.who, submission, key)
         else:
             place = submissions.begin_upload(self.who, "clip.mp4")

@@ -17,6 +17,7 @@ FLOOR: dict[str, dict[str, int]] = {
     "cancel": {"slow commit": 500},
     "failing": {"killed while it worked": 50},
     "upload": {"bytes lost with the power": 12, "body broken": 12, "request repeated": 60},
+    "graph": {"read of a sibling": 150, "kill dispatch": 20, "killed while it worked": 5},
     "capped": {"at the cap": 1000, "kill dispatch": 40},
     "untrusted": {"in a sandbox": 100, "kill dispatch": 40},
 }

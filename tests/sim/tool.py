@@ -18,10 +18,10 @@ from engine.core.slots import Slot
 from engine.ports import Tell, Unreachable
 from engine.shell.transfer import PATIENCE_S
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
-from protocol.leases import Complete, Fail, Grant, InputAccess, Report
+from protocol.leases import Complete, Fail, Grant, InputAccess, Report, TaskInput
 from protocol.media import AudioStream, MediaFacts, VideoStream
-from protocol.recipes import NoopRecipe, TranscodeRecipe
-from protocol.results import AttemptResult, Failure, FileRole, OutputFacts, StagedFile, StagedOriginal, StepReport
+from protocol.recipes import NoopRecipe
+from protocol.results import AttemptResult, Failure, StagedFile, StagedOriginal, StepReport
 from protocol.states import StepState, TaskKind
 from protocol.storage import Written
 from tests.sim.ground import Ground
@@ -29,12 +29,20 @@ from tests.sim.minder import Fate, Minder
 from tests.sim.network import is_passing
 from tests.sim.plan import Film, JobPlan, Nature
 from tests.sim.process import Process
+from tests.sim.siblings import files_of, misread
 from tests.sim.watch import Watch
 
 if TYPE_CHECKING:
     from tests.sim.box import Box
 
-WORK_S = {TaskKind.ANALYZE: 0.5, TaskKind.TRANSCODE: 6.0, TaskKind.NOOP: 4.0}
+WORK_S = {
+    TaskKind.ANALYZE: 0.5,
+    TaskKind.TRANSCODE: 6.0,
+    TaskKind.NOOP: 4.0,
+    TaskKind.TRANSCRIBE: 3.0,
+    TaskKind.FRAMES: 2.0,
+    TaskKind.PACKAGE: 1.0,
+}
 PARTS = 3
 SOON_S = 5.0
 """An engine that is up finds its tools so soon, its disk refusing some writes."""
@@ -138,6 +146,8 @@ class Tool:
         known = self._box.disk.journals.get(key_of(grant))
         if known is None and grant.input is not None:
             await self._fetch(grant, grant.input)
+        for one in grant.inputs:
+            await self._read(one)
         minder = self._begun(grant) if known is None else self._taken_over(key_of(grant), known)
         try:
             failure = await self._follow(grant, minder, lambda steps: tell(progress.told(steps)))
@@ -152,7 +162,7 @@ class Tool:
         if grant.kind is TaskKind.ANALYZE:
             original = await self._stage_original(grant)
             return _complete(grant, AttemptResult(analysis=FACTS, steps=_done(grant), original=original))
-        files = await self._stage(grant, grant.recipe) if isinstance(grant.recipe, TranscodeRecipe) else ()
+        files = await self._stage(grant) if grant.staging_url is not None else ()
         tell(progress.uploaded(1.0))
         return _complete(grant, AttemptResult(files=files, steps=_done(grant)))
 
@@ -235,11 +245,19 @@ class Tool:
         await self._put(signature, f"{prefix}/original.mp4", content)
         return StagedOriginal(path="original.mp4", size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
-    async def _stage(self, grant: Grant, recipe: TranscodeRecipe) -> tuple[StagedFile, ...]:
+    async def _read(self, one: TaskInput) -> None:
+        """What a sibling staged."""
+        self._ground.count["read of a sibling"] += 1
+        if (wrong := misread(one, self._bench.watch.tasks)) is not None:
+            raise self._ground.broken(wrong)
+        _, _, _, signature, path = one.access.url.split("/", 4)
+        await self._patiently(lambda core: core.services.files.open_signed(signature, "GET", path))
+
+    async def _stage(self, grant: Grant) -> tuple[StagedFile, ...]:
         assert grant.staging_url is not None
         _, _, _, signature, prefix = grant.staging_url.split("/", 4)
         staged = []
-        for path, facts in _files_of(recipe):
+        for path, facts in files_of(grant.recipe):
             content = f"{path} by {self._box.own.name} under {grant.task_id} {grant.token}".encode()
             await self._put(signature, f"{prefix}/{path}", content)
             sha256 = hashlib.sha256(content).hexdigest()
@@ -275,19 +293,6 @@ class Tool:
             else:
                 self._process.check()
                 return
-
-
-def _files_of(recipe: TranscodeRecipe) -> list[tuple[str, OutputFacts]]:
-    files = [
-        (
-            r.path,
-            OutputFacts(role=FileRole.RENDITION, rendition=r.rendition.name, codec="h264", width=r.width, height=r.height),
-        )
-        for r in recipe.renditions
-    ]
-    if recipe.audio is not None:
-        files.append((recipe.audio.path, OutputFacts(role=FileRole.AUDIO, codec="mp3", duration=20.0)))
-    return files
 
 
 def _done(grant: Grant) -> tuple[StepReport, ...]:

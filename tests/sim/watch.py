@@ -19,6 +19,7 @@ from protocol.states import TaskKind
 from protocol.states import TaskState as T
 from tests.sim.ground import Broken, Ground
 from tests.sim.plan import Plan
+from tests.sim.siblings import unfed
 
 # The tables of the design, written out once more: the code's own are what is under test.
 JOB_MOVES: dict[str | None, frozenset[str]] = {
@@ -237,6 +238,8 @@ class Watch:
         for task in held:
             if live[task.task_id].token != task.token or live[task.task_id].engine_id != task.engine_id:
                 raise self._wrong(f"{task.task_id} is held under {task.token} by {task.engine_id}, not by its live attempt")
+            if (why := unfed(task, tasks)) is not None:
+                raise self._wrong(why)
         if job.source.kind == "url" and any(t.kind is not TaskKind.ANALYZE and t.state in BEGUN for t in tasks):
             raise self._wrong(f"{job_id} is past its analysis, and its original was not kept")
         if not self._fits(job.state, tasks, states, bool(held)):
