@@ -238,7 +238,10 @@ async def report_once(settings: EngineSettings) -> int:
     async with open_queue(str(data / "engine.db"), wall=wall_time) as queue, _session() as session:
         saved = await queue.load()
         loaded = load_transcoders(entry_points(group=TRANSCODERS), settings.plugins)
-        survey = ToolSurvey(loaded, Tools(SystemClock(), settings.nice), data / "scratch", data / "trial.json", version(PACKAGE))
+        clock = SystemClock()
+        sandboxing = await _sandboxing(settings, clock)
+        tools = Tools(clock, settings.nice, confinement=sandboxing.of)
+        survey = ToolSurvey(loaded, tools, data / "scratch", data / "trial.json", version(PACKAGE), sandboxing.tier)
         setup = _setup(settings, _slots(settings), await survey.at_start())
         try:
             agent = Agent(setup, saved, chance=random.SystemRandom().random, new_id=new_request_id)

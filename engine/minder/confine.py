@@ -44,6 +44,9 @@ SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/et
 KERNEL_FILES = ("/sys/devices/system/cpu", "/sys/devices/system/node", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat")
 GPU_FILES = ("/sys/bus/pci", "/sys/devices", "/sys/class/drm", "/sys/dev/char", "/sys/module/nvidia", "/proc/driver/nvidia")
 GPU_FILES_OF_PROC = ("/proc/devices", "/proc/modules", "/proc/version", "/proc/filesystems")
+NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc")
+"""And of mounts. The name of the host and of the engine's cgroup may be seen: the unit for systemd grants no more namespaces."""
+
 SHARED_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
 SOURCES_OF_CHANCE = ("/dev/urandom", "/dev/random")
 
@@ -68,7 +71,7 @@ def bubblewrap(sandbox: Sandbox, argv: Sequence[str], filter_fd: int) -> list[st
 
     A tool that dies by a signal shows as exit code 128 + its number: `exit_code` gives it back.
     """
-    words = [sandbox["bubblewrap"], "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--hostname", "reelyard"]
+    words = [sandbox["bubblewrap"], *NAMESPACES, "--die-with-parent", "--cap-drop", "ALL"]
     for path in (*SYSTEM_TREES, *SYSTEM_FILES):
         words += ["--ro-bind-try", path, path]
     words += ["--proc", "/proc", "--dev", "/dev"]

@@ -119,7 +119,8 @@ def test_bubblewrap_gets_its_words() -> None:
 
     system = [word for path in (*confine.SYSTEM_TREES, *confine.SYSTEM_FILES) for word in ("--ro-bind-try", path, path)]
     assert words == [
-        *("/usr/bin/bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--hostname", "reelyard"),
+        *("/usr/bin/bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"),
+        *("--die-with-parent", "--cap-drop", "ALL"),
         *system,
         *("--proc", "/proc", "--dev", "/dev"),
         *("--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"),
