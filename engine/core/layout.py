@@ -29,15 +29,11 @@ class Processor:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU. `index` is its driver's number of it, or the name of its render node; `cpus` are near it, if that is told.
-
-    `nodes` are the device files a tool needs to use it.
-    """
+    """One GPU. `index` is its driver's number of it, or the name of its render node; `cpus` are near it, if that is told."""
 
     index: str
     name: str = ""
     cpus: tuple[int, ...] = ()
-    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ def gpu_slots(gpu: Gpu, machine: Machine, count: int = 1) -> tuple[Slot, ...]:
     cpus = tuple(number for number in gpu.cpus if number in allowed)
     threads = max(1, min(GPU_THREADS, int(machine.worth)))
     names = [f"GPU:{gpu.index}", *(f"GPU:{gpu.index}#{n}" for n in range(2, count + 1))]
-    return tuple(Slot(name, SlotKind.GPU, cpus, gpu.index, threads, gpu.nodes) for name in names)
+    return tuple(Slot(name, SlotKind.GPU, cpus, gpu.index, threads) for name in names)
 
 
 def ranges(numbers: Sequence[int]) -> str:

@@ -19,8 +19,7 @@ LIGHT_SLOTS = 2
 class Slot:
     """A place for one task at a time, by a name that is the same after a restart.
 
-    Its tools run on the processors `cpus` (empty: any) with `threads` threads, and on the GPU `device`, which needs the
-    device files `nodes`.
+    Its tools run on the processors `cpus` (empty: any) with `threads` threads, and on the GPU `device`.
     """
 
     name: str
@@ -28,7 +27,6 @@ class Slot:
     cpus: tuple[int, ...] = ()
     device: str | None = None
     threads: int = 1
-    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,6 @@ NVIDIA = "0x10de"
 WEAK_CORE = ALL_EQUAL // 2
 """x86 tells only which cores are the small ones, not how weak they are."""
 
-NVIDIA_SHARED = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
-
 
 def read_machine(root: Path = Path("/"), allowed: Collection[int] | None = None) -> Machine:
     """Facts below `root`, where /sys and /proc are, on the processors `allowed`: those that this process may run on."""
@@ -79,10 +77,8 @@ def _nvidia(root: Path) -> Iterator[Gpu]:
     """In the order of their bus addresses, as the driver's library numbers them, and CUDA if it is told to."""
     for index, place in enumerate(sorted((root / "proc/driver/nvidia/gpus").glob("*:*"))):
         known = dict(line.split(":", 1) for line in _text(place / "information").splitlines() if ":" in line)
-        minor = known.get("Device Minor", str(index)).strip()
         cpus = numbers_of(_text(root / "sys/bus/pci/devices" / place.name / "local_cpulist"))
-        nodes = (f"/dev/nvidia{minor}", *(node for node in NVIDIA_SHARED if (root / node[1:]).exists()))
-        yield Gpu(str(index), known.get("Model", "").strip(), cpus, nodes)
+        yield Gpu(str(index), known.get("Model", "").strip(), cpus)
 
 
 def _render_nodes(root: Path) -> Iterator[Gpu]:
@@ -91,7 +87,7 @@ def _render_nodes(root: Path) -> Iterator[Gpu]:
         vendor = _text(place / "device/vendor")
         if vendor and vendor != NVIDIA and os.access(root / "dev/dri" / place.name, os.R_OK | os.W_OK):
             cpus = numbers_of(_text(place / "device/local_cpulist"))
-            yield Gpu(place.name, f"{vendor}:{_text(place / 'device/device')}", cpus, (f"/dev/dri/{place.name}",))
+            yield Gpu(place.name, f"{vendor}:{_text(place / 'device/device')}", cpus)
 
 
 def _text(path: Path) -> str:

@@ -111,12 +111,12 @@ def test_more_slots_than_processors_are_pinned_nowhere() -> None:
 
 
 def test_each_gpu_is_a_slot_besides_on_the_processors_near_it_that_are_ours() -> None:
-    near = Gpu("0", "one", cpus=(2, 3, 90), nodes=("/dev/nvidia0",))
+    near = Gpu("0", "one", cpus=(2, 3, 90))
     unknown = Gpu("renderD128", "other")
 
     assert derived(Machine(cores(4), gpus=(near, unknown))) == plan(
         cpu("CPU:0-3", (0, 1, 2, 3)),
-        Slot("GPU:0", SlotKind.GPU, (2, 3), "0", 4, ("/dev/nvidia0",)),
+        Slot("GPU:0", SlotKind.GPU, (2, 3), "0", 4),
         Slot("GPU:renderD128", SlotKind.GPU, (), "renderD128", 4),
     )
 
