@@ -43,6 +43,7 @@ def engine_facts(engine: EngineView) -> Table:
         ("slots", f"{engine.slots.encoding} encoding, {engine.slots.light} light"),
         ("running", ", ".join(task.task_id for task in engine.running) or NONE),
         ("disk free", size(engine.load.disk_free_bytes)),
+        ("enough to do", " ".join(engine.load.busy) or NONE),
         ("tags", " ".join(sorted(engine.tags)) or NONE),
         ("sandbox tier", can.sandbox_tier),
         ("can", " ".join(sorted(can.provided)) or NONE),

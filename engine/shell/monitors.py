@@ -41,13 +41,14 @@ class Monitors:
     watches: list[Watch]
     thresholds: Thresholds = field(default_factory=Thresholds)
     pressure: Pressure = field(default_factory=Pressure)
+    patience_s: float = PATIENCE_S
 
     async def read(self) -> Load:
         """What all of them tell now. One that fails as no monitor may is left out from then on."""
         readings: list[Reading] = []
         asked = [_ask(watch) for watch in self.watches]
         if asked:
-            await asyncio.wait(asked, timeout=PATIENCE_S)
+            await asyncio.wait(asked, timeout=self.patience_s)
         for watch in tuple(self.watches):
             readings.extend(self._heard(watch))
         before, self.pressure = self.pressure, judged(self.pressure, readings, self.thresholds)
