@@ -20,6 +20,9 @@ SlotCount = Annotated[int, Field(ge=1, le=1024)]
 SlotSpecs = Annotated[tuple[str, ...], Field(min_length=1, max_length=1024)]
 
 
+SharedPath = Annotated[str, Field(pattern=r"^/[^=]*=/[^=]*$", max_length=2000)]
+
+
 class EngineSettings(BaseSettings):
     """What an engine can be told. Only `server` has no default. Times are seconds."""
 
@@ -53,6 +56,10 @@ class EngineSettings(BaseSettings):
     plugins: Annotated[
         tuple[str, ...], Field(description="Names of transcoder plugins: where several do one thing, the first here does it.")
     ] = ()
+    shared_paths: Annotated[
+        tuple[SharedPath, ...], Field(description="Disks that dispatch sees too: `/there=/here`. Originals are read in place.")
+    ] = ()
+    share_local: Annotated[bool, Field(description="Read originals in place where dispatch runs on this machine.")] = True
     nice: Annotated[int, Field(ge=0, le=19, description="Added to the nice level of tools.")] = 5
     sandbox: Annotated[
         str, Field(pattern="^(auto|[0-3])$", description="The tier tools run at: 0 to 3, or auto for the best that holds here.")

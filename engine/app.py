@@ -29,6 +29,7 @@ from engine.core.agent import EXIT_FOR_UPDATE, Agent
 from engine.core.attempts import key_of
 from engine.core.messages import Exit, Policy, Setup, UpdateReady
 from engine.core.pressure import Thresholds
+from engine.core.shared_paths import prefixes
 from engine.core.slot_specs import SlotSpecProblem, planned
 from engine.core.slots import SlotPlan
 from engine.ports import Unreachable
@@ -48,6 +49,7 @@ from engine.shell.runner import Runner
 from engine.shell.sandbox import Sandboxing, at_tier
 from engine.shell.sandbox_check import BEST_FIRST, SandboxCheck, SandboxUnfit
 from engine.shell.scratch import Scratch
+from engine.shell.shares import Shares
 from engine.shell.succession import EXIT_UNHEARD, TRIAL, Watching, become, chosen, heard, introduce, tried
 from engine.shell.survey import ToolSurvey
 from engine.shell.transfer import Transfer
@@ -193,6 +195,7 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
             tools=tools,
             transfer=Transfer(session, settings.server, clock, chance),
             remote=RemoteInputs(Fetcher(clock, chance)),
+            shares=Shares(prefixes(settings.shared_paths, settings.server, with_local=settings.share_local)),
             executing=begin(data),
         )
         await runner.sweep([key_of(attempt.grant) for attempt in saved.attempts if attempt.final is None])

@@ -23,6 +23,9 @@ class RemoteInput(Message):
     policy: FetchPolicy
 
 
+EDGE_BYTES = 64 << 10
+
+
 class SharedFile(Message):
     """A file as dispatch sees it on its own disk. The engine takes it for the same only when size and edges agree.
 

@@ -22,6 +22,7 @@ from dispatch.services.originals import OriginalService
 from dispatch.services.publishing import Publisher
 from dispatch.services.registry import EngineRegistry
 from dispatch.services.scheduler import Scheduler
+from dispatch.services.shared_files import SharedFiles
 from dispatch.services.sweeps import JobTimers, LeaseSweep
 from protocol.addresses import FetchPolicy
 
@@ -53,7 +54,7 @@ def assemble_work(outside: Outside, settings: DispatchSettings) -> WorkParts:
     registry, hub = EngineRegistry(clock), EventHub()
     writer = GrantWriter(outside.secrets.signing, lease_s=lease_s, fetch=fetch_policy(settings))
     judging = Judging(registry, OriginalService(store, outside.storage), outside.chance)
-    leases = LeaseService(store, table, judging, writer, clock)
+    leases = LeaseService(store, table, judging, writer, clock, SharedFiles(outside.storage))
     timers = JobTimers(store, clock, hurry_s=settings.jobs.hurry_s)
     scheduler = Scheduler(store, leases, clock, timers.on_backoff)
 

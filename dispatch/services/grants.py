@@ -10,7 +10,7 @@ from dispatch.core.planning import RECIPE, STEPS
 from dispatch.core.records import Job, StagedRow, Task
 from protocol import signing
 from protocol.addresses import FetchPolicy
-from protocol.leases import Grant, InputAccess, RemoteInput, TaskInput
+from protocol.leases import Grant, InputAccess, RemoteInput, SharedFile, TaskInput
 from protocol.recipes import Recipe
 from protocol.states import StepState, TaskKind
 
@@ -40,7 +40,9 @@ class GrantWriter:
     def __init__(self, secret: bytes, *, lease_s: float, fetch: FetchPolicy) -> None:
         self._secret, self._lease_s, self._fetch = secret, lease_s, fetch
 
-    def write(self, task: Task, job: Job, *, now: float, staged: Iterable[StagedRow] = ()) -> Grant:
+    def write(
+        self, task: Task, job: Job, *, now: float, staged: Iterable[StagedRow] = (), shared: SharedFile | None = None
+    ) -> Grant:
         """`staged` are the files of the job's other tasks, where this one reads any."""
         assert task.recipe_json is not None, "a pending task has its recipe"  # noqa: S101  # an invariant of planning
         makes_files = task.kind not in MAKE_NOTHING or job.source.kind == "url"
@@ -55,19 +57,19 @@ class GrantWriter:
             steps=_open_steps(task.steps_json),
             lease_s=self._lease_s,
             estimate_s=task.cost_s,
-            input=self._input(job, now=now) if job.source.kind != "none" and not of_siblings else None,
+            input=self._input(job, shared, now=now) if job.source.kind != "none" and not of_siblings else None,
             inputs=self._inputs(of_siblings, staged, now=now) if of_siblings else (),
             staging_url=self.staging_url(task, now=now) if makes_files else None,
         )
 
-    def _input(self, job: Job, *, now: float) -> InputAccess:
+    def _input(self, job: Job, shared: SharedFile | None, *, now: float) -> InputAccess:
         if job.source.kind == "url":
             remote = RemoteInput(url=job.source.path, policy=self._fetch)
             return InputAccess(url="", filename=job.source.filename, size=0, remote=remote)
         prefix = f"inputs/{job.job_id}"
         signature = signing.sign(self._secret, method="GET", prefix=prefix, expiry=int(now) + LINK_S)
         url = f"/files/s/{signature}/{prefix}/source"
-        return InputAccess(url=url, filename=job.source.filename, size=job.source.size)
+        return InputAccess(url=url, filename=job.source.filename, size=job.source.size, shared=shared)
 
     def _inputs(self, wanted: Mapping[str, str], staged: Iterable[StagedRow], *, now: float) -> tuple[TaskInput, ...]:
         """Links to what siblings staged, each good for the files of one token alone."""

@@ -9,18 +9,22 @@ from typing import Protocol
 from dispatch.core import followers, lifecycle, settlement
 from dispatch.core.lease_table import LeaseTable
 from dispatch.core.lifecycle import GrantTo
-from dispatch.core.records import Attempt, Graph, StagedRow, Task
+from dispatch.core.records import Attempt, Graph, Source, StagedRow, Task
 from dispatch.core.settlement import Bench
 from dispatch.ports import Choice, Clock, Commit, Store, Transaction
 from dispatch.services.grants import GrantWriter
 from dispatch.services.originals import OriginalService
 from dispatch.services.registry import EngineRegistry
-from protocol.leases import Complete, Grant, Report, Settlement, digest_of
+from dispatch.services.shared_files import SharedFiles
+from protocol.leases import Complete, Grant, Report, Settlement, SharedFile, digest_of
 from protocol.states import TERMINAL_JOB_STATES, TaskKind, TaskState
 
 Pair = tuple[Task, Attempt, Graph]
 Staged = Mapping[str, Sequence[StagedRow]]
 """What the tasks of a job staged, by job; of those alone of which a task reads its siblings' files."""
+
+
+Shared = Mapping[Source, SharedFile]
 
 
 class Chance(Protocol):
@@ -39,9 +43,11 @@ class Judging:
 class LeaseService:
     """Satisfies `dispatch.ports.Granting`. A CommitListener: the table of live leases follows the commits."""
 
-    def __init__(self, store: Store, table: LeaseTable, judging: Judging, writer: GrantWriter, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, table: LeaseTable, judging: Judging, writer: GrantWriter, clock: Clock, shared: SharedFiles
+    ) -> None:
         self._store, self._table, self._judging = store, table, judging
-        self._writer, self._clock = writer, clock
+        self._writer, self._clock, self._shared = writer, clock, shared
 
     def __call__(self, commit: Commit) -> None:
         self._table.apply(commit.attempts, monotonic=self._clock.monotonic())
@@ -62,10 +68,12 @@ class LeaseService:
             return made, _staged(tx, (task for pairs in made for task, _, _ in pairs))
 
         made, staged = await self._store.transact(hand_out)
-        return [tuple(self._write(task, graph, staged, now=now) for task, _, graph in pairs) for pairs in made]
+        shared = await self._shared.of(graph.job.source for pairs in made for _, _, graph in pairs)
+        return [tuple(self._write(task, graph, staged, shared, now=now) for task, _, graph in pairs) for pairs in made]
 
-    def _write(self, task: Task, graph: Graph, staged: Staged, *, now: float) -> Grant:
-        return self._writer.write(task, graph.job, now=now, staged=staged.get(task.job_id, ()))
+    def _write(self, task: Task, graph: Graph, staged: Staged, shared: Shared, *, now: float) -> Grant:
+        rows = staged.get(task.job_id, ())
+        return self._writer.write(task, graph.job, now=now, staged=rows, shared=shared.get(graph.job.source))
 
     async def granted_before(self, engine_id: str, request_id: str) -> tuple[Grant, ...]:
         """The still live grants of a lease call that comes again with the same `request_id`."""
@@ -78,9 +86,9 @@ class LeaseService:
             return graphs, _staged(tx, (task for graph in graphs.values() for task in graph.tasks))
 
         graphs, staged = await self._store.read(load)
-        now = self._clock.now()
+        shared, now = await self._shared.of(graph.job.source for graph in graphs.values()), self._clock.now()
         return tuple(
-            self._write(graph.task(lease.task_id), graph, staged, now=now)
+            self._write(graph.task(lease.task_id), graph, staged, shared, now=now)
             for lease in leases
             if (graph := graphs.get(lease.job_id)) is not None and graph.task(lease.task_id).token == lease.token
         )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +25,14 @@ from engine.core.transfer_choice import (
 from engine.shell.download import PART, is_complete, note_complete
 from engine.shell.feeding import Feeder
 from engine.shell.scratch import Place
+from engine.shell.shares import NOTHING_SHARED, Shares, link_to
 from engine.shell.space import watching_for_space
 from engine.shell.transfer import Transfer
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.leases import Grant, InputAccess
 
 log = structlog.get_logger()
-RANGES, PIPE = "input.ranges", "input.pipe"
+RANGES, PIPE, SHARED = "input.ranges", "input.pipe", "input.shared"
 HEAD_BYTES = 4096
 
 
@@ -44,9 +48,26 @@ class Supply:
 @dataclass(frozen=True, slots=True)
 class Inputs:
     transfer: Transfer
+    shares: Shares = NOTHING_SHARED
 
-    async def supply(self, grant: Grant, access: InputAccess, place: Place) -> Supply:
-        """Raises TransferFailed, ScratchFull, or ReelyardError(TASK_DISK) before anything is fetched that cannot fit."""
+    @asynccontextmanager
+    async def supply(self, grant: Grant, access: InputAccess, place: Place) -> AsyncIterator[Supply]:
+        """For as long as the tools run.
+
+        Raises TransferFailed, ScratchFull, or ReelyardError(TASK_DISK) before anything is fetched that cannot fit.
+        """
+        descriptor = await asyncio.to_thread(self.shares.open, access)
+        if descriptor is None:
+            yield await self._supplied(grant, access, place)
+            return
+        log.info("input_way", task=grant.task_id, way=Way.SHARED, size=access.size)
+        try:
+            link_to(descriptor, place.base / SHARED)
+            yield Supply(place.base / SHARED)
+        finally:
+            os.close(descriptor)
+
+    async def _supplied(self, grant: Grant, access: InputAccess, place: Place) -> Supply:
         ranges = place.base / RANGES
         if is_complete(ranges, access):
             return Supply(ranges, has_holes=True)

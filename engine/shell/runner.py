@@ -23,6 +23,7 @@ from engine.shell.lines import OnLine
 from engine.shell.process import Tools
 from engine.shell.remote import RemoteInputs
 from engine.shell.scratch import INPUT, INPUTS, WORK, Brought, Place, Scratch
+from engine.shell.shares import NOTHING_SHARED, Shares
 from engine.shell.space import NO_ROOM
 from engine.shell.staging import stage, stage_original
 from engine.shell.transfer import Transfer
@@ -56,9 +57,10 @@ class Runner:
 
     @property
     def inputs(self) -> Inputs:
-        return Inputs(self.transfer)
+        return Inputs(self.transfer, self.shares)
 
     executing: Executing = field(default_factory=Executing)
+    shares: Shares = NOTHING_SHARED
 
     def instant(self, grant: Grant) -> Complete | Fail | None:
         """Work without input and without a tool is concluded on the spot: no directory, no process."""
@@ -148,13 +150,13 @@ class _Attempt:
     async def _supplied(self, plugin: TranscoderPlugin, work: Work, place: Place, access: InputAccess) -> Conclusion:
         """The work on an input of dispatch. What fails on a part of it fails only if it does so on the whole, too."""
         inputs, grant = self._runner.inputs, self._grant
-        supply = await inputs.supply(grant, access, place)
-        try:
-            return await self._do(plugin, replace(work, input_path=str(supply.path)), place, supply)
-        except _Failed as failed:
-            if not supply.has_holes:
-                raise
-            log.info("whole_input_needed", task=grant.task_id, problem=failed.failure.message)
+        async with inputs.supply(grant, access, place) as supply:
+            try:
+                return await self._do(plugin, replace(work, input_path=str(supply.path)), place, supply)
+            except _Failed as failed:
+                if not supply.has_holes:
+                    raise
+                log.info("whole_input_needed", task=grant.task_id, problem=failed.failure.message)
         supply = await inputs.whole(grant, access, place)
         return await self._do(plugin, replace(work, input_path=str(supply.path)), place, supply)
 

@@ -7,22 +7,27 @@ import random
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from dispatch.core.records import Source
+from dispatch.services.shared_files import SharedFiles
 from engine.clock import SystemClock
 from engine.core.attempts import Key
+from engine.core.shared_paths import prefixes
 from engine.core.slots import Slot, SlotKind
 from engine.shell.fetch import Fetcher
 from engine.shell.process import Tools
 from engine.shell.remote import RemoteInputs
 from engine.shell.runner import Runner
 from engine.shell.scratch import Scratch
+from engine.shell.shares import Shares
 from engine.shell.transfer import Transfer
 from plugins.ffmpeg.plugin import FFmpegPlugin
+from plugins.storage_local.provider import LocalStorage
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import Complete, Fail, Grant, InputAccess
 from protocol.media import MediaFacts
@@ -127,6 +132,21 @@ async def test_the_ends_of_a_large_file_tell_what_the_whole_of_it_tells(tmp_path
 
         assert (parts, sent > film.stat().st_size) == (whole, True)
         assert way.wire.sent_down - sent < 40 << 20
+
+
+async def test_a_file_on_a_shared_disk_is_read_in_place(tmp_path: Path, films: Path) -> None:
+    async with lane(tmp_path, tmp_path / "scratch") as way:
+        sharing = replace(way.runner, shares=Shares(prefixes([], way.wire.url, with_local=True)))
+        recipe = AnalyzeRecipe(limits=InputLimits(min_width=16, min_height=16))
+        grant = way.grant(films / "last.mp4", recipe, (VALIDATE_VIDEO, UPLOAD_SOURCE))
+        source = Source("server", str(films / "last.mp4"), "last.mp4", grant.input.size if grant.input else 0)
+        found = await SharedFiles(LocalStorage(str(tmp_path))).of([source])
+        assert grant.input is not None
+        grant = grant.model_copy(update={"input": grant.input.model_copy(update={"shared": found[source]})})
+
+        facts = facts_of(await sharing.run(grant, SLOT, unheard))
+
+        assert (facts.container, way.wire.sent_down) == ("mp4", 0)
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.97])
