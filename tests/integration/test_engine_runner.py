@@ -47,6 +47,7 @@ class Copying:
     break_conclusion: bool = False
     extra: dict[str, bytes] = field(default_factory=dict)
     seen: list[Outcome] = field(default_factory=list)
+    works: list[Work] = field(default_factory=list)
 
     def probes(self, directory: str) -> Sequence[Invocation]:
         return ()
@@ -55,6 +56,7 @@ class Copying:
         return PluginDescription(name=self.name, version="1")
 
     def plan(self, work: Work) -> Sequence[Invocation]:
+        self.works.append(work)
         argv = (sys.executable, "-I", "-S", "-c", self.code, "{fd0}")
         reads = (work.input_path or "/dev/null",)
         return (Invocation(name="copy", argv=argv, reads=reads, makes=("out",), streams=True, limits=Limits(wall_s=30.0)),)
@@ -138,6 +140,19 @@ async def test_an_attempt_fetches_works_checks_stages_and_reports(dispatch: Disp
     assert [outcome.invocation.name for outcome in plugin.seen] == ["copy", "check"]
     assert told[0][0].progress == 0.45
     assert told[-1][0].progress == pytest.approx(0.55)
+
+
+WHERE = "import os; open('out/made.bin', 'w').write(f'{os.sched_getaffinity(0)} {os.environ[\"CUDA_VISIBLE_DEVICES\"]}')"
+
+
+async def test_an_attempt_works_in_its_slot(dispatch: Dispatch, runner_of: Made) -> None:
+    last = max(os.sched_getaffinity(0))
+    plugin = Copying(code=WHERE)
+
+    await runner_of(plugin).run(task(dispatch), Slot("GPU:1", SlotKind.GPU, (last,), "1", threads=3), quiet)
+
+    assert dispatch.files["staging/7/out/made.bin"].decode() == f"{ {last} } 1"
+    assert [(work.threads, work.cpus, work.device) for work in plugin.works] == [(3, (last,), "1")]
 
 
 async def test_a_broken_download_is_resumed_where_it_broke(dispatch: Dispatch, runner_of: Made) -> None:
