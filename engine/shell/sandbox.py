@@ -28,14 +28,23 @@ class Sandboxing:
     def of(self, invocation: Invocation, directory: str, device: str | None = None) -> Sandbox:
         """What the minder's child makes of itself before it becomes this tool. `device` is the GPU of the slot."""
         tool = invocation.argv[0]
+        leads_to = os.path.realpath(tool)
         return {
             "tier": self.tier,
             "directory": directory,
-            "tool": tuple(dict.fromkeys((os.path.realpath(tool), tool))),
-            "readable": invocation.readable,
+            "tool": tuple(dict.fromkeys((leads_to, tool))),
+            "readable": (*invocation.readable, *_libraries_beside(leads_to)),
             "devices": () if device is None else tuple(sorted(node for form in GPU_NODES for node in glob.glob(form))),
             "bubblewrap": self.bubblewrap,
         }
+
+
+def _libraries_beside(tool: str) -> tuple[str, ...]:
+    """Those of a tool that came with its own, below `<prefix>/lib` beside `<prefix>/bin`."""
+    folder, prefix = os.path.dirname(tool), os.path.dirname(os.path.dirname(tool))
+    if os.path.basename(folder) != "bin":
+        return ()
+    return tuple(path for path in (f"{prefix}/lib", f"{prefix}/lib64") if os.path.isdir(path))
 
 
 def at_tier(tier: int) -> Sandboxing:

@@ -144,6 +144,8 @@ async def keys_and_tenants_are_made_and_changed(line: Line) -> None:
         2.0,
         ["default", "studio"],
     )
+    marks = [(await line.document(f"tenants set studio --{mark}"))["untrusted"] for mark in ("untrusted", "trusted")]
+    assert marks == [True, False]
     assert (await line.run("tenants set studio")).err.startswith("error: USAGE: say what to change")
 
 

@@ -78,6 +78,20 @@ async def said_by(script: str, *words: str, tier: int, directory: Path) -> Outco
     return await tools_at(at_tier(tier)).run(invocation, str(work), lambda line: None)
 
 
+def test_a_tool_reads_the_libraries_it_came_with(tmp_path: Path) -> None:
+    for folder in ("bin", "lib", "share"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "bin" / "tool").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "bin" / "tool")
+
+    sandbox = Sandboxing(2).of(Invocation(name="x", argv=(str(tmp_path / "link"),), readable=("/opt/model",)), "/work")
+
+    assert (sandbox["tool"], sandbox["readable"]) == (
+        (str(tmp_path / "bin" / "tool"), str(tmp_path / "link")),
+        ("/opt/model", str(tmp_path / "lib")),
+    )
+
+
 def test_a_tier_that_can_be_had_lets_nothing_out(tier: int, trials: dict[int, Trial]) -> None:
     assert trials[tier] == Trial(tier, None)
 
