@@ -95,9 +95,16 @@ def filter_program() -> bytes:
     return seccomp.encoded(seccomp.program(os.uname().machine))
 
 
+REAL_TIME = 32
+"""Where the numbers of ordinary signals end."""
+
+
 def exit_code(tier: int, code: int) -> int:
-    """A tool's own, negative for a signal: bubblewrap tells a signal as 128 + number."""
-    return 128 - code if tier == 3 and 128 < code < 128 + 65 else code
+    """A tool's own, negative for a signal: bubblewrap tells a signal as 128 + number.
+
+    Above the ordinary signals lie the codes that FFmpeg ends with by itself, as 183 for invalid data.
+    """
+    return 128 - code if tier == 3 and 128 < code < 128 + REAL_TIME else code
 
 
 def _rules(sandbox: Sandbox) -> list[tuple[str, int]]:

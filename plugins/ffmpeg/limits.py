@@ -13,6 +13,9 @@ from protocol.recipes import InputLimits
 LEAST_RATE, MOST_RATE, MOST_CHANNELS = 4000, 768_000, 64
 """The telephone's rate halved, the fastest converters', and what FFmpeg's resampler takes."""
 
+MOST_SHOWN = 16_384
+"""The longest side once pixels are square; what H.264 encoders take."""
+
 MOST_LATE_S = 600
 """How much later than the file a stream may begin. Films with an overture take minutes, broken ones hours."""
 
@@ -85,6 +88,9 @@ def _too_big(video: VideoStream, limits: InputLimits) -> Problem | None:
     if long > max(limits.max_width, limits.max_height) or short > min(limits.max_width, limits.max_height):
         size = f"{video.coded_width}x{video.coded_height}"
         message = f"The picture is {size}; at most {limits.max_width}x{limits.max_height} is taken."
+        return Problem(ErrorCode.INPUT_LIMITS, message)
+    if (shown := max(video.width, video.height)) > MOST_SHOWN:
+        message = f"The picture is shown {shown} pixels long, for their odd shape; at most {MOST_SHOWN} are taken."
         return Problem(ErrorCode.INPUT_LIMITS, message)
     if Fraction(video.frame_rate) > limits.max_fps:
         rate = float(Fraction(video.frame_rate))

@@ -15,13 +15,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from engine.shell.sandbox import TIERS
 from protocol.errors import FailureClass
 from tests.hostile.cases import REFUSED, VALID, Case, fixed
 from tests.hostile.corpus import CASES
 from tests.hostile.damage import mutated
 from tests.hostile.detectors import baited
 from tests.hostile.ground import RECIPES, clip, furnish
-from tests.hostile.trial import Range, Verdict, ranged
+from tests.hostile.trial import Range, Verdict, best_sandbox, ranged
 
 ANY = REFUSED | {VALID}
 SOUNDS = ("wav", "mp3", "aac", "flac", "ogg_sound")
@@ -45,7 +46,9 @@ async def _place() -> AsyncIterator[Range]:
     with tempfile.TemporaryDirectory() as directory:
         outside = Path(directory) / "outside"
         furnish(outside)
-        async with baited(outside) as bait, ranged(bait, Path(directory) / "scratch") as where:
+        sandboxing = await best_sandbox(Path(directory))
+        async with baited(outside) as bait, ranged(bait, Path(directory) / "scratch", sandboxing) as where:
+            _print(f"sandbox tier {sandboxing.tier}: {TIERS[sandboxing.tier]}")
             yield where
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.shell.sandbox import Sandboxing
 from protocol.errors import FailureClass
+from tests.hostile import references
 from tests.hostile.cases import Case
 from tests.hostile.corpus import CASES
 from tests.hostile.detectors import baited
@@ -21,8 +23,10 @@ def _title(case: Case) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=_title)
-async def test_a_hostile_file_reaches_nothing_and_gets_its_code(case: Case, outside: Path, tmp_path: Path) -> None:
-    async with baited(outside) as bait, ranged(bait, tmp_path / "scratch") as where:
+async def test_a_hostile_file_reaches_nothing_and_gets_its_code(
+    case: Case, outside: Path, tmp_path: Path, sandboxing: Sandboxing
+) -> None:
+    async with baited(outside) as bait, ranged(bait, tmp_path / "scratch", sandboxing) as where:
         verdict = await where.trial(case)
 
     assert verdict.faults == ()
@@ -30,6 +34,15 @@ async def test_a_hostile_file_reaches_nothing_and_gets_its_code(case: Case, outs
     assert verdict.failure is None or verdict.failure.failure_class is FailureClass.INPUT
     assert verdict.cpu_seconds < CPU_S
     assert verdict.peak_bytes < MEMORY_CAP
+
+
+@pytest.mark.parametrize("case", references.CASES, ids=_title)
+async def test_what_a_file_names_is_not_opened_though_no_sandbox_forbids_it(case: Case, outside: Path, tmp_path: Path) -> None:
+    async with baited(outside) as bait, ranged(bait, tmp_path / "scratch", Sandboxing(tier=1)) as where:
+        verdict = await where.trial(case)
+
+    assert verdict.faults == ()
+    assert verdict.code in case.expects, verdict
 
 
 def test_the_corpus_is_as_large_as_promised_and_each_file_has_its_name() -> None:

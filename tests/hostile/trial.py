@@ -18,6 +18,8 @@ from engine.shell.fetch import Fetcher
 from engine.shell.process import Tools
 from engine.shell.remote import RemoteInputs
 from engine.shell.runner import Runner
+from engine.shell.sandbox import Sandboxing
+from engine.shell.sandbox_check import SandboxCheck
 from engine.shell.scratch import Scratch
 from engine.shell.transfer import Transfer
 from plugins.ffmpeg.plugin import FFmpegPlugin
@@ -177,15 +179,20 @@ def _quiet(told: tuple[StepReport, ...]) -> None:
     return
 
 
+async def best_sandbox(scratch: Path) -> Sandboxing:
+    """The best tier that holds on this machine, proven as an engine proves it at its start."""
+    return await SandboxCheck(lambda tried: Tools(SystemClock(), confinement=tried.of), scratch).choose(None)
+
+
 @asynccontextmanager
-async def ranged(bait: Bait, scratch: Path) -> AsyncIterator[Range]:
-    """A range with a server on loopback."""
+async def ranged(bait: Bait, scratch: Path, sandboxing: Sandboxing) -> AsyncIterator[Range]:
+    """A range with a server on loopback, in that sandbox."""
     chance = random.Random(1).random
     async with serving(Dispatch()) as dispatch, aiohttp.ClientSession() as session:
         clock, plugin = SystemClock(), CappedPlugin()
         transfer = Transfer(session, dispatch.url, clock, chance, 60.0)
         remote = RemoteInputs(Fetcher(clock, chance))
         plugins = dict.fromkeys(plugin.operations, plugin)
-        runner = Runner(plugins, Scratch(scratch), Tools(clock), transfer, remote)
+        runner = Runner(plugins, Scratch(scratch), Tools(clock, confinement=sandboxing.of), transfer, remote)
         await runner.sweep(())  # which makes the scratch directory, as at the start of an engine
         yield Range(dispatch, runner, plugin, bait, scratch)

@@ -32,6 +32,13 @@ FAST = VIDEO.model_copy(update={"frame_rate": "240"})
         ({"duration": "1/2"}, Problem(ErrorCode.INPUT_TOO_SHORT, "The input lasts 0.50 s; it needs at least 1 s.")),
         ({"duration": "90000"}, Problem(ErrorCode.INPUT_TOO_LONG, "The input lasts 90000 s; at most 86400 s are taken.")),
         (
+            {"video": VIDEO.model_copy(update={"width": 131_072})},
+            Problem(
+                ErrorCode.INPUT_LIMITS,
+                "The picture is shown 131072 pixels long, for their odd shape; at most 16384 are taken.",
+            ),
+        ),
+        (
             {"video": VIDEO.model_copy(update={"start": "601"})},
             Problem(ErrorCode.INPUT_LIMITS, "The picture begins 601 s after the file does; at most 600 s are taken."),
         ),

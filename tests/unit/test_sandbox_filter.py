@@ -142,7 +142,7 @@ def test_the_nodes_of_a_gpu_come_with_what_its_driver_reads() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tier", "code", "own"), [(3, 139, -11), (3, 137, -9), (3, 1, 1), (3, 255, 255), (2, 139, 139), (2, -9, -9)]
+    ("tier", "code", "own"), [(3, 139, -11), (3, 137, -9), (3, 1, 1), (3, 183, 183), (3, 255, 255), (2, 139, 139), (2, -9, -9)]
 )
 def test_the_tools_own_exit_code_comes_out_of_bubblewrap(tier: int, code: int, own: int) -> None:
     assert confine.exit_code(tier, code) == own
