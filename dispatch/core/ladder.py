@@ -63,6 +63,7 @@ def plan_transcode(
         audio=audio,
         thumbnails=_thumbnails(profile, facts),
         speech=SPEECH_PATH if speech and facts.audio else None,
+        group_seconds=_group_seconds(profile),
     )
     if not (recipe.renditions or recipe.audio or recipe.thumbnails or recipe.speech):
         return LeftOut("the source has no audio" if facts.video is not None else "the source has no picture")
@@ -76,7 +77,13 @@ def plan_handbrake(profile: Profile, facts: MediaFacts) -> Planned[HandbrakeReci
     if isinstance(ladder, Failure):
         return ladder
     steps = steps_of(TaskKind.HANDBRAKE, profile, _reasons_of_ladder(profile, ladder))
-    return Planned(HandbrakeRecipe(source=facts, renditions=ladder), (), _cost(facts, ladder), steps)
+    recipe = HandbrakeRecipe(source=facts, renditions=ladder, group_seconds=_group_seconds(profile))
+    return Planned(recipe, (), _cost(facts, ladder), steps)
+
+
+def _group_seconds(profile: Profile) -> int | None:
+    """Renditions that are packaged later have keyframes where the segments are cut."""
+    return profile.packaging.segment_seconds if profile.packaging else None
 
 
 def allows(rendition: Rendition, video: VideoStream) -> bool:

@@ -1,0 +1,1 @@
+"""Single pictures by seeking: a transcoder plugin for Reelyard."""
