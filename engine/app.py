@@ -199,7 +199,10 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
             executing=begin(data),
         )
         await runner.sweep([key_of(attempt.grant) for attempt in saved.attempts if attempt.final is None])
-        survey = ToolSurvey(loaded, tools, data / "scratch", data / "capabilities.json", version("reelyard"), sandboxing.tier)
+        gpus = {slot.device: slot for slot in slots.slots if slot.device is not None}
+        survey = ToolSurvey(
+            loaded, tools, data / "scratch", data / "capabilities.json", version("reelyard"), sandboxing.tier, gpus
+        )
         setup = _setup(settings, slots, await survey.at_start())
         surroundings = Surroundings(str(data), lambda: (os.getpid(), *tools.minders) if daemon.is_working else ())
         monitor = load_monitors(entry_points(group=MONITORS), surroundings, _thresholds(settings))

@@ -166,6 +166,17 @@ class InputJoiner(Protocol):
         ...
 
 
+@runtime_checkable
+class DeviceUser(Protocol):
+    """What a plugin may offer besides: encoders that run on a GPU, each to be proven on each of them."""
+
+    def device_probes(self, device: str) -> Sequence[Invocation]:
+        """What to run with that GPU at hand; asked after `probes`."""
+        ...
+
+    def device_encoders(self, outcomes: Sequence[Outcome]) -> tuple[str, ...]: ...
+
+
 class Resource(StrEnum):
     """What a monitor watches. GPU resources come once per device."""
 

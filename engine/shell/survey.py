@@ -6,27 +6,31 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 from pydantic import ValidationError
 
+from engine.core.slots import Slot
 from engine.shell.loader import Loaded
 from engine.shell.process import Tools
 from protocol.base import Message
-from protocol.capabilities import Capabilities, PluginDescription
+from protocol.capabilities import Capabilities, Device, PluginDescription
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.plugins import Invocation, Outcome, TranscoderPlugin
+from protocol.plugins import DeviceUser, Invocation, Outcome, TranscoderPlugin
 
 log = structlog.get_logger()
 
+NVIDIA_VERSION, NVIDIA_GPUS = Path("/proc/driver/nvidia/version"), Path("/proc/driver/nvidia/gpus")
+
 
 class Proven(Message):
-    """What probing a plugin gave, and a fingerprint of what was probed."""
+    """What probing a plugin gave, and a fingerprint of what was probed. `devices` are encoders by GPU."""
 
     fingerprint: str
     description: PluginDescription
+    devices: dict[str, tuple[str, ...]] = {}
 
 
 class Cache(Message):
@@ -37,7 +41,7 @@ class Cache(Message):
 class ToolSurvey:
     """The Survey port. `scratch` is where probes may write, `cache` the file that spares the next start the probing.
 
-    `sandbox_tier` is the one at which `tools` runs them.
+    `sandbox_tier` is the one at which `tools` runs them. `gpus` are a slot on each GPU, by the name of its device.
     """
 
     loaded: Loaded
@@ -46,6 +50,7 @@ class ToolSurvey:
     cache: Path
     software_version: str
     sandbox_tier: int = 1
+    gpus: Mapping[str, Slot] = field(default_factory=dict)
 
     async def at_start(self) -> Capabilities:
         """From the cache where the tools are those that were probed; otherwise by probing."""
@@ -59,18 +64,22 @@ class ToolSurvey:
         proven = {plugin.name: await self._prove(plugin, known.get(plugin.name)) for plugin in self.loaded.plugins}
         kept = {name: one for name, one in proven.items() if one.description.problem is None}
         _write(self.cache, Cache(plugins=kept).model_dump_json())
-        return capabilities_of([*(one.description for one in proven.values()), *self.loaded.left_out], self.sandbox_tier)
+        found = capabilities_of([*(one.description for one in proven.values()), *self.loaded.left_out], self.sandbox_tier)
+        return with_devices(found, [one.devices for one in proven.values()])
 
     async def _prove(self, plugin: TranscoderPlugin, known: Proven | None) -> Proven:
         with tempfile.TemporaryDirectory(dir=self.scratch, prefix="probe-") as directory:
             try:
                 probes = plugin.probes(directory)
-                fingerprint = self._fingerprint(probes, directory, self.loaded.operations_of(plugin))
+                on_gpus = _device_probes(plugin, self.gpus)
+                every = [*probes, *(probe for trials in on_gpus.values() for probe in trials)]
+                fingerprint = self._fingerprint(every, directory, self.loaded.operations_of(plugin))
                 if known is not None and known.fingerprint == fingerprint:
                     return known
                 outcomes = [await self._probe(probe, directory) for probe in probes]
                 description = _restricted(plugin.describe(outcomes), self.loaded.operations_of(plugin))
-                return Proven(fingerprint=fingerprint, description=description)
+                devices = await self._prove_devices(plugin, on_gpus, directory)
+                return Proven(fingerprint=fingerprint, description=description, devices=devices)
             except ReelyardError as error:
                 log.warning("plugin_without_tools", plugin=plugin.name, code=error.code, problem=error.message)
                 return _unproven(plugin, error.message, needs_tool=error.code is ErrorCode.TOOL_MISSING)
@@ -78,12 +87,24 @@ class ToolSurvey:
                 log.exception("plugin_failed", plugin=plugin.name)
                 return _unproven(plugin, f"{type(fault).__name__}: {fault}"[:500])
 
-    async def _probe(self, probe: Invocation, directory: str) -> Outcome:
-        return await self.tools.run(probe, directory, lambda line: None)
+    async def _prove_devices(
+        self, plugin: TranscoderPlugin, trials: Mapping[str, Sequence[Invocation]], directory: str
+    ) -> dict[str, tuple[str, ...]]:
+        if not isinstance(plugin, DeviceUser):
+            return {}
+        proven: dict[str, tuple[str, ...]] = {}
+        for device, probes in trials.items():
+            outcomes = [await self._probe(probe, directory, self.gpus[device]) for probe in probes]
+            proven[device] = plugin.device_encoders(outcomes)
+        return proven
+
+    async def _probe(self, probe: Invocation, directory: str, slot: Slot | None = None) -> Outcome:
+        return await self.tools.run(probe, directory, lambda line: None, slot)
 
     def _fingerprint(self, probes: Sequence[Invocation], directory: str, operations: frozenset[str]) -> str:
         """Of the probes, of each tool's file (path, size and time of change), and of what it may and is to do here."""
         digest = hashlib.sha256(f"{self.software_version} {self.sandbox_tier} {sorted(operations)}".encode())
+        digest.update(_driver() if self.gpus else b"")
         for probe in probes:
             file = os.stat(probe.argv[0])
             words = [word.replace(directory, ".") for word in probe.argv]
@@ -103,6 +124,35 @@ def capabilities_of(descriptions: Sequence[PluginDescription], sandbox_tier: int
         plugins=tuple(descriptions),
         sandbox_tier=sandbox_tier,
     )
+
+
+def with_devices(found: Capabilities, proven: Sequence[Mapping[str, tuple[str, ...]]]) -> Capabilities:
+    """With the encoders that were proven on GPUs. One on which nothing works any more is not told of."""
+    encoders: dict[str, dict[str, None]] = {}
+    for by_device in proven:
+        for device, names in by_device.items():
+            encoders.setdefault(device, {}).update(dict.fromkeys(names))
+    devices = [Device(index=device, name=f"GPU {device}", encoders=tuple(names)) for device, names in encoders.items() if names]
+    every = {name for device in devices for name in device.encoders}
+    return found.model_copy(
+        update={
+            "provided": found.provided | {f"encoder:{name}" for name in every},
+            "devices": tuple(devices),
+            "hardware_acceleration": tuple(sorted({name.rpartition("_")[2] for name in every})),
+        }
+    )
+
+
+def _device_probes(plugin: TranscoderPlugin, gpus: Mapping[str, Slot]) -> Mapping[str, Sequence[Invocation]]:
+    return {device: plugin.device_probes(device) for device in gpus} if isinstance(plugin, DeviceUser) else {}
+
+
+def _driver() -> bytes:
+    """Which NVIDIA driver runs and which GPUs it has; without it, nothing."""
+    try:
+        return NVIDIA_VERSION.read_bytes() + repr(sorted(os.listdir(NVIDIA_GPUS))).encode()
+    except OSError:
+        return b""
 
 
 def _restricted(description: PluginDescription, operations: frozenset[str]) -> PluginDescription:

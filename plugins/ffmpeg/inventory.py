@@ -50,6 +50,12 @@ def hardware_trials(ffmpeg: str, devices: Sequence[str]) -> tuple[Invocation, ..
     )
 
 
+def hardware_encoders(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Those that encoded in `hardware_trials`."""
+    done = {name.partition("@")[0] for name in _succeeded(outcomes)}
+    return tuple(row.name for row in HARDWARE_ROWS if f"trial:{row.name}" in done)
+
+
 def _streaming(ffmpeg: str, directory: str) -> tuple[Invocation, ...]:
     head = (ffmpeg, "-y", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error")
     playlist = f"file:{directory}/trial.m3u8"

@@ -67,6 +67,13 @@ class FFmpegPlugin:
             problem=inventory.missing(outcomes),
         )
 
+    def device_probes(self, device: str) -> Sequence[Invocation]:
+        """Satisfies `DeviceUser`, with the next."""
+        return inventory.hardware_trials(self._tools().ffmpeg.path, (device,))
+
+    def device_encoders(self, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+        return inventory.hardware_encoders(outcomes)
+
     def plan(self, work: Work) -> Sequence[Invocation]:
         tools, reads = self._tools(), (_input_of(work),)
         match work.recipe:

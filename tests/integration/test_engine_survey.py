@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from engine.clock import SystemClock
+from engine.core.slots import Slot, SlotKind
 from engine.shell.crash import fatal_note_of_last_run
 from engine.shell.doctor import as_json, examine
 from engine.shell.loader import Loaded, load_transcoders
@@ -18,7 +19,7 @@ from engine.shell.monitors import Monitors, load_monitors
 from engine.shell.process import Tools
 from engine.shell.survey import ToolSurvey
 from plugins.noop.plugin import NoopPlugin
-from protocol.capabilities import PluginDescription
+from protocol.capabilities import Device, PluginDescription
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.plugins import Invocation, Limits, Outcome, Surroundings
 
@@ -43,6 +44,19 @@ class Probing(NoopPlugin):
         return PluginDescription(name="probing", version="1", operations=("noop",) if done else (), capabilities=("encoder:x",))
 
 
+@dataclass
+class Accelerated(Probing):
+    """Has an encoder that works on a GPU as long as there is a file of its name."""
+
+    nodes: Path = Path()
+
+    def device_probes(self, device: str) -> Sequence[Invocation]:
+        return (Invocation(name="trial:h264_nvenc", argv=("/bin/test", "-e", str(self.nodes / device))),)
+
+    def device_encoders(self, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+        return tuple("h264_nvenc" for outcome in outcomes if outcome.exit_code == 0)
+
+
 def survey_of(plugin: Probing, tmp_path: Path, *left_out: PluginDescription) -> ToolSurvey:
     return ToolSurvey(Loaded((plugin,), left_out), Tools(SystemClock()), tmp_path, tmp_path / "capabilities.json", "1")
 
@@ -65,6 +79,23 @@ async def test_the_second_start_does_not_probe_unchanged_tools_again(tmp_path: P
 
     assert await survey_of(again, tmp_path).at_start() == first
     assert again.described == 0
+
+
+async def test_encoders_are_proven_on_each_gpu_and_go_with_it(tmp_path: Path) -> None:
+    plugin = Accelerated(nodes=tmp_path)
+    gpus = {device: Slot(f"GPU:{device}", SlotKind.GPU, device=device) for device in ("0", "1")}
+    survey = replace(survey_of(plugin, tmp_path), gpus=gpus)
+    (tmp_path / "1").touch()
+
+    there, cached = await survey.at_start(), await survey.at_start()
+    (tmp_path / "1").unlink()
+    gone = await survey.run_once()
+
+    assert there == cached
+    assert there.devices == (Device(index="1", name="GPU 1", encoders=("h264_nvenc",)),)
+    assert (there.hardware_acceleration, "encoder:h264_nvenc" in there.provided) == (("nvenc",), True)
+    assert (gone.devices, gone.hardware_acceleration) == ((), ())
+    assert gone.provided == there.provided - {"encoder:h264_nvenc"}
 
 
 async def test_a_changed_tool_is_probed_again(tmp_path: Path) -> None:

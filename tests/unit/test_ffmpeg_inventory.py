@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plugins.ffmpeg import inventory
-from plugins.ffmpeg.inventory import hardware_trials
+from plugins.ffmpeg.inventory import hardware_encoders, hardware_trials
 from protocol.plugins import Invocation, Outcome
 
 FILTERS = b"".join(f" T.. {name}              V->V       What it does.\n".encode() for name in sorted(inventory.FILTERS))
@@ -69,3 +69,10 @@ def test_each_gpu_is_tried_with_the_encoders_it_may_know() -> None:
     assert [("/dev/dri/renderD128" in trial.argv, trial.argv[-3:]) for trial in trials] == [
         (is_node, ("-f", "null", "-")) for is_node in (False, False, True, True)
     ]
+
+
+def test_a_gpu_has_the_encoders_that_encoded_on_it() -> None:
+    nvenc, other = hardware_trials("ffmpeg", ["0"])[0], hardware_trials("ffmpeg", ["renderD128"])[1]
+    done = [Outcome(trial, code, b"", "", wall_seconds=0.1, cpu_seconds=0.1) for trial, code in ((nvenc, 0), (other, 1))]
+
+    assert hardware_encoders(done) == ("h264_nvenc",)
