@@ -54,5 +54,5 @@ async def failed(
     failure = Failure(failure_class=kind, code=code, message="it broke", evidence={"exit": "1"}, log_tail="oh no")
     start = Start(task_id=grant.task_id, token=grant.token)
     await farm.settle(engine_id, start, Fail(task_id=grant.task_id, token=grant.token, failure=failure))
-    assert await farm.states(job_id) == ("failed", "failed", "waiting")
+    assert await farm.states(job_id) == ("failed", "failed", "waiting", "waiting")
     return job_id

@@ -128,7 +128,7 @@ async def test_the_original_becomes_the_jobs_source_with_the_settlement(farm: Wo
 
     path = f"default/raw/{job_id}_original.mov"
     assert await source(farm, job_id) == Source("storage", path, "my film.mov", len(FILM))
-    assert await farm.states(job_id) == ("pending", "done", "pending")
+    assert await farm.states(job_id) == ("pending", "done", "pending", "skipped")
     assert (farm.root / path).read_bytes() == FILM
     following = await farm.grant(engine_id, job_id)
     assert following.input is not None
@@ -209,7 +209,7 @@ async def test_an_original_that_is_not_what_was_reported_is_fetched_again(farm: 
 
     (answer,) = await farm.settle(engine_id, report_of(grant, original()))
     assert (answer.error, raw(farm)) == (ErrorCode.STAGED_FILE_LOST, [])
-    assert await farm.states(job_id) == ("retrying", "pending", "waiting")
+    assert await farm.states(job_id) == ("retrying", "pending", "waiting", "waiting")
     assert (await farm.graph(job_id)).tasks[0].infra_failures == 1
 
 
@@ -232,7 +232,7 @@ async def test_a_storage_that_is_away_loses_nothing_and_holds_up_no_other_report
 
     answers = await farm.settle(engine_id, *reports)
     assert [answer.error for answer in answers] == [ErrorCode.STORAGE_UNAVAILABLE, None]
-    assert await farm.states(job_id) == ("assigned", "assigned", "waiting")
+    assert await farm.states(job_id) == ("assigned", "assigned", "waiting", "waiting")
     storage.is_away = False
     answers = await farm.settle(engine_id, *reports)
     assert [answer.error for answer in answers] == [None, None]
@@ -253,7 +253,7 @@ async def test_a_failed_fetch_fails_the_job_and_a_retry_fetches_again(farm: Worl
     job_id, engine_id, grant = await analyzing(farm)
     why = failure(FailureClass.INPUT, ErrorCode.INPUT_NOT_FOUND)
     await farm.settle(engine_id, Fail(task_id=grant.task_id, token=grant.token, failure=why))
-    assert await farm.states(job_id) == ("failed", "failed", "waiting")
+    assert await farm.states(job_id) == ("failed", "failed", "waiting", "waiting")
 
     await farm.core.services.jobs.retry(CLIENT, job_id, RetryRequest())
     again = await farm.grant(engine_id, job_id)

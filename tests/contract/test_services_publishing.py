@@ -73,7 +73,7 @@ async def completing(farm: World) -> tuple[str, str, Grant]:
     report = analyzed(analysis.token, video(1920, 1080)).model_copy(update={"task_id": analysis.task_id})
     await farm.settle(engine.engine_id, Start(task_id=analysis.task_id, token=analysis.token), report)
     grant = await transcoded(farm, engine.engine_id, job_id)
-    assert await farm.states(job_id) == ("completing", "done", "done")
+    assert await farm.states(job_id) == ("completing", "done", "done", "skipped")
     return job_id, engine.engine_id, grant
 
 
@@ -86,7 +86,7 @@ async def test_a_completing_job_is_published_and_its_staging_removed(farm: World
 
     await farm.duty("promotion")
 
-    assert await farm.states(job_id) == ("completed", "done", "done")
+    assert await farm.states(job_id) == ("completed", "done", "done", "skipped")
     assert farm.files() == published(job_id)
     view = await farm.core.services.jobs.get(CLIENT, job_id)
     assert view.outputs is not None
@@ -136,7 +136,7 @@ async def test_a_staged_file_that_is_lost_is_made_again_under_a_new_token(farm: 
     (farm.root / f"staging/{job_id}/{first.task_id}/{first.token}/audio/audio.mp3").unlink()
 
     await farm.duty("promotion")
-    assert await farm.states(job_id) == ("retrying", "done", "pending")
+    assert await farm.states(job_id) == ("retrying", "done", "pending", "skipped")
     assert farm.files()
     assert not (farm.root / "default/processed").exists() or not list((farm.root / "default/processed").iterdir())
 
@@ -145,7 +145,7 @@ async def test_a_staged_file_that_is_lost_is_made_again_under_a_new_token(farm: 
     await farm.duty("promotion")
 
     assert again.token > first.token
-    assert await farm.states(job_id) == ("completed", "done", "done")
+    assert await farm.states(job_id) == ("completed", "done", "done", "skipped")
     assert farm.files() == published(job_id)
 
 
@@ -155,7 +155,7 @@ async def test_a_staged_file_that_was_changed_is_never_published(farm: World) ->
 
     await farm.duty("promotion")
 
-    assert await farm.states(job_id) == ("retrying", "done", "pending")
+    assert await farm.states(job_id) == ("retrying", "done", "pending", "skipped")
 
 
 async def test_other_files_in_the_place_fail_the_job_and_are_left_alone(farm: World) -> None:
@@ -184,7 +184,7 @@ async def test_a_conflict_that_was_cleared_is_published_on_retry(farm: World) ->
     await farm.core.services.jobs.retry(CLIENT, job_id, RetryRequest())
     await farm.duty("promotion")
 
-    assert await farm.states(job_id) == ("completed", "done", "done")
+    assert await farm.states(job_id) == ("completed", "done", "done", "skipped")
     assert farm.files() == published(job_id)
 
 
@@ -195,12 +195,12 @@ async def test_a_storage_that_is_away_is_waited_for(farm: World) -> None:
     storage.is_away = True
 
     await farm.duty("promotion")
-    assert await farm.states(job_id) == ("completing", "done", "done")
+    assert await farm.states(job_id) == ("completing", "done", "done", "skipped")
 
     storage.is_away = False
     farm.clock.advance(5.0)
     await farm.duty("promotion")
-    assert await farm.states(job_id) == ("completed", "done", "done")
+    assert await farm.states(job_id) == ("completed", "done", "done", "skipped")
 
 
 async def test_a_restart_finds_what_was_completing(farm: World) -> None:
@@ -209,7 +209,7 @@ async def test_a_restart_finds_what_was_completing(farm: World) -> None:
 
     await farm.duty("promotion")
 
-    assert await farm.states(job_id) == ("completed", "done", "done")
+    assert await farm.states(job_id) == ("completed", "done", "done", "skipped")
 
 
 # --- housekeeping

@@ -162,7 +162,7 @@ async def test_a_job_is_told_whole_with_its_tasks_and_event(farm: World, tmp_pat
     job_id = await farm.submit(profile="web", priority=9, input=JobInput(path=path), metadata={"n": 3}, ttl_s=60)
     graph = await farm.graph(job_id)
 
-    assert await farm.states(job_id) == ("pending", "pending", "waiting")
+    assert await farm.states(job_id) == ("pending", "pending", "waiting", "waiting")
     assert (graph.job.source.kind, graph.job.source.path, graph.job.source.size) == ("server", path, len(FILM))
     assert (graph.job.priority, graph.job.ttl_s, graph.job.user_metadata_json) == (9, 60, '{"n":3}')
     assert [event.new.type for commit in farm.commits[-1:] for event in commit.events] == ["JobCreated"]

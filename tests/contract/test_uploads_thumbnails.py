@@ -89,4 +89,4 @@ async def test_a_picture_that_is_lost_fails_the_job_and_redoes_nothing(farm: Wor
 
     graph = await farm.graph(job_id)
     assert (graph.job.state, orjson.loads(graph.job.error_json or "{}")["code"]) == ("failed", "STAGED_FILE_LOST")
-    assert await farm.states(job_id) == ("failed", "done", "done")
+    assert await farm.states(job_id) == ("failed", "done", "done", "skipped")
