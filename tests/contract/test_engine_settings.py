@@ -77,10 +77,9 @@ def test_a_missing_settings_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_p
     ],
 )
 def test_slots_are_a_number_or_named(given: object, slots: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    as_variable = isinstance(given, str)
-    environ = {"REELYARD_ENGINE_SLOTS": str(given)} if as_variable else {}
+    environ = {"REELYARD_ENGINE_SLOTS": given} if isinstance(given, str) else {}
 
-    settings = read(SERVER if as_variable else {**SERVER, "slots": given}, environ, monkeypatch)
+    settings = read({**SERVER, **({} if environ else {"slots": given})}, environ, monkeypatch)
 
     assert settings.slots == slots
 
