@@ -27,6 +27,8 @@ class PluginDescription(Message):
     capabilities: tuple[Capability, ...] = ()
     supported_codecs: tuple[str, ...] = ()
     problem: str | None = None
+    build: str = ""
+    """Equal where its tools make the same bytes of the same input: a digest of their versions and build; empty: unknown."""
     needs_tool: bool = False
 
 

@@ -123,7 +123,14 @@ def capabilities_of(descriptions: Sequence[PluginDescription], sandbox_tier: int
         supported_codecs=tuple(codecs),
         plugins=tuple(descriptions),
         sandbox_tier=sandbox_tier,
+        fingerprint=fingerprint_of(descriptions),
     )
+
+
+def fingerprint_of(descriptions: Sequence[PluginDescription]) -> str:
+    """Of the builds of all tools that make bytes, whatever machine they run on; empty without any."""
+    builds = sorted((one.name, one.build) for one in descriptions if one.build)
+    return hashlib.sha256(repr(builds).encode()).hexdigest()[:16] if builds else ""
 
 
 def with_devices(found: Capabilities, proven: Sequence[Mapping[str, tuple[str, ...]]]) -> Capabilities:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -26,7 +27,11 @@ STREAMING_TRIALS = ("trial:write_hls", "trial:read_hls")
 
 def probes(ffmpeg: str, ffprobe: str, directory: str) -> tuple[Invocation, ...]:
     """Lists what the build has, tries each encoder, and writes a few frames as HLS below `directory` and reads them."""
-    listings = (("version", (ffprobe, "-version")), ("filters", (ffmpeg, "-hide_banner", "-filters")))
+    listings = (
+        ("version", (ffprobe, "-version")),
+        ("build", (ffmpeg, "-version")),
+        ("filters", (ffmpeg, "-hide_banner", "-filters")),
+    )
     listed = [Invocation(name=f"inventory:{name}", argv=argv, limits=TRIAL_LIMITS) for name, argv in listings]
     return (*listed, *(_trial(ffmpeg, row) for row in ENCODERS), *_streaming(ffmpeg, directory))
 
@@ -88,6 +93,12 @@ def operations(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
 def capabilities(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     encoders = [f"encoder:{row.name}" for row in proven_encoders(outcomes)]
     return tuple(sorted([*encoders, *(f"operation:{operation}" for operation in operations(outcomes))]))
+
+
+def build(outcomes: Sequence[Outcome]) -> str:
+    """A digest of what FFmpeg says of itself: its version, compiler, configuration and libraries."""
+    told = _succeeded(outcomes).get("inventory:build")
+    return hashlib.sha256(told.stdout).hexdigest()[:16] if told is not None else ""
 
 
 def supported_codecs(outcomes: Sequence[Outcome]) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ class FFmpegPlugin:
             capabilities=inventory.capabilities(outcomes),
             supported_codecs=inventory.supported_codecs(outcomes),
             problem=inventory.missing(outcomes),
+            build=inventory.build(outcomes),
         )
 
     def device_probes(self, device: str) -> Sequence[Invocation]:

@@ -17,7 +17,7 @@ from engine.shell.doctor import as_json, examine
 from engine.shell.loader import Loaded, load_transcoders
 from engine.shell.monitors import Monitors, load_monitors
 from engine.shell.process import Tools
-from engine.shell.survey import ToolSurvey
+from engine.shell.survey import ToolSurvey, capabilities_of
 from plugins.noop.plugin import NoopPlugin
 from protocol.capabilities import Device, PluginDescription
 from protocol.errors import ErrorCode, ReelyardError
@@ -96,6 +96,15 @@ async def test_encoders_are_proven_on_each_gpu_and_go_with_it(tmp_path: Path) ->
     assert (there.hardware_acceleration, "encoder:h264_nvenc" in there.provided) == (("nvenc",), True)
     assert (gone.devices, gone.hardware_acceleration) == ((), ())
     assert gone.provided == there.provided - {"encoder:h264_nvenc"}
+
+
+def test_equal_builds_have_one_fingerprint_whatever_else_the_engine_has() -> None:
+    def told(*builds: str) -> str:
+        described = [PluginDescription(name=f"p{n}", version="1", build=build) for n, build in enumerate(builds)]
+        return capabilities_of([*described, PluginDescription(name="noop", version="1")]).fingerprint
+
+    assert told("a", "b") == told("a", "b") != told("a", "c")
+    assert told() == ""
 
 
 async def test_a_changed_tool_is_probed_again(tmp_path: Path) -> None:

@@ -76,3 +76,12 @@ def test_a_gpu_has_the_encoders_that_encoded_on_it() -> None:
     done = [Outcome(trial, code, b"", "", wall_seconds=0.1, cpu_seconds=0.1) for trial, code in ((nvenc, 0), (other, 1))]
 
     assert hardware_encoders(done) == ("h264_nvenc",)
+
+
+def test_a_build_is_known_by_what_it_says_of_itself() -> None:
+    def told(text: bytes, code: int = 0) -> str:
+        listing = Invocation("inventory:build", ("ffmpeg",))
+        return inventory.build([Outcome(listing, code, text, "", wall_seconds=0.1, cpu_seconds=0.1)])
+
+    assert told(b"9.0 --enable-gpl") == told(b"9.0 --enable-gpl") != told(b"9.0 --disable-asm")
+    assert told(b"9.0", code=-9) == ""
