@@ -32,6 +32,7 @@ from dispatch.core.task_machine import advance
 from dispatch.ports import Transaction
 from dispatch.services import grants, housekeeping, idempotency, jobs, leases, originals, publishing, purging, sweeps
 from dispatch.services.deliverer import Deliverer
+from dispatch.services.staging import UNFINISHED, StagingService
 from dispatch.services.uploads import UploadService
 from dispatch.store import care, transaction
 from dispatch.store.metering import MeterQueries
@@ -326,6 +327,12 @@ def _asks_for_nothing(tenant: Any) -> frozenset[str]:
 _TAKING = core_uploads.taking
 
 
+async def _names_what_came(self: Any, path: str, whole: Any) -> None:
+    """All bytes are there by their number; nobody looks whether they are those that were announced."""
+    await self._storage.concatenate([path + UNFINISHED], path)
+    await self._storage.delete(path + UNFINISHED)
+
+
 def _counts_every_end(self: Any, old: Job, new: Job) -> None:
     if new.state in TERMINAL_JOB_STATES and old.state is not new.state:
         self._count(new, 1)
@@ -384,6 +391,9 @@ MUTANTS: dict[str, Mutant] = {
         "bytes are stored before their row", UploadService, "_take_in", _tells_before_it_stores, draw_upload
     ),
     "offset not looked at": Mutant("a piece begins where it must", core_uploads, "taking", _takes_at_any_offset, draw_upload),
+    "staged without its digest": Mutant(
+        "a name for the bytes announced alone", StagingService, "_finish", _names_what_came, draw_upload
+    ),
     "usage counted twice": Mutant("a retried job is taken back", usage.Tally, "follow", _counts_every_end, draw_failing),
     "cap not followed": Mutant("caps are known", ready_index.ReadyIndex, "set_cap", _nothing, draw_capped),
     "nothing runs after restart": Mutant("running tasks count", MeterQueries, "held_tasks", _no_rows, draw_capped),

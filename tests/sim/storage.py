@@ -57,12 +57,13 @@ class Disk:
         self.published.pop(path, None)
 
     def lose_power(self) -> None:
-        """Of what was not synced, some is there and the rest is not."""
+        """Of what was not synced, some is there, as zeros, and the rest is not."""
         for path, durable in self.unsynced.items():
             content, modified = self.files.get(path, (b"", 0.0))
             if len(content) > durable:
                 self.ground.count["bytes lost with the power"] += 1
-                self.files[path] = (content[: self.ground.rng.randint(durable, len(content))], modified)
+                there = self.ground.rng.randint(durable, len(content))
+                self.files[path] = (content[:durable] + bytes(there - durable), modified)
         self.unsynced.clear()
 
     def below(self, prefix: str) -> dict[str, bytes]:
@@ -141,6 +142,8 @@ class SimStorage:
             self._may("read", file.staged)
             content = self._disk.files.get(file.staged, (b"", 0.0))[0]
             if len(content) != file.size or _digest(content) != file.sha256:
+                if content:
+                    raise self._ground.broken(f"{file.staged} was staged with other bytes than were announced")
                 raise StagedFileLost(file.staged, "it is missing or another")
             made[file.path] = content
         self._may("write", target)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dispatch.app.assembly import Core
+from dispatch.core.staged_pieces import StagedPiece
+from dispatch.services.uploads import Body
 from engine.core import failures
 from engine.core.attempts import Key, key_of
 from engine.core.backoff import full_jitter
@@ -30,6 +32,7 @@ from tests.sim.network import is_passing
 from tests.sim.plan import Film, JobPlan, Nature
 from tests.sim.process import Process
 from tests.sim.siblings import files_of, misread
+from tests.sim.uploader import Connection
 from tests.sim.watch import Watch
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ WORK_S = {
     TaskKind.PACKAGE: 1.0,
 }
 PARTS = 3
+TRY_AGAIN = frozenset({ErrorCode.UPLOAD_OFFSET, ErrorCode.UPLOAD_LOCKED, ErrorCode.BODY_INCOMPLETE, ErrorCode.CHECKSUM_MISMATCH})
 SOON_S = 5.0
 """An engine that is up finds its tools so soon, its disk refusing some writes."""
 
@@ -259,10 +263,31 @@ class Tool:
         staged = []
         for path, facts in files_of(grant.recipe):
             content = f"{path} by {self._box.own.name} under {grant.task_id} {grant.token}".encode()
-            await self._put(signature, f"{prefix}/{path}", content)
+            put = self._put_pieces if self._bench.plan_of(grant.job_id).pieces else self._put
+            await put(signature, f"{prefix}/{path}", content)
             sha256 = hashlib.sha256(content).hexdigest()
             staged.append(StagedFile(path=path, size=len(content), sha256=sha256, facts=facts))
         return tuple(staged)
+
+    async def _put_pieces(self, signature: str, path: str, content: bytes) -> None:
+        """As the engine stages large files: from what dispatch says it has, to the digest of all of it."""
+        whole, half = Written(len(content), hashlib.sha256(content).hexdigest()), max(1, len(content) // 2)
+
+        async def send(core: Core) -> bool:
+            staging = core.services.staging
+            at = await staging.received(signature, path, Connection())
+            piece = StagedPiece(at, whole if at >= whole.size else None)
+            return await staging.take(signature, path, piece, Body(halves(content[at : at + half]), Connection())) < at
+
+        while True:
+            try:
+                await self._patiently(send)
+            except ReelyardError as error:
+                if error.code is ErrorCode.FILE_EXISTS:
+                    return
+                if error.code not in TRY_AGAIN:
+                    raise
+                await self._spend(1.0)
 
     async def _put(self, signature: str, path: str, content: bytes) -> None:
         async def blocks() -> AsyncIterator[bytes]:
@@ -293,6 +318,12 @@ class Tool:
             else:
                 self._process.check()
                 return
+
+
+async def halves(piece: bytes) -> AsyncIterator[bytes]:
+    for block in (piece[: len(piece) // 2], piece[len(piece) // 2 :]):
+        if block:
+            yield block
 
 
 def _done(grant: Grant) -> tuple[StepReport, ...]:
