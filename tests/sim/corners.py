@@ -77,7 +77,7 @@ def _given_up(rng: random.Random, number: int) -> JobPlan:
 def draw_failing(seed: int) -> Plan:
     """Jobs that crash engines, eat memory, or fail for reasons that are charged and such that are not."""
     rng = random.Random(f"failing {seed}")
-    engines = tuple(EnginePlan(f"box{number}", 1, 1, frozenset(), True) for number in range(2))
+    engines = tuple(EnginePlan(f"box{number}", 2, 1, frozenset(), True) for number in range(2))
     jobs = tuple(_failing(rng, number) for number in range(5))
     return Plan(seed, engines, jobs, (), Rates(lose=0.01))
 
@@ -89,6 +89,16 @@ def _failing(rng: random.Random, number: int) -> JobPlan:
     return JobPlan(
         number, rng.uniform(0.0, 20.0), "default", "nap", 5, frozenset(), None, most, nature, failures, retries=rng.random() < 0.3
     )
+
+
+def draw_outage(seed: int) -> Plan:
+    """Engines that die and are back at once, while dispatch is away for longer than a tool lives on its own."""
+    rng = random.Random(f"outage {seed}")
+    engines = tuple(EnginePlan(f"box{number}", 2, 1, frozenset(), True) for number in range(2))
+    jobs = tuple(JobPlan(n, rng.uniform(0.0, 4.0), "default", "web", 5, frozenset(), None, 3) for n in range(5))
+    faults = [Fault(rng.uniform(3.0, 6.0), FaultKind.KILL_DISPATCH, rng.uniform(20.0, 25.0))]
+    faults += [Fault(rng.uniform(4.0, 10.0), FaultKind.KILL_ENGINE, rng.uniform(0.2, 2.0), n) for n in range(2)]
+    return Plan(seed, engines, jobs, tuple(faults), Rates(), pace=3.0)
 
 
 def draw_upload(seed: int) -> Plan:
@@ -157,6 +167,7 @@ DRAWS = {
     "purge": draw_purge,
     "cancel": draw_cancel,
     "failing": draw_failing,
+    "outage": draw_outage,
     "upload": draw_upload,
     "capped": draw_capped,
     "graph": draw_graph,

@@ -1,19 +1,18 @@
 """Guards taken out, one at a time: each makes dispatch or the engine forget one of its rules for the length of a world.
 
-The rules are plain functions and methods, looked up in their module or class when they are called. A mutant puts
-another in their place, and takes it away again. This is the one place where that is allowed: a guard that could be
-switched off by an argument would be a switch in production that only its test uses.
+See `mutant`; those of taking over stand in `takeovers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from dispatch.core import (
     endings,
+    followers,
     lease_table,
     lifecycle,
     publication,
@@ -49,35 +48,14 @@ from tests.sim.corners import (
     draw_edge,
     draw_failing,
     draw_fetch,
+    draw_graph,
     draw_purge,
     draw_untrusted,
     draw_upload,
 )
 from tests.sim.ground import Clock
-from tests.sim.plan import Plan, draw_plan
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """`where` has `name` replaced by `instead`; `takes_out` says which rule is gone.
-
-    `draw` makes the kind of world in which the rule matters most.
-    """
-
-    takes_out: str
-    where: Any  # a module or a class
-    name: str
-    instead: Any  # whatever stands there
-    draw: Callable[[int], Plan] = draw_plan
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        kept = self.where.__dict__[self.name]
-        setattr(self.where, self.name, self.instead)
-        try:
-            yield
-        finally:
-            setattr(self.where, self.name, kept)
+from tests.sim.mutant import Mutant
+from tests.sim.takeovers import TAKEOVERS
 
 
 def _ignores_token(graph: Graph, attempt: Any) -> bool:
@@ -344,6 +322,7 @@ MUTANTS: dict[str, Mutant] = {
     "unfenced heartbeat": Mutant("a heartbeat renews its own tokens", lease_table.LeaseTable, "renew", _renews_for_anybody),
     "commit before promote": Mutant("files before the row", publishing.Publisher, "_promote", _commits_before_it_promotes),
     "grant without guard": Mutant("the index is a hint", leases, "_is_grantable", _grants_anything, draw_cancel),
+    "dependent not fed": Mutant("what is read is made first", followers, "is_fed", _always, draw_graph),
     "no request replay": Mutant(
         "a repeated call gets its grants", leases.LeaseService, "granted_before", _nothing_granted_before
     ),
@@ -405,4 +384,5 @@ MUTANTS: dict[str, Mutant] = {
     "engine: result forgotten when sent": Mutant("results wait for settlement", workload.Workload, "_end", _ends_unsaved),
     "engine: beats without its work": Mutant("beats name what is held", attempts.Attempts, "as_running", _tells_nothing_running),
     "engine: loops on gone": Mutant("gone is final", workload.Workload, "settle", _settles_nothing),
+    **TAKEOVERS,
 }

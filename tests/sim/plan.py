@@ -108,6 +108,10 @@ class Plan:
     heartbeat_s: float = 4.0
     ack_s: float = 3.0
     sweep_s: float = 2.0
+    reattach_s: float = 8.0
+    """How long a tool goes on without its engine."""
+    pace: float = 1.0
+    """How much longer than usual the tools take."""
     untrusted: frozenset[str] = frozenset()
     """Tenants whose jobs run only in a sandbox of tier 2 and up."""
     caps: tuple[tuple[str, int], ...] = ()

@@ -44,6 +44,21 @@ def test_a_dispatch_that_is_down_for_five_minutes_costs_no_second_encode() -> No
         assert set(world.bench.runs.values()) == {1}
 
 
+def test_an_engine_that_is_back_within_a_lease_has_encoded_everything_once() -> None:
+    taken_over = 0
+    for seed in range(20):
+        death = Fault(3.0 + 0.3 * seed, FaultKind.KILL_ENGINE, 0.5 + seed, which=seed % 2)
+        world = World(replace(FARM, seed=seed, faults=(death,), reattach_s=LEASE_S))
+        story = world.run()
+
+        assert story.problems == ()
+        assert story.states == {JobState.COMPLETED: 6}
+        assert set(world.bench.runs.values()) == {1}
+        taken_over += story.faults["tool taken over"]
+
+    assert taken_over >= 20
+
+
 def test_the_work_of_a_dead_engine_is_given_to_another_within_a_lease_and_a_quarter_minute() -> None:
     hit = 0
     for seed in range(20):

@@ -25,6 +25,7 @@ FLOOR = {
     "answer lost": 30,
     "request repeated": 50,
     "killed while it worked": 8,
+    "tool taken over": 5,
 }
 """What 40 worlds meet at the least; kinds of fault that are rarer than that are left to the sum of all."""
 

@@ -175,9 +175,9 @@ class Tool:
         self._ground.note("runs", self._box.own.name, grant.task_id, grant.token)
         moments, moment = [], self._ground.time
         for _ in range(PARTS):
-            moment += WORK_S[grant.kind] / PARTS * self._ground.rng.uniform(0.5, 2.0)
+            moment += self._box.plan.pace * WORK_S[grant.kind] / PARTS * self._ground.rng.uniform(0.5, 2.0)
             moments.append(moment)
-        minder = self._box.disk.journals[key_of(grant)] = Minder(tuple(moments), self._box.plan.lease_s)
+        minder = self._box.disk.journals[key_of(grant)] = Minder(tuple(moments), self._box.plan.reattach_s)
         return minder
 
     def _taken_over(self, key: Key, minder: Minder) -> Minder:
