@@ -74,7 +74,7 @@ def bubblewrap(sandbox: Sandbox, argv: Sequence[str], filter_fd: int) -> list[st
     words = [sandbox["bubblewrap"], *NAMESPACES, "--die-with-parent", "--cap-drop", "ALL"]
     for path in (*SYSTEM_TREES, *SYSTEM_FILES):
         words += ["--ro-bind-try", path, path]
-    words += ["--proc", "/proc", "--dev", "/dev"]
+    words += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]  # its /dev/shm is memory that no limit counts
     for path in KERNEL_FILES:
         words += ["--ro-bind-try", path, path] if path.startswith("/sys") else []
     for path in GPU_FILES if sandbox["devices"] else ():

@@ -191,10 +191,15 @@ class Minder:
             self._look_at = now + max(LOOK_S, took / LOOK_SHARE)
 
     def _look(self) -> None:
+        found = usage.below(os.getpid())  # orphans of the tool are our children
+        memory_bytes = usage.memory_bytes(found, self._spec.memory_bytes)
+        self._peak_bytes = max(self._peak_bytes, memory_bytes)
         if usage.disk_bytes(self._spec.directory) > self._spec.scratch_bytes:
             self._end(BY_LIMIT, "disk", is_at_once=True)
-        elif usage.tasks_below(os.getpid()) - 1 > self._spec.pids:  # orphans of the tool are our children
+        elif sum(found.values()) > self._spec.pids:
             self._end(BY_LIMIT, "pids", is_at_once=True)
+        elif memory_bytes > self._spec.memory_bytes:
+            self._end(BY_LIMIT, "memory", is_at_once=True)
 
     def _end(self, cause: str, limit: str = "", *, is_at_once: bool = False) -> None:
         """TERM and, after 5 s, KILL; or KILL. The first cause is the one that is told."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 SIGKILL = 9
 
 
@@ -23,20 +27,38 @@ def disk_bytes(directory: str) -> int:
     return total
 
 
-def tasks_below(pid: int) -> int:
-    """Threads of this process and of all below it."""
-    total, pids = 0, [pid]
+def below(pid: int) -> dict[int, int]:
+    """The processes below this one, each with the number of its threads."""
+    found, pids = {}, [pid]
     while pids:
-        tasks = f"/proc/{pids.pop()}/task"
+        one = pids.pop()
         try:
-            threads = os.listdir(tasks)
-            total += len(threads)
+            threads = os.listdir(f"/proc/{one}/task")
+            found[one] = len(threads)
             for thread in threads:
-                with open(f"{tasks}/{thread}/children", encoding="ascii") as children:
+                with open(f"/proc/{one}/task/{thread}/children", encoding="ascii") as children:
                     pids += map(int, children.read().split())
         except OSError:
             continue  # ended meanwhile, or a kernel without this list
-    return total
+    found.pop(pid, None)
+    return found
+
+
+def memory_bytes(pids: Iterable[int], cap: int) -> int:
+    """What these processes hold that no file backs. Only where that is over `cap` is it asked what is shared: that takes long."""
+    resident = 1024 * sum(_kilobytes(f"/proc/{pid}/status", ("RssAnon:", "RssShmem:", "VmSwap:")) for pid in pids)
+    if resident <= cap:
+        return resident
+    return 1024 * sum(_kilobytes(f"/proc/{pid}/smaps_rollup", ("Pss_Anon:", "Pss_Shmem:", "SwapPss:")) for pid in pids)
+
+
+def _kilobytes(path: str, names: tuple[str, ...]) -> int:
+    """The sum of these rows; 0 when the process is gone."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as lines:
+            return sum(int(line.split()[1]) for line in lines if line.startswith(names))
+    except OSError:
+        return 0
 
 
 def oom_kills() -> int:

@@ -79,6 +79,45 @@ while True: os.write(number, bytes(1 << 18))
 """
 
 
+SHARED = """
+import mmap, signal
+kept = mmap.mmap(-1, 256 << 20)
+for at in range(0, len(kept), 4096): kept[at] = 1
+signal.pause()
+"""
+TOGETHER = """
+import os, signal
+for _ in range(4):
+    if os.fork() == 0:
+        kept = b"1" * (64 << 20)
+        signal.pause()
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("script", [SHARED, TOGETHER], ids=["shared", "together"])
+async def test_too_much_memory_that_no_single_limit_of_the_kernel_sees(script: str, tier: int, tmp_path: Path) -> None:
+    outcome = await ended(script, Limits(wall_s=60.0, memory_bytes=128 * MIB), tier, tmp_path)
+
+    assert told(over_limit(outcome)) == (ErrorCode.TASK_MEMORY, FailureClass.ENGINE, True)
+
+
+FORKED = """
+import os
+kept = b"1" * (80 << 20)
+for _ in range(3):
+    if os.fork() == 0:
+        import time; time.sleep(1.5); os._exit(0)
+for _ in range(3): os.wait()
+"""
+
+
+async def test_what_processes_share_counts_once(tmp_path: Path) -> None:
+    outcome = await ended(FORKED, Limits(wall_s=60.0, memory_bytes=128 * MIB), 1, tmp_path)
+
+    assert (outcome.exit_code, over_limit(outcome)) == (0, None)
+
+
 async def test_too_large_a_file(tier: int, tmp_path: Path) -> None:
     outcome = await ended(WRITES, Limits(wall_s=60.0, file_bytes=MIB), tier, tmp_path)
 

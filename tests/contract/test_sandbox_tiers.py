@@ -203,6 +203,7 @@ FORBIDDEN = {  # name: what a tool may not do at tiers 2 and 3, whatever the sel
     "the engine's memory": f"open('/proc/{os.getpid()}/mem', 'rb').read(1)",
     "processes": "os.execv('/bin/sh', ['sh', '-c', 'exit 0'])",
     "a temporary file": "open('/tmp/reelyard-was-here', 'w')",
+    "memory that looks like a disk": "open('/dev/shm/reelyard-was-here', 'w')",
     "memory of others": "open('/dev/mem', 'rb')",
     "a disk": "open('/dev/vda', 'rb')",
     "a device": "os.mknod('null', 0o20600, os.makedev(1, 3))",

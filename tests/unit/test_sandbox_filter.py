@@ -122,7 +122,7 @@ def test_bubblewrap_gets_its_words() -> None:
         *("/usr/bin/bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"),
         *("--die-with-parent", "--cap-drop", "ALL"),
         *system,
-        *("--proc", "/proc", "--dev", "/dev"),
+        *("--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"),
         *("--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"),
         *("--ro-bind-try", "/sys/devices/system/node", "/sys/devices/system/node"),
         *("--ro-bind-try", "/opt/models", "/opt/models"),
