@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from plugins.media.calling import own_file, quiet
 from plugins.media.lengths import output_rate
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.media import MediaFacts, VideoStream
@@ -28,10 +29,11 @@ SAMPLE_RATES = {
 """The sample rates HandBrake knows, in its own words."""
 
 DEFAULT_GROUP_SECONDS = 10
+MADE = "handbrake"
 
 
 def encode(handbrake: str, recipe: HandbrakeRecipe, planned: PlannedRendition, threads: int) -> tuple[str, ...]:
-    """One rendition: a whole decode, one encode, an MP4 whose index stands in front.
+    """One rendition: a whole decode, one encode, an MP4 that `clean` turns into the one that is published.
 
     Raises ReelyardError(PLUGIN_FAILED) for what HandBrake cannot be told.
     """
@@ -40,10 +42,21 @@ def encode(handbrake: str, recipe: HandbrakeRecipe, planned: PlannedRendition, t
         raise ReelyardError(ErrorCode.PLUGIN_FAILED, "The HandBrake plugin was given an input without a picture.")
     return (
         *(handbrake, "--json", "--no-dvdnav", "--input", INPUT, "--title", "1", "--previews", "2:0"),
-        *("--output", planned.path, "--format", "av_mp4", "--optimize", "--no-markers", "--subtitle", "none"),
+        *("--output", made(planned), "--format", "av_mp4", "--no-markers", "--subtitle", "none"),
         *_picture(recipe, planned, video, threads),
         *_sound(recipe.source, planned),
     )
+
+
+def clean(ffmpeg: str, planned: PlannedRendition) -> tuple[str, ...]:
+    """The same streams without the tags of the source, which HandBrake copies, and with the index in front."""
+    copied = ("-map", "0", "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-movflags", "+faststart")
+    return (ffmpeg, "-y", *quiet(), *own_file(made(planned)), *copied, "-f", "mp4", f"file:{planned.path}")
+
+
+def made(planned: PlannedRendition) -> str:
+    """Where HandBrake writes a rendition, below the work directory."""
+    return f"{MADE}/{planned.rendition.name}.mp4"
 
 
 def _picture(recipe: HandbrakeRecipe, planned: PlannedRendition, video: VideoStream, threads: int) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from plugins.media.rejected import Rejected
 from protocol.capabilities import PluginDescription
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.plugins import Conclusion, Invocation, Limits, MadeFile, Outcome, Work
-from protocol.recipes import HandbrakeRecipe, TranscodeRecipe
+from protocol.recipes import HandbrakeRecipe, PlannedRendition, TranscodeRecipe
 from protocol.results import AttemptResult, Failure, StepReport
 from protocol.states import StepState, TaskKind
 from protocol.steps import transcode_step
@@ -25,10 +25,11 @@ from protocol.steps import transcode_step
 VARIABLE = "REELYARD_HANDBRAKE"
 REMEDY = "Install HandBrake's command line, on Debian and Ubuntu the package handbrake-cli"
 
-VERSION, CLIP, TRIAL, ENCODE = "version", "clip", "trial", "encode"
+VERSION, CLIP, TRIAL, ENCODE, CLEAN = "version", "clip", "trial", "encode", "clean"
 TRIAL_LIMITS = Limits(wall_s=60.0, cpu_s=60, memory_bytes=2 << 30, file_bytes=4 << 20)
 LEAST_WALL_S, WALL_PER_SECOND = 4 * 3600.0, 20.0
 _VERSION = re.compile(r"^HandBrake (\S+)", re.MULTILINE)
+_TOLD_VERSION = re.compile(r'"VersionString": "([^"]{1,40})"')  # every encode begins with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ class Found:
 
 
 class HandbrakePlugin:
-    """Keeps nothing but where the tools are, and how far each running encode is (for a progress that never falls)."""
+    """Keeps nothing but where the tools are, the version HandBrake last told, and how far each running encode is (for a
+    progress that never falls).
+    """
 
     name = "handbrake"
     operations: tuple[str, ...] = (TaskKind.HANDBRAKE,)
@@ -72,36 +75,41 @@ class HandbrakePlugin:
     def describe(self, outcomes: Sequence[Outcome]) -> PluginDescription:
         done = {outcome.invocation.name: outcome for outcome in outcomes if outcome.exit_code == 0 and not outcome.timed_out}
         found = _VERSION.search(done[VERSION].stdout.decode("utf-8", "replace")) if VERSION in done else None
-        self._version = found[1] if found else "unknown"
+        version = found[1] if found else "unknown"
         can = self.operations if found and TRIAL in done else ()
         return PluginDescription(
             name=self.name,
-            version=f"HandBrake {self._version}",
+            version=f"HandBrake {version}",
             operations=can,
             capabilities=tuple(f"operation:{operation}" for operation in can),
             problem=None if can else "HandBrakeCLI does not run or cannot encode here; try it by hand",
         )
 
     def plan(self, work: Work) -> Sequence[Invocation]:
-        recipe, tools, source = _recipe(work), self._tools(), _input(work)
-        return tuple(
-            Invocation(
-                name=f"{ENCODE}:{planned.rendition.name}",
-                argv=command.encode(tools.handbrake, recipe, planned, work.threads),
-                reads=(source,),
-                makes=tuple({parent for parent in (planned.path.rpartition("/")[0],) if parent}),
-                streams=True,
-                limits=_limits(recipe, work.threads),
-                readable=(source,),
-                env=_private(work.directory),
-            )
-            for planned in recipe.renditions
+        """For each rendition the encode, and a copy of it without the tags of the source."""
+        recipe = _recipe(work)
+        return tuple(one for planned in recipe.renditions for one in self._rendition(work, recipe, planned))
+
+    def _rendition(self, work: Work, recipe: HandbrakeRecipe, planned: PlannedRendition) -> tuple[Invocation, Invocation]:
+        tools, source, name = self._tools(), _input(work), planned.rendition.name
+        encode = Invocation(
+            name=f"{ENCODE}:{name}",
+            argv=command.encode(tools.handbrake, recipe, planned, work.threads),
+            reads=(source,),
+            makes=tuple(parent for parent in (command.MADE, planned.path.rpartition("/")[0]) if parent),
+            streams=True,
+            limits=_limits(recipe, work.threads),
+            readable=(source,),
+            env=_private(work.directory),
         )
+        return encode, Invocation(name=f"{CLEAN}:{name}", argv=command.clean(tools.media.ffmpeg.path, planned))
 
     def read(self, work: Work, invocation: Invocation, line: str) -> tuple[StepReport, ...]:
         kind, _, rendition = invocation.name.partition(":")
         if kind != ENCODE:
             return ()
+        if (told := _TOLD_VERSION.search(line)) is not None:
+            self._version = told[1]
         key = (work.directory, invocation.name)
         now = self._progress[key] = progress.advance(self._progress.get(key, progress.Progress()), line)
         return progress.report(now, transcode_step(rendition))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -60,7 +60,6 @@ class PackagerPlugin:
 
     def __init__(self) -> None:
         self._found: Found | None = None
-        self._version = "unknown"
 
     def _tools(self) -> Found:
         if self._found is None:
@@ -81,11 +80,11 @@ class PackagerPlugin:
     def describe(self, outcomes: Sequence[Outcome]) -> PluginDescription:
         done = {outcome.invocation.name: outcome for outcome in outcomes if outcome.exit_code == 0 and not outcome.timed_out}
         found = _VERSION.search(done[VERSION].stdout.decode("utf-8", "replace")) if VERSION in done else None
-        self._version = found[1] if found else "unknown"
+        version = found[1] if found else "unknown"
         can = self.operations if found and TRIAL in done else ()
         return PluginDescription(
             name=self.name,
-            version=f"Shaka Packager {self._version}",
+            version=f"Shaka Packager {version}",
             operations=can,
             capabilities=tuple(f"operation:{operation}" for operation in can),
             problem=None if can else "Shaka Packager does not run or cannot package here; try it by hand",
@@ -139,8 +138,15 @@ class PackagerPlugin:
         steps = tuple(
             StepReport(name=step, state=StepState.COMPLETED, progress=1.0, duration_seconds=seconds) for step in work.steps
         )
-        names = {self._tools().packager: ToolName("packager", self._version), **self._tools().media.names}
+        names = {self._tools().packager: ToolName("packager", _signed(by_name)), **self._tools().media.names}
         return Conclusion(facts=facts, result=AttemptResult(steps=steps, tools=tool_uses(outcomes, names)), extra=extra)
+
+
+def _signed(by_name: Mapping[str, Outcome]) -> str:
+    """The version that signed the playlists: the packager writes it into each."""
+    texts = (one.stdout.decode("utf-8", "replace") for name, one in by_name.items() if name.startswith(f"{verify.TEXT}:"))
+    found = next((found for text in texts if (found := _VERSION.search(text))), None)
+    return found[1] if found else "unknown"
 
 
 def _packager() -> str:

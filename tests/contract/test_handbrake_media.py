@@ -85,17 +85,21 @@ def test_each_step_grows_to_its_end_and_the_rendition_too_large_is_skipped(whole
 def test_the_record_names_tools_and_no_place_of_this_machine(whole: tuple[Path, Attempt]) -> None:
     tools = success(whole[1]).result.tools
 
-    assert [tool.tool for tool in tools[:2]] == ["HandBrakeCLI", "HandBrakeCLI"]
+    assert [tool.tool for tool in tools[:4]] == ["HandBrakeCLI", "ffmpeg"] * 2
+    assert tools[0].version.startswith("1.")
     assert not [word for tool in tools for word in tool.argv if str(whole[0]) in word]
 
 
-def test_a_silent_film_stays_silent(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", seconds=2, audio=False)
+def test_a_silent_film_stays_silent_and_tells_nothing_of_its_source(tmp_path: Path) -> None:
+    tags = ("-metadata", "title=a secret name", "-metadata", "comment=a secret place")
+    clip = make_clip(tmp_path / "clip.mp4", seconds=2, audio=False, options=tags)
 
     conclusion = success(encode(clip, tmp_path))
 
     assert conclusion.facts["180p/video_180p.mp4"].sample_rate is None
     assert "audio" not in streams(tmp_path / "180p/video_180p.mp4")
+    assert b"a secret" in clip.read_bytes()
+    assert b"a secret" not in (tmp_path / "180p/video_180p.mp4").read_bytes()
 
 
 def test_a_film_that_ends_early_is_refused_though_handbrake_calls_it_done(tmp_path: Path) -> None:

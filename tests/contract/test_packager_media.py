@@ -114,6 +114,12 @@ def test_every_file_is_told_with_its_role(whole: tuple[Work, Attempt]) -> None:
     assert facts["cmaf/audio/playlist.m3u8"].rendition is None
 
 
+def test_the_record_tells_the_version_that_made_it(whole: tuple[Work, Attempt]) -> None:
+    use = success(whole[1]).result.tools[0]
+
+    assert (use.tool, use.version.partition(".")[0]) == ("packager", "3")
+
+
 def test_without_hls_its_playlists_are_not_published(ladder: dict[str, Path], tmp_path: Path) -> None:
     facts = success(run_attempt(PackagerPlugin(), work_of(ladder, tmp_path, hls=False))).facts
 
