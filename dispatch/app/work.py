@@ -23,10 +23,11 @@ from dispatch.services.publishing import Publisher
 from dispatch.services.registry import EngineRegistry
 from dispatch.services.scheduler import Scheduler
 from dispatch.services.shared_files import SharedFiles
+from dispatch.services.stranded import Stranded
 from dispatch.services.sweeps import JobTimers, LeaseSweep
 from protocol.addresses import FetchPolicy
 
-PROMOTION_EVERY_S, TIMERS_EVERY_S, HOUSEKEEPING_EVERY_S = 1.0, 2.0, 600.0
+PROMOTION_EVERY_S, TIMERS_EVERY_S, HOUSEKEEPING_EVERY_S, STRANDED_EVERY_S = 1.0, 2.0, 600.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +71,17 @@ def assemble_work(outside: Outside, settings: DispatchSettings) -> WorkParts:
     publisher.wake = promotion.wake
     sweep = LeaseSweep(store, table, engines, clock, lease_s=lease_s)
     housekeeping = Housekeeping(store, outside.storage, publisher, timers, clock)
+    stranded = Stranded(store, registry.count_fitting, clock)
     duties = (
         promotion,
         Duty("storage", gate.run_once, settings.storage.probe_s),
         Duty("leases", sweep.run_once, settings.leases.sweep_s),
         Duty("timers", timers.run_once, TIMERS_EVERY_S),
         Duty("housekeeping", housekeeping.run_once, HOUSEKEEPING_EVERY_S),
+        Duty("stranded", stranded.run_once, STRANDED_EVERY_S),
     )
     calls = EngineCalls(store, leases, heartbeats, scheduler, writer, clock)
-    listeners = (leases, registry, scheduler, OrderDesk(scheduler), publisher, hub)
+    listeners = (leases, registry, scheduler, OrderDesk(scheduler), publisher, stranded, hub)
     return WorkParts(scheduler, leases, publisher, registry, table, gate, engines, calls, hub, listeners, duties)
 
 

@@ -17,7 +17,7 @@ from protocol.media import MediaFacts
 from protocol.profiles import Profile
 from protocol.recipes import Recipe
 from protocol.results import Failure, StepReport
-from protocol.states import StepState, TaskKind, TaskState
+from protocol.states import TERMINAL_JOB_STATES, StepState, TaskKind, TaskState
 
 ENDED = (TaskState.DONE, TaskState.SKIPPED)
 READS: Mapping[TaskKind, tuple[TaskKind, ...]] = {
@@ -117,6 +117,16 @@ def let_on(graph: Graph, fits: Fits, *, now: float) -> Graph:
         is_spare = task.kind is TaskKind.TRANSCRIBE and optional_speech(profile) and not fits(task)
         graph = lifecycle.with_task(graph, skipped(task, NO_SPEECH) if is_spare else advance(task, "inputs_ready"), now=now)
     return graph
+
+
+def do_without(graph: Graph, task_id: str, *, now: float) -> Graph:
+    """A pending transcription that nobody can do is skipped where the job is complete without it."""
+    task = graph.task(task_id)
+    is_spare = task.kind is TaskKind.TRANSCRIBE and optional_speech(load_profile(graph.job.profile_json))
+    if task.state is not TaskState.PENDING or graph.job.state in TERMINAL_JOB_STATES or not is_spare:
+        return graph
+    left = lifecycle.with_task(graph, replace(skipped(task, NO_SPEECH), not_before=0.0), now=now)
+    return lifecycle.settle_job(left, now=now)
 
 
 def is_fed(graph: Graph, task: Task) -> bool:

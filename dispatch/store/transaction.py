@@ -21,7 +21,7 @@ from dispatch.store.statements import Lookup, Statement, Values, by_ids, inserti
 from dispatch.store.updates import Columns, Update
 from dispatch.store.uploads import UploadQueries
 from dispatch.store.webhooks import Receivers, WebhookQueries
-from protocol.states import HELD_TASK_STATES, TERMINAL_JOB_STATES
+from protocol.states import HELD_TASK_STATES, TERMINAL_JOB_STATES, TaskKind
 
 R = TypeVar("R")
 
@@ -150,6 +150,9 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
 
     def ready_tasks(self) -> list[Task]:
         return [rows.TASKS.load(row) for row in self._connection.execute(SELECT_READY)]
+
+    def ready_tasks_of(self, kind: TaskKind) -> list[Task]:
+        return [rows.TASKS.load(row) for row in self._connection.execute(SELECT_READY.where(schema.tasks.c.kind == kind.value))]
 
     # --- saving
 
