@@ -38,6 +38,7 @@ class Agent:
         self._capabilities = setup.capabilities
         self._outbox = Outbox()
         self._work = Workload(setup.slots, self._outbox)
+        self._work.surveyed(setup.capabilities)
         self._poll = Poll(self._outbox, chance=chance, new_id=new_id, wait_s=setup.policy.wait_s)
         self._pulse = Pulse(boot_id=setup.boot_id, chance=chance)
         self._deferred: list[Report] = []
@@ -95,6 +96,7 @@ class Agent:
                 return self._work.load_read(load)
             case m.Surveyed(capabilities):
                 self._capabilities = capabilities
+                self._work.surveyed(capabilities)
                 return self._beat()
             case m.SaveFailed():
                 self._is_disk_ill = True

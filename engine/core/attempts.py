@@ -122,6 +122,11 @@ class Attempts:
         """Those ready for a slot, first come first."""
         return sorted((a for a in self._held.values() if a.phase is Phase.WAITING), key=lambda a: a.order)
 
+    @property
+    def devices(self) -> frozenset[str]:
+        """The GPUs on which there are slots."""
+        return frozenset(slot.device for slot in self._slots.slots if slot.device is not None)
+
     def close(self, devices: frozenset[str]) -> None:
         """The slots on these GPUs, and on no others, take no new work; what runs there goes on."""
         if devices != self._closed:

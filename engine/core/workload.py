@@ -10,7 +10,7 @@ from engine.core.outbox import Outbox
 from engine.core.pressure import closed_devices
 from engine.core.sessions import TRY_MORE_S, SessionLimit
 from engine.core.slots import Slot, SlotPlan
-from protocol.capabilities import Load
+from protocol.capabilities import Capabilities, Load
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import Ack, Complete, Fail, Grant, Release, Start
 from protocol.results import Failure
@@ -28,6 +28,7 @@ class Workload:
         self._settled: list[Key] = []
         self.load = Load()
         self._gpus: frozenset[str] | None = None
+        self._proven = self.attempts.devices
         self.is_draining = False
         self.may_start = False
 
@@ -196,7 +197,15 @@ class Workload:
         if self._gpus is not None and self._gpus != gpus:
             yield m.Prove("other GPUs than before")
         self.load, self._gpus = load, gpus
-        self.attempts.close(closed_devices(load))
+        self._close()
+
+    def surveyed(self, capabilities: Capabilities) -> None:
+        """A GPU on which nothing could be proven gets no work."""
+        self._proven = frozenset(device.index for device in capabilities.devices)
+        self._close()
+
+    def _close(self) -> None:
+        self.attempts.close(closed_devices(self.load) | (self.attempts.devices - self._proven))
 
     def stopped(self, key: Key) -> Instructions:
         """The tool that was to be stopped is gone."""

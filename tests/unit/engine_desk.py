@@ -9,7 +9,7 @@ from engine.core import messages as m
 from engine.core.agent import Agent
 from engine.core.attempts import Key, Report, key_of
 from engine.core.slots import SlotPlan, plain_slots
-from protocol.capabilities import Kept, Load, RegisterReply
+from protocol.capabilities import Capabilities, Device, Kept, Load, RegisterReply
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import (
     Ack,
@@ -77,11 +77,15 @@ class Desk:
             boot_id="boot-0001",
             version="1",
             slots=self.slots,
+            capabilities=Capabilities(devices=tuple(Device(index=each, name=each) for each in self._gpus())),
             registration_token=self.token,
             policy=self.policy,
         )
         names = iter(range(1, 1_000_000))
         self.agent = Agent(setup, self.saved, chance=lambda: 0.5, new_id=lambda: f"r{next(names)}")
+
+    def _gpus(self) -> list[str]:
+        return sorted({slot.device for slot in self.slots.slots if slot.device is not None})
 
     def feed(self, *events: m.Event) -> list[m.Instruction]:
         """What these events bring about, the word to dispatch included."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from engine.core import messages as m
 from engine.core.attempts import Attempt, Attempts, Phase
 from engine.core.slots import Room, Slot, SlotKind, SlotPlan, light_slots
-from protocol.capabilities import GpuLoad, Load
-from tests.unit.engine_desk import ONE, Desk, leases
+from protocol.capabilities import Capabilities, Device, GpuLoad, Load
+from tests.unit.engine_desk import ONE, Desk, beats, leases
 
 TWO_GPUS = SlotPlan(
     (
@@ -55,3 +55,14 @@ def test_a_gpu_that_goes_or_comes_has_everything_proven_anew() -> None:
     rounds = [desk.feed(loaded(*gpus)) for gpus in (("0", "1"), ("0", "1"), ("0",), ("0",), ("0", "1"))]
 
     assert [len(proofs(asked)) for asked in rounds] == [0, 0, 1, 0, 1]
+
+
+def test_a_gpu_on_which_nothing_was_proven_gets_no_work_until_something_is() -> None:
+    desk = Desk(slots=TWO_GPUS)
+    desk.online()
+
+    without = desk.feed(m.Surveyed(Capabilities(devices=(Device(index="0", name="card"),))))
+    offered = desk.lease()
+
+    assert [beat.request.slots.free_gpu for beat in beats(without)] == [1]
+    assert offered.gpu_slots == 1
