@@ -67,6 +67,18 @@ def test_a_task_for_a_gpu_wakes_the_engine_that_waits_with_one() -> None:
     play(Rows(engines=[make_engine(name, "encoder:h264_nvenc") for name in ("one", "two")]), story)
 
 
+def test_a_waiting_gpu_is_given_one_task_of_its_kind_and_no_other() -> None:
+    async def story(farm: Farm) -> None:
+        asking = farm.asking("one", slots=0, gpu_slots=1)
+        await settled()
+        fast = [make_task(name, needs=("encoder:h264_nvenc", "operation:noop")) for name in "ab"]
+        farm.rows.save(*fast, make_task("c"), jobs=[make_job(name) for name in "abc"])
+
+        assert given(await asking) == ["a"]
+
+    play(Rows(engines=[make_engine("one", "encoder:h264_nvenc")]), story)
+
+
 def test_a_large_round_is_cut_and_goes_on_by_itself() -> None:
     async def story(farm: Farm) -> None:
         asks = [farm.asking(str(n), slots=1000) for n in range(4)]

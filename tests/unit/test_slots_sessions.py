@@ -170,3 +170,19 @@ def test_a_limit_that_has_grown_far_is_forgotten() -> None:
     grown = sessions.try_more()
 
     assert (grown, list(sessions)) == ((SessionLimit("0", MOST_SESSIONS, 1),), [])
+
+
+def test_tasks_that_come_together_share_what_is_left() -> None:
+    free = Vacancies(FOUR, (), spare={"0": 1})
+
+    assert (free.count(SlotKind.GPU), free.seat(encode(1)) is None, free.seat(encode(2))) == (1, False, None)
+
+
+def test_a_task_that_waits_for_the_other_make_is_counted() -> None:
+    desk = Desk(MAKES)
+    desk.online()
+
+    desk.granted(encode(1, "h264_qsv"), encode(2, "h264_qsv"))
+    desk.supersede()
+
+    assert gpu_slots_of(desk) == 0
