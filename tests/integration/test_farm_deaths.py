@@ -129,24 +129,6 @@ async def test_ffmpeg_outlives_its_engine_by_a_lease_and_another_engine_does_the
     assert await second.terminate() == 0
 
 
-async def test_an_engine_that_is_back_within_the_lease_finishes_the_encode_it_had_begun(ground: Ground) -> None:
-    first = await ground.engine()
-    job = await ground.encoding(first)
-    (encoder,) = encoders_below(first.pid)
-
-    await first.kill()
-    again = await ground.farm.start_engine(first.name, "--slots", "1")
-    taken = await again.said("tool_taken_over")
-    is_the_same = not is_over(encoder)
-    done = await ground.ended(job)
-
-    assert (taken["invocation"], is_the_same) == ("encode", True)
-    assert (done.state, done.attempt, encodes(done)) == (JobState.COMPLETED, 1, [AttemptState.DONE])
-    assert not again.log.has("attempt_failed")
-    await ground.assert_published(done)
-    assert (await again.terminate(), ground.scratch(again)) == (0, [])
-
-
 async def test_an_engine_frozen_for_longer_than_its_lease_changes_nothing_when_it_thaws(ground: Ground) -> None:
     frozen = await ground.engine()
     job = await ground.encoding(frozen)
