@@ -40,6 +40,9 @@ from tests.integration.engine_dispatch import Dispatch, serving
 MEMORY_CAP, WALL_CAP_S, CPU_CAP_S = 1 << 30, 60.0, 10
 """What one tool process may use here; the numbers of the farm are larger, so that real films fit."""
 
+WHOLE = frozenset({"reference", "picture", "other"})
+"""Kinds that get segments and an MP3 besides the film; the others get the film and thumbnails, in half the processes."""
+
 SLOT = Slot("cpu-0", SlotKind.CPU)
 SEGMENTS = HlsPackaging(segment_seconds=2)
 PICTURE_LIMITS = InputLimits(min_width=WIDTH, min_height=HEIGHT)
@@ -99,15 +102,15 @@ class Range:
     _count: int = 0
 
     async def trial(self, case: Case) -> Verdict:
-        return await self.judged(case.make(self.bait.ground), case.filename, sound=case.sound)
+        return await self.judged(case.make(self.bait.ground), case.filename, sound=case.sound, whole=case.kind in WHOLE)
 
-    async def judged(self, content: bytes, filename: str, *, sound: bool) -> Verdict:
+    async def judged(self, content: bytes, filename: str, *, sound: bool, whole: bool = True) -> Verdict:
         self.dispatch.files.clear()
         self.dispatch.files["inputs/a"] = content
         self.plugin.outcomes.clear()
         self.bait.trips()
         began = self.clock.now()
-        stage, last, made = await self._run(filename, len(content), sound)
+        stage, last, made = await self._run(filename, len(content), sound=sound, whole=whole)
         seconds = self.clock.now() - began
         failure = last.failure if isinstance(last, Fail) else None
         code = failure.code.value if failure else VALID
@@ -116,14 +119,16 @@ class Range:
         cpu = sum(outcome.cpu_seconds for outcome in self.plugin.outcomes)
         return Verdict(code, stage, failure, seconds, cpu, peak, tuple(sorted(self._faults(failure, told, content))))
 
-    async def _run(self, filename: str, size: int, sound: bool) -> tuple[str, Complete | Fail, list[Complete | Fail]]:
+    async def _run(
+        self, filename: str, size: int, *, sound: bool, whole: bool
+    ) -> tuple[str, Complete | Fail, list[Complete | Fail]]:
         recipe = AnalyzeRecipe(limits=SOUND_LIMITS if sound else PICTURE_LIMITS)
         analyzed = await self._attempt(self._grant(recipe, (VALIDATE_VIDEO, UPLOAD_SOURCE), filename, size))
         if isinstance(analyzed, Fail):
             return "analyze", analyzed, [analyzed]
         assert analyzed.result.analysis is not None
         facts = MediaFacts.model_validate_json(analyzed.result.analysis.model_dump_json())
-        planned, done = _plan(facts, sound)
+        planned, done = _plan(facts, sound=sound, whole=whole)
         encoded = await self._attempt(self._grant(planned, done, filename, size))
         return "transcode", encoded, [analyzed, encoded]
 
@@ -167,12 +172,13 @@ class Range:
         return found
 
 
-def _plan(facts: MediaFacts, sound: bool) -> tuple[TranscodeRecipe, tuple[str, ...]]:
+def _plan(facts: MediaFacts, *, sound: bool, whole: bool) -> tuple[TranscodeRecipe, tuple[str, ...]]:
     if sound:
         return TranscodeRecipe(source=facts, renditions=(), audio=PlannedAudio(audio=AudioFile(), path="audio/a.mp3")), (
             EXTRACT_AUDIO_MP3,
         )
-    return web(facts, heights=(HEIGHT,), hls=SEGMENTS, preset=Preset.ULTRAFAST), steps((HEIGHT,))
+    recipe = web(facts, heights=(HEIGHT,), hls=SEGMENTS if whole else None, preset=Preset.ULTRAFAST)
+    return (recipe if whole else recipe.model_copy(update={"audio": None})), steps((HEIGHT,))
 
 
 def _quiet(told: tuple[StepReport, ...]) -> None:
