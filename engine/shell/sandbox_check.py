@@ -61,9 +61,11 @@ class SandboxCheck:
                 log.info("sandbox_tier", tier=tier, means=TIERS[tier])
                 return at_tier(tier)
             log.warning("sandbox_tier_unfit", tier=tier, problem=trial.problem)
+        remedy = (
+            'Set sandbox = "0" to run tools without one' if wanted is None else 'Set sandbox = "auto" to take the best there is'
+        )
         raise SandboxUnfit(
-            f"sandbox tier {tier} ({TIERS[tier]}) does not hold here: {trial.problem}."
-            + ("" if wanted is None else ' Set sandbox = "auto" to take the best there is; `reelyard doctor` shows each tier.')
+            f"sandbox tier {tier} ({TIERS[tier]}) does not hold here: {trial.problem}. {remedy}; `reelyard doctor` shows all."
         )
 
     async def run_once(self, tier: int) -> Trial:
