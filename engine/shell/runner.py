@@ -162,7 +162,7 @@ class _Attempt:
 
     async def _do(self, plugin: TranscoderPlugin, work: Work, place: Place, supply: Supply | None = None) -> Conclusion:
         await self._use(plugin, work, place, plugin.plan(work), supply.feeder if supply else None)
-        files = place.made()
+        files = place.made(len(self._outcomes))
         proofs = _or_fail(plugin.checks(work, files))
         if proofs and supply is not None and supply.has_holes:
             raise _Failed(failures.holes())

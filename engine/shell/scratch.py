@@ -17,7 +17,7 @@ from engine.shell.journal import Journal
 from engine.shell.space import watching_for_space as watching_for_space
 from protocol.plugins import MadeFile
 
-INPUT, INPUTS, WORK, TOOLS, BROUGHT, MADE = "input", "inputs", "work", "tools", "brought.json", "made.json"
+INPUT, INPUTS, WORK, TOOLS, BROUGHT, MADE = "input", "inputs", "work", "tools", "brought.json", "made"
 """What an attempt fetched of its job and of sibling tasks, where its tools write, their journals; and two notes for an
 engine that takes it over."""
 
@@ -64,19 +64,26 @@ class Place:
 
     def start_over(self) -> None:
         """Nothing of an earlier run of the attempt is taken over, but for its input."""
-        for folder in (self.base / TOOLS, self.work):
+        self.dismiss_tools()
+        for folder in (self.base / TOOLS, self.base / MADE, self.work):
             shutil.rmtree(folder, ignore_errors=True)
-        (self.base / MADE).unlink(missing_ok=True)
         with watching_for_space():
             self.work.mkdir(mode=0o700)
 
-    def made(self) -> Sequence[MadeFile]:
-        """What the plugin's tools made; asked again, the same, whatever was written beside it since."""
-        noted = _noted(self.base / MADE, _FILES)
+    def made(self, after: int) -> Sequence[MadeFile]:
+        """What lay there after so many tool processes; asked again, the same, whatever was written beside it since."""
+        note = self.base / MADE / f"{after}.json"
+        noted = _noted(note, _FILES)
         if noted is None:
             noted = self.files()
-            _note(self.base / MADE, _FILES.dump_json(noted))
+            note.parent.mkdir(exist_ok=True)
+            _note(note, _FILES.dump_json(noted))
         return noted
+
+    def dismiss_tools(self) -> None:
+        """End the tools that run here, if any, with their minders. Blocks."""
+        for journal in self.base.glob(f"{TOOLS}/*"):
+            Journal(journal).dismiss()
 
     @property
     def input(self) -> Path:
@@ -164,6 +171,5 @@ class Scratch:
 
 def _clear(base: Path) -> None:
     """Remove an attempt's directory, after the minders that still work in it have ended."""
-    for journal in base.glob(f"{TOOLS}/*"):
-        Journal(journal).dismiss()
+    Place(base).dismiss_tools()
     shutil.rmtree(base, ignore_errors=True)
