@@ -83,12 +83,27 @@ def kill_group(leader: int) -> None:
         return  # nobody is left in it
 
 
-def kill_session(leader: int, since: int) -> None:
-    """Kill what is left of the session a tool led, its minder being gone: what began before the tool is not of it."""
+def kill_left_behind(leader: int, since: int, directory: str) -> None:
+    """Kill what a tool left, its minder being gone: of its session, or with its home or its place in its directory.
+
+    What began before the tool is not of it.
+    """
+    home = f"HOME={directory}".encode()
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         fields = _stat(pid)
-        if fields and int(fields[3]) == leader and int(fields[19]) >= since:
+        if fields and int(fields[19]) >= since and (int(fields[3]) == leader or _is_at_home(pid, home, directory)):
             _kill(pid)
+
+
+def _is_at_home(pid: int, home: bytes, directory: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as words:
+            if home in words.read().split(b"\0"):
+                return True
+        place = os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return False  # ended, or another user's
+    return place == directory or place.startswith(directory + "/")
 
 
 def kill_children() -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.minder import usage
-from engine.minder.spec import BEGUN, END, KILL, SOCKET, SPEC, STDERR, STDOUT, TAIL_BYTES, TROUBLE, Spec
+from engine.minder.spec import BEGUN, END, KILL, SOCKET, SPEC, STDERR, STDOUT, TAIL_BYTES, TROUBLE, Spec, load
 
 FAREWELL_S = 3.0
 """How long a minder that was told to kill its tool may take for it."""
@@ -127,14 +127,15 @@ class Journal:
         self.bury()
 
     def bury(self) -> None:
-        """After a minder that is gone, or ought to be: it, its tool, and what is left of the tool's session."""
+        """After a minder that is gone, or ought to be: it, its tool, and what the tool has left behind."""
         begun = self.begun()
         if begun is None or self.end() is not None:
             return
         if begun.minder_start == usage.started_at(begun.minder) != 0:
             with suppress(ProcessLookupError):
                 os.kill(begun.minder, usage.SIGKILL)
-        usage.kill_session(begun.tool, begun.tool_start)
+        with suppress(FileNotFoundError, EOFError, ValueError, TypeError, KeyError):  # another interpreter may have written it
+            usage.kill_left_behind(begun.tool, begun.tool_start, load(str(self.folder / SPEC)).directory)
 
 
 @contextmanager

@@ -93,6 +93,7 @@ class _Run:
             log.info("tool_found_ended", invocation=self.invocation.name, exit_code=end.exit_code)
             lines.data_received(self.journal.stdout() if self.invocation.streams else b"")
         if end is None:
+            await asyncio.to_thread(self.journal.bury)
             raise self._lost("The minder of the tool was killed.")
         if lines.fault is not None:
             raise lines.fault
@@ -114,7 +115,7 @@ class _Run:
             return
         begun = self.journal.begun()
         if begun is not None:
-            self.journal.bury()
+            await asyncio.to_thread(self.journal.bury)
             is_same = begun.boot == self.tools.boot
             raise self._lost("The minder of the tool was killed." if is_same else "The machine restarted while the tool ran.")
         link, process = self._start()

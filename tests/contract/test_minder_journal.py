@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,18 @@ os.wait()
 while not os.path.exists("fled"): time.sleep(0.01)
 print("up", flush=True)
 """
+STAYS = FLEES + "time.sleep(60)"
+
+
+def _killing(directory: Path) -> Callable[[str], None]:
+    """Kills the minder as soon as the tool says something."""
+
+    def strike(line: str) -> None:
+        begun = journal_of(directory).begun()
+        if begun is not None and lives(begun.minder):
+            os.kill(begun.minder, signal.SIGKILL)
+
+    return strike
 
 
 async def test_a_tool_outlives_its_engine_and_the_next_one_gets_its_end_and_what_it_says(tmp_path: Path) -> None:
@@ -92,13 +105,8 @@ async def test_a_killed_minder_takes_its_tool_with_it_and_the_tool_is_not_begun_
 async def test_a_minder_killed_under_an_engine_ends_the_run_at_once(tmp_path: Path) -> None:
     directory = work(tmp_path)
 
-    def strike(line: str) -> None:
-        begun = journal_of(directory).begun()
-        if begun is not None and lives(begun.minder):
-            os.kill(begun.minder, signal.SIGKILL)
-
     with pytest.raises(ToolLost):
-        await tools(30.0).run(python(TICKS), str(directory), strike, None, journal_of(directory).folder)
+        await tools(30.0).run(python(TICKS), str(directory), _killing(directory), None, journal_of(directory).folder)
     begun = journal_of(directory).begun()
     assert begun is not None
     await fact(lambda: not lives(begun.tool), within_s=3.0)
@@ -134,16 +142,23 @@ async def test_scratch_without_an_owner_goes_with_the_tools_that_run_in_it(tmp_p
     assert (await is_gone(begun), list((tmp_path / "scratch").iterdir())) == (True, [])
 
 
-@pytest.mark.parametrize("ends", ["by itself", "by its minder's death"])
+@pytest.mark.parametrize("ends", ["by itself", "after a lease", "with its minder", "with its minder, found by the next engine"])
 async def test_what_fled_from_the_tools_session_is_gone_too(tmp_path: Path, ends: str) -> None:
     directory = work(tmp_path)
     if ends == "by itself":
         await run(0.0, directory, python(FLEES))
+    elif ends == "with its minder":
+        with pytest.raises(ToolLost):
+            await tools(30.0).run(python(STAYS), str(directory), _killing(directory), None, journal_of(directory).folder)
     else:
-        begun = await killed_while_it_ran(directory, FLEES + "time.sleep(60)", lease_s=0.3)
+        begun = await killed_while_it_ran(directory, STAYS, lease_s=0.3 if ends == "after a lease" else 30.0)
+        if ends != "after a lease":
+            os.kill(begun.minder, signal.SIGKILL)
         await fact(lambda: not lives(begun.minder))
+        with pytest.raises(ToolLost):
+            await run(30.0, directory, python(STAYS))
 
-    assert not lives(int((directory / "fled").read_text()))
+    await fact(lambda: not lives(int((directory / "fled").read_text())), within_s=2.0)
 
 
 async def test_a_stopped_tool_that_ignores_term_is_killed_within_eight_seconds(tmp_path: Path) -> None:
