@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from client.processes import UrlFile
-from tests.farm import fact
+from tests.farm import NEVER_BUSY, fact
 from tests.media import make_clip
 
 pytestmark = [
@@ -55,7 +55,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     data, log = place / "data", (place / "up.log").open("wb")
     url_file = UrlFile(data / "dispatch.url")
     command = [sys.executable, "-m", "client", "up", "--data", str(data), "--listen", "127.0.0.1:0"]
-    with log, subprocess.Popen(command, env=kept | settings, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child:
+    with log, subprocess.Popen(command, env=kept | settings | NEVER_BUSY, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child:
         try:
             url = asyncio.run(asyncio.wait_for(url_file.written(), 30))
             key = (data / "secrets/admin.key").read_text().strip()

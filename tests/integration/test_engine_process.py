@@ -18,6 +18,7 @@ from protocol.errors import ErrorCode
 from protocol.leases import Complete, Fail, Grant, Order, Release
 from protocol.recipes import NoopRecipe
 from protocol.states import EngineState, TaskKind
+from tests.farm import NEVER_BUSY
 from tests.integration.engine_dispatch import Dispatch, serving
 
 pytestmark = pytest.mark.integration
@@ -75,7 +76,7 @@ async def engine(data: Path, url: str, *more: str) -> AsyncIterator[Engine]:
         "--token-file",
         str(token),
         *more,
-        env={"PATH": os.defpath},
+        env={"PATH": os.defpath, **NEVER_BUSY},
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from client.processes import UrlFile
+from tests.farm import NEVER_BUSY
 from tests.media import make_clip, run_ffmpeg
 
 pytestmark = pytest.mark.integration
@@ -85,7 +86,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = (data.parent / "server.log").open("wb")
     url_file = UrlFile(data / "dispatch.url")
     command = [REELYARD, "up", "--data", str(data), "--listen", "127.0.0.1:0"]
-    with log, subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child:
+    with log, subprocess.Popen(command, env=ENVIRONMENT | NEVER_BUSY, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child:
         try:
             url = asyncio.run(asyncio.wait_for(url_file.written(), 30))
             yield Server(data, url, (data / "secrets/admin.key").read_text().strip())
