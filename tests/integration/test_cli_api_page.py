@@ -51,11 +51,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     place = tmp_path_factory.mktemp("page")
     make_clip(place / "film.mp4", seconds=1.5)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("REELYARD_")}
-    settings = {"REELYARD_DISPATCH_INPUTS__ALLOWED_ROOTS": f'["{place}"]'}
+    settings = NEVER_BUSY | {"REELYARD_DISPATCH_INPUTS__ALLOWED_ROOTS": f'["{place}"]'}
     data, log = place / "data", (place / "up.log").open("wb")
     url_file = UrlFile(data / "dispatch.url")
     command = [sys.executable, "-m", "client", "up", "--data", str(data), "--listen", "127.0.0.1:0"]
-    with log, subprocess.Popen(command, env=kept | settings | NEVER_BUSY, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child:
+    with log, subprocess.Popen(command, env=kept | settings, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child:
         try:
             url = asyncio.run(asyncio.wait_for(url_file.written(), 30))
             key = (data / "secrets/admin.key").read_text().strip()
