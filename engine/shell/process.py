@@ -225,7 +225,12 @@ class _Link:
         """Hand on what the tool writes until its minder is done. Cancelling stops the tool."""
         tools, limits = self.run.tools, self.run.invocation.limits
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_unix_connection(lambda: lines, sock=self.connection)
+        try:
+            transport, _ = await loop.create_unix_connection(lambda: lines, sock=self.connection)
+        except asyncio.CancelledError:
+            with self.connection, suppress(OSError):
+                self.connection.send(KILL)
+            raise
         began = self._begun_at()
         warning = loop.call_later(max(0.0, began + limits.warn_s - tools.clock.now()), self._warn)
         if self.minder is not None:

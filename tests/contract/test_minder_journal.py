@@ -175,6 +175,39 @@ async def test_a_stopped_tool_that_ignores_term_is_killed_within_eight_seconds(t
     assert 4.5 < SystemClock().now() - began < 9.5
 
 
+async def test_an_engine_in_a_hurry_kills_what_it_had_asked_to_stop(tmp_path: Path) -> None:
+    directory, up = work(tmp_path), asyncio.Event()
+    deaf = python("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)")
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(tools(30.0).run(deaf, str(directory), lambda line: up.set(), None, journal_of(directory).folder))
+        await up.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        began = SystemClock().now()
+        task.cancel()
+        await asyncio.wait((task,))
+
+    begun = journal_of(directory).begun()
+    assert begun is not None
+    assert (await is_gone(begun), SystemClock().now() - began < 4.0) == (True, True)
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_run_cancelled_as_it_begins_leaves_nothing(tmp_path: Path, steps: int) -> None:
+    directory = work(tmp_path)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(run(30.0, directory, python(TICKS)))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait((task,))
+
+    begun = journal_of(directory).begun()
+    assert begun is None or await is_gone(begun)
+
+
 @pytest.mark.parametrize(
     ("limits", "code", "limit"),
     [
