@@ -55,7 +55,22 @@ lint: setup  ## style, format, types, contracts between packages, size of module
 	$(BIN)/python tools/shape.py $(PACKAGES)
 	$(BIN)/python -m tools.docs --check
 
-test: setup lint  ## lint, then every test; real processes come last and have the machine to themselves
+# Names of programs some tests use, and of the packages that bring them.
+TEST_TOOLS := bwrap=bubblewrap HandBrakeCLI=handbrake-cli espeak-ng=espeak-ng
+APT := timeout 240 apt-get install -y -qq --no-install-recommends
+
+.PHONY: tools
+tools:  ## what some tests use and pip cannot bring, by apt for root; without it those tests are skipped and say so
+	@lacking=; for pair in $(TEST_TOOLS); do \
+	  command -v "$${pair%%=*}" >/dev/null || lacking="$$lacking $${pair##*=}"; \
+	done; \
+	if [ -n "$$lacking" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "tools: installing$$lacking"; export DEBIAN_FRONTEND=noninteractive; \
+	  $(APT) $$lacking >/dev/null 2>&1 || { timeout 120 apt-get update -qq >/dev/null 2>&1 && $(APT) $$lacking >/dev/null 2>&1; } \
+	    || echo "tools: apt could not install them; their tests are skipped"; \
+	fi
+
+test: setup tools lint  ## lint, then every test; real processes come last and have the machine to themselves
 	$(BIN)/pytest -q -n 2 --dist worksteal --ignore=tests/integration tests
 	$(BIN)/pytest -q tests/integration
 
