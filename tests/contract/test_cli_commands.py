@@ -16,7 +16,9 @@ import structlog
 
 from client.main import COMMANDS, main
 from config.dispatch import Webhooks
+from protocol.releases import Envelope, release_of
 from tests.contract.api_server import Server, served
+from tests.release_wheels import wheel
 
 FILM = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(5000)
 REAL_PROCESSES = {"up": "tests/integration/test_farm_commands.py"}
@@ -33,6 +35,10 @@ class Ran:
         return json.loads(self.out)
 
 
+LOCAL = frozenset({"releases"})
+"""Commands that speak to no server."""
+
+
 class Line:
     """The command line of one user, and which commands it has tried."""
 
@@ -44,7 +50,9 @@ class Line:
         """`words` are split at blanks. The command runs in a thread, for it has a loop of its own."""
         told = [*words.split(), *more]
         self.tried |= {row.words for row in COMMANDS if told[: len(row.words.split())] == row.words.split()}
-        return await asyncio.to_thread(_ran, [*told, "--server", self._server.url, "--key", self._server.key])
+        is_local = told[0] in LOCAL
+        server = [] if is_local else ["--server", self._server.url, "--key", self._server.key]
+        return await asyncio.to_thread(_ran, [*told, *server])
 
     async def document(self, words: str, *more: str) -> Any:  # Any: JSON
         ran = await self.run(words, *more, "--json")
@@ -183,6 +191,23 @@ async def webhooks_are_set_up(line: Line) -> None:
     assert (await line.lines("webhooks endpoints remove", endpoint_id)) == [f"{endpoint_id} (http://127.0.0.1:9/x) is removed"]
 
 
+async def releases_are_signed_and_served(line: Line, server: Server, tmp_path: Path) -> None:
+    key, data = tmp_path / "release.key", tmp_path / "data"
+    made = await line.document("releases key", str(key))
+    assert (made["key_file"], key.stat().st_mode & 0o777) == (str(key), 0o600)
+    assert (await line.run("releases key", str(key))).err.startswith(f"error: USAGE: {key} exists")
+    ours = str(wheel(tmp_path, "9.9.9"))
+    told = ["--key-file", str(key), "--data", str(data)]
+    assert (await line.run("releases publish", ours, *told, "--expires", "some day")).err.startswith("error: USAGE: --expires ")
+    published = await line.document("releases publish", ours, *told, "--expires", "2099-01-01", "--platform", "linux-x86_64")
+    assert (published["version"], published["platforms"]) == ("9.9.9", ["linux-x86_64"])
+    _, credential = await server.new_engine(name="signed")
+    latest = await server.call("GET", "/api/v1/engine-releases/latest", key=credential)
+    assert release_of(Envelope.model_validate_json(latest.body)).files[0].name == "reelyard-9.9.9-py3-none-any.whl"
+    file = await server.call("GET", "/api/v1/engine-releases/files/reelyard-9.9.9-py3-none-any.whl", key=credential)
+    assert (file.status, file.body) == (200, await asyncio.to_thread(Path(ours).read_bytes))
+
+
 async def figures_and_settings_are_told(line: Line) -> None:
     assert (await line.document("stats"))["tenants"]["studio"]["total_jobs"] == 0
     assert (await line.lines("stats"))[0].split() == ["FIGURE", "ALL", "default", "studio"]
@@ -211,6 +236,7 @@ async def test_every_command_does_its_work(tmp_path: Path) -> None:
         await keys_and_tenants_are_made_and_changed(line)
         await profiles_go_out_and_in(line, tmp_path)
         await webhooks_are_set_up(line)
+        await releases_are_signed_and_served(line, server, tmp_path)
         await figures_and_settings_are_told(line)
 
     assert {row.words for row in COMMANDS} - line.tried == set(REAL_PROCESSES)
