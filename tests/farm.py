@@ -151,6 +151,19 @@ def encoders_below(pid: int) -> list[psutil.Process]:
     return [tool for tool in tools_below(pid) if "libx264" in " ".join(_words(tool)) and "-progress" in _words(tool)]
 
 
+def encoders_in(place: Path) -> list[psutil.Process]:
+    """The encodes of an engine's data directory, whoever began them: an engine takes over what another left."""
+    found = []
+    for begun in place.glob("scratch/*/tools/*/begun.json"):
+        try:
+            tool = psutil.Process(json.loads(begun.read_bytes())["tool"])
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            continue
+        if "-progress" in _words(tool):
+            found.append(tool)
+    return found
+
+
 def is_over(process: psutil.Process) -> bool:
     """Whether it has ended; one that nobody has reaped yet has ended too."""
     return not _words(process)

@@ -24,7 +24,7 @@ from client.api import ReelyardClient
 from client.transport import RetryPolicy
 from protocol.jobs import JobSubmission, JobView, OutputsReply
 from protocol.states import JobState
-from tests.farm import QUICK, Farm, Member, encoders_below, fact, farm, is_over, processes_of
+from tests.farm import QUICK, Farm, Member, encoders_in, fact, farm, is_over, processes_of
 from tests.media import make_clip, run_ffmpeg
 from tests.published import assert_plays, assert_published
 
@@ -129,7 +129,7 @@ class Chaos:
     # --- moments: each tells whom to kill as soon as it has come
 
     def encoding(self) -> list[Member]:
-        return [self.members[name] for name in ENGINES if encoders_below(self.members[name].pid)]
+        return [self.members[name] for name in ENGINES if encoders_in(self.farm.engine_data(name))]
 
     def moment(self, kind: str) -> Callable[[], Member | None]:
         dispatch = self.members["dispatch"]
@@ -173,6 +173,8 @@ class Chaos:
 
         def has_come() -> bool:
             victims.extend(filter(None, [look()]))
+            if not victims and len(self.ended) == self.sent and not self.is_done:
+                self.send_one()  # work that is taken over is done sooner than work that is begun again
             return bool(victims) or self.is_done
 
         await fact(has_come, kind)
@@ -182,7 +184,7 @@ class Chaos:
         await self.start(victim.name)
 
     async def kill(self, victim: Member) -> None:
-        encoders, busy = encoders_below(victim.pid), self.encoding()
+        encoders, busy = encoders_in(self.farm.engine_data(victim.name)), self.encoding()
         is_met = bool(encoders) and not all(is_over(encoder) for encoder in encoders)
         await victim.kill()
         self.encodes_hit += is_met
@@ -275,7 +277,7 @@ def assert_recorded_once(database: Path, job_ids: set[str]) -> None:
         assert rows("SELECT count(*) FROM attempts WHERE state IN ('granted', 'acked', 'running')") == [(0,)]
         done = rows("SELECT task_id, count(*) FROM attempts WHERE state = 'done' GROUP BY task_id")
         assert dict(done) == {task_id: 1 for (task_id,) in rows("SELECT task_id FROM tasks WHERE state = 'done'")}
-        assert rows("SELECT DISTINCT state FROM tasks") == [("done",)]
+        assert {state for (state,) in rows("SELECT DISTINCT state FROM tasks")} <= {"done", "skipped"}
 
 
 def assert_nothing_left(root: Path, job_ids: set[str]) -> None:
