@@ -30,7 +30,7 @@ OPERATOR = "-"
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Heartbeats come every `heartbeat_s` at the longest; a small farm can afford more, so progress is fresher.
+    """Heartbeats come every `heartbeat_s` of an idle engine. One that works tells its progress more often.
 
     `beats_per_s` bounds what all engines together send.
     """
@@ -41,6 +41,7 @@ class Pace:
     lease_s: float = 60.0
 
     def interval(self, engines: int) -> float:
+        """For an engine that works, among so many."""
         return min(self.heartbeat_s, max(self.shortest_s, engines / self.beats_per_s))
 
 

@@ -63,7 +63,7 @@ class HeartbeatService:
         return HeartbeatReply(
             renewed=tuple(Renewal(task_id=r.task_id, token=r.token, lease_s=self._pace.lease_s) for r in renewed),
             orders=_orders(engine, beat),
-            heartbeat_s=self._pace.interval(self._registry.count_present()),
+            heartbeat_s=self._pace.interval(self._registry.count_present()) if beat.running else self._pace.heartbeat_s,
         )
 
 

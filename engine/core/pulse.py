@@ -22,7 +22,7 @@ class Pulse:
         self._failures = 0
         self._flying: Heartbeat | None = None
         self._losable: frozenset[Key] = frozenset()
-        self._is_wanted_again = False
+        self._is_wanted_again = self._has_told_work = False
         self._told: Capabilities | None = None
 
     def start(self, interval: float, told: Capabilities) -> float:
@@ -48,7 +48,12 @@ class Pulse:
             running=attempts.as_running(),
             capabilities=capabilities if capabilities != self._told else None,
         )
+        self._has_told_work = bool(self._flying.running)
         return self._flying
+
+    def progress_pause(self, shortest: float) -> float:
+        """Until progress may be told: at once after a beat of an idle engine, else as often as dispatch wants to hear."""
+        return max(shortest, self._interval) if self._has_told_work else shortest
 
     def answered(self, reply: HeartbeatReply) -> tuple[frozenset[Key], float]:
         """The attempts whose leases are gone, and the time until the next heartbeat."""

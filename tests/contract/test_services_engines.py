@@ -278,6 +278,16 @@ async def test_a_heartbeat_renews_what_is_live_and_nothing_else(farm: World) -> 
     assert [(renewal.task_id, renewal.token) for renewal in reply.renewed] == [(mine.task_id, mine.token)]
 
 
+async def test_an_idle_engine_beats_seldom_and_one_that_works_often(farm: World) -> None:
+    engine = await farm.register()
+    grant = await farm.grant(engine.engine_id, await farm.submit())
+
+    idle = await farm.beat(engine.engine_id)
+    working = await farm.beat(engine.engine_id, RunningTask(task_id=grant.task_id, token=grant.token, started=True))
+
+    assert (idle.heartbeat_s, working.heartbeat_s) == (15.0, 1.0)
+
+
 async def test_progress_is_stored_fenced_by_its_token(farm: World) -> None:
     engine, job_id = await farm.register(), await farm.submit()
     grant = await farm.grant(engine.engine_id, job_id)

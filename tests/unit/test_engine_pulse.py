@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.core import messages as m
 from protocol.capabilities import HeldTask, Kept, Load
 from protocol.errors import ErrorCode
-from protocol.leases import LeaseReply, RunningTask
+from protocol.leases import LeaseReply, Renewal, RunningTask
 from protocol.results import StepReport
 from protocol.states import EngineState, StepState
 from tests.unit.engine_desk import (
@@ -44,6 +44,24 @@ def test_a_heartbeat_names_what_is_held_with_its_progress() -> None:
         RunningTask(task_id="tsk_1", token=1, started=True, steps=steps),
         RunningTask(task_id="tsk_2", token=2, started=False),
     )
+
+
+def test_progress_is_told_soon_at_first_and_then_as_often_as_dispatch_wants_to_hear() -> None:
+    desk = Desk()
+    desk.online()
+    desk.granted(ONE)
+    half, more = (StepReport(name="noop", state=StepState.RUNNING, progress=share) for share in (0.5, 0.6))
+
+    first = desk.feed(m.Progressed(K1, (half,)))
+    desk.feed(m.Rang(m.Timer.PROGRESS))
+    desk.feed(ordered_nothing())
+    second = desk.feed(m.Progressed(K1, (more,)))
+
+    assert (first, second) == ([m.Wake(m.Timer.PROGRESS, 2.0)], [m.Wake(m.Timer.PROGRESS, 15.0)])
+
+
+def ordered_nothing() -> m.HeartbeatAnswered:
+    return beat_answered(Renewal(task_id="tsk_1", token=1, lease_s=60.0))
 
 
 def test_an_acknowledged_attempt_that_is_not_renewed_is_lost() -> None:
