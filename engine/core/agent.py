@@ -145,7 +145,7 @@ class Agent:
 
     def _start(self) -> Instructions:
         yield from self._work.take_over(self._saved.attempts)
-        yield from self._work.restore_sessions(self._saved.sessions)
+        yield from self._work.restore(self._saved.sessions, self._saved.speeds)
         yield from self._register()
 
     def _register(self) -> Instructions:
@@ -271,7 +271,7 @@ class Agent:
         attempt.steps = event.steps
         if not self._is_progress_due:
             self._is_progress_due = True
-            yield m.Wake(m.Timer.PROGRESS, self._setup.policy.progress_s)
+            yield m.Wake(m.Timer.PROGRESS, self._pulse.progress_pause(self._setup.policy.progress_s))
 
     # Leases and reports
 
@@ -370,7 +370,7 @@ class Agent:
         return self._work.attempts.free_room() if self._state() is EngineState.ONLINE else NO_ROOM
 
     def _proven(self) -> Capabilities:
-        return self._work.attempts.sessions.told(self._capabilities)
+        return self._work.told(self._capabilities)
 
     def _slots(self) -> Slots:
         return told(self._setup.slots.total, self._room())
