@@ -101,6 +101,9 @@ def _confined(spec: Spec) -> list[str]:
     confine.confine(sandbox)
     if sandbox["tier"] != 3:
         return spec.argv
+    from engine.minder import mounts
+
+    mounts.protect(spec.fds)
     filter_fd = os.memfd_create("filter", 0)
     os.write(filter_fd, confine.filter_program())
     os.lseek(filter_fd, 0, os.SEEK_SET)

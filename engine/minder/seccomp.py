@@ -35,6 +35,15 @@ REFUSED: Mapping[str, tuple[int | None, int | None]] = {
     "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
     "accept4": (288, 242), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
     "process_madvise": (440, 440), "kcmp": (312, 272), "pidfd_getfd": (438, 438),
+    "sendmsg": (46, 211), "sendmmsg": (307, 269), "setpriority": (141, 140), "ioprio_set": (251, 30),
+    # memory that stays when the tool is gone
+    "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180),
+    # owner, mode, times and attributes: Landlock guards none of them, and a descriptor for reading is enough for some
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, None),
+    "lchown": (94, None), "fchown": (93, 55), "fchownat": (260, 54), "utime": (132, None), "utimes": (235, None),
+    "futimesat": (261, None), "utimensat": (280, 88), "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
+    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16), "setxattrat": (463, 463),
+    "removexattrat": (466, 466), "file_setattr": (469, 469),
     # another view of the files
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428),
     "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
@@ -63,11 +72,19 @@ SIGNALS: Mapping[str, tuple[int, int]] = {
 }
 """Refused besides where Landlock does not confine signals (before ABI 6); `kill` and `tgkill` then reach this process alone."""
 
-CLONE, CLONE3, SOCKETPAIR, PERSONALITY, IOCTL = (56, 220), (435, 435), (53, 199), (135, 92), (16, 29)
+CLONE, CLONE3, SOCKETPAIR, PERSONALITY, IOCTL, PRCTL = (56, 220), (435, 435), (53, 199), (135, 92), (16, 29), (157, 167)
+OF_ITSELF = ((203, 122), (142, 118), (144, 119), (314, 274))
+"""sched_setaffinity, sched_setparam, sched_setscheduler, sched_setattr: a thread's own, not the engine's."""
 PRLIMIT64, KILL, TGKILL, RT_TGSIGQUEUEINFO = (302, 261), (62, 129), (234, 131), (297, 240)
 AF_UNIX, ASK_PERSONALITY = 1, 0xFFFFFFFF
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 """Both type into a terminal."""
+
+SET_FLAGS, SET_ATTRIBUTES, ENABLE_VERITY = 0x40086602, 0x401C5820, 0x40806685
+"""FS_IOC_*: what chattr does, for which a descriptor for reading is enough."""
+
+HIDE_FROM_USER = 4
+"""PR_SET_DUMPABLE: the minder could not see any more what its tool uses."""
 
 
 def program(arch: str, own_pid: int | None = None) -> tuple[Instruction, ...]:
@@ -111,7 +128,9 @@ def _by_argument(of: int, own_pid: int | None) -> list[tuple[int, list[Instructi
         (SOCKETPAIR[of], _only(AF_UNIX)),
         (PERSONALITY[of], _only(ASK_PERSONALITY)),
         (PRLIMIT64[of], _only(0)),
-        (IOCTL[of], _unless([(JUMP_EQUAL, 1, 0, TIOCSTI), (JUMP_EQUAL, 0, 1, TIOCLINUX)], argument=1)),
+        (IOCTL[of], _none_of((TIOCSTI, TIOCLINUX, SET_FLAGS, SET_ATTRIBUTES, ENABLE_VERITY), argument=1)),
+        (PRCTL[of], _none_of((HIDE_FROM_USER,), argument=0)),
+        *((number[of], _only(0)) for number in OF_ITSELF),
     ]
     if own_pid is not None:
         rows += [(number[of], _only(own_pid)) for number in (KILL, TGKILL, RT_TGSIGQUEUEINFO)]
@@ -121,6 +140,13 @@ def _by_argument(of: int, own_pid: int | None) -> list[tuple[int, list[Instructi
 def _unless(tests: list[Instruction], *, argument: int) -> list[Instruction]:
     """Refused when the tests fall through to the next step, allowed when they skip one."""
     return [(LOAD, 0, 0, ARGUMENTS_AT + 8 * argument), *tests, _back(ERRNO | errno.EPERM), _back(ALLOW)]
+
+
+def _none_of(values: Sequence[int], *, argument: int) -> list[Instruction]:
+    """Refused with any of these values."""
+    behind = len(values) - 1
+    tests = [(JUMP_EQUAL, behind - n, 1 if n == behind else 0, value) for n, value in enumerate(values)]
+    return _unless(tests, argument=argument)
 
 
 def _only(value: int) -> list[Instruction]:

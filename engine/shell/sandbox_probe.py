@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-PTRACE_SEIZE, NEW_USER_NAMESPACE = 0x4206, 0x10000000
+PTRACE_SEIZE, NEW_USER_NAMESPACE, REMOVE_SEGMENT = 0x4206, 0x10000000, 0
 PATIENCE_S = 2.0
 Outside = Mapping[str, str]
 
@@ -40,6 +40,25 @@ def empty_outside(outside: Outside) -> None:
 
 def remove_outside(outside: Outside) -> None:
     Path(outside["victim"]).unlink()
+
+
+def write_input(outside: Outside) -> None:
+    """It came as a descriptor for reading."""
+    os.close(os.open(f"/proc/self/fd/{outside['input']}", os.O_WRONLY))
+
+
+def change_outside(outside: Outside) -> None:
+    """Who may read a file, which needs no right to open it."""
+    os.chmod(outside["victim"], 0o644)
+
+
+def leave_memory(outside: Outside) -> None:
+    """That stays when all of the tool's processes are gone."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    segment = libc.shmget(0, ctypes.c_size_t(4096), 0o600)
+    if segment < 0:
+        raise OSError(ctypes.get_errno(), "shmget")
+    libc.shmctl(segment, REMOVE_SEGMENT, None)
 
 
 def connect_tcp(outside: Outside) -> None:
@@ -98,15 +117,25 @@ def lift_limits(outside: Outside) -> None:
 
 CRIMES: tuple[Callable[[Outside], None], ...] = (
     *(read_outside, list_outside, write_outside, empty_outside, remove_outside, connect_tcp, send_udp, connect_unix),
-    *(signal_engine, trace_engine, see_environment, plant_link, plant_pipe, enter_namespace),
+    *(
+        write_input,
+        change_outside,
+        leave_memory,
+        signal_engine,
+        trace_engine,
+        see_environment,
+        plant_link,
+        plant_pipe,
+        enter_namespace,
+    ),
     *(find_no_limits, lift_limits),
 )
 
 
 def main() -> None:
     """`sandbox_probe.py <descriptor of the input> <JSON>`"""
-    outside = json.loads(sys.argv[2])
-    with open(int(sys.argv[1]), "rb") as source:
+    outside = {**json.loads(sys.argv[2]), "input": sys.argv[1]}
+    with open(int(sys.argv[1]), "rb", closefd=False) as source:
         content = source.read()
     made = Path("made")
     made.write_bytes(content)

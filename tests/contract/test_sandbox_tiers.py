@@ -213,12 +213,19 @@ FORBIDDEN = {  # name: what a tool may not do at tiers 2 and 3, whatever the sel
     "another root": "os.chroot('.')",
     "the host's name": "import socket; socket.sethostname('x')",
     "a higher limit": "import resource; resource.setrlimit(resource.RLIMIT_DATA, (-1, -1))",
+    "a file's mode": f"os.chmod({sys.executable!r}, 0o755)",
+    "its own minder's view": "called('prctl', 4, 0)",
+    "memory that stays": "called('shmget', 0, 4096, 0o600)",
+    "the engine's processors": f"os.sched_setaffinity({os.getppid()}, os.sched_getaffinity(0))",
+    "the engine's rank": f"os.setpriority(os.PRIO_PROCESS, {os.getpid()}, 19)",
     "another's limits": f"import resource; resource.prlimit({os.getppid()}, resource.RLIMIT_CORE)",
 }
 
 
 TRY_EACH = """
-import json, os, sys
+import ctypes, json, os, sys
+def called(name, *words):
+    if getattr(ctypes.CDLL(None), name)(*words) < 0: raise OSError
 for name, crime in json.loads(sys.argv[1]).items():
     try:
         exec(crime)
@@ -241,6 +248,41 @@ async def test_most_of_it_is_possible_without_a_sandbox(tmp_path: Path) -> None:
     outcome = await said_by(TRY_EACH, json.dumps(harmless), tier=1, directory=tmp_path)
 
     assert outcome.stdout.decode().splitlines() == [*(f"could have {name}" for name in harmless), "tried"]
+
+
+PRY = """
+import os, sys
+number = int(sys.argv[1])
+attempts = {
+    "write": lambda: os.close(os.open(f"/proc/self/fd/{number}", os.O_RDWR)),
+    "empty": lambda: os.truncate(f"/proc/self/fd/{number}", 0),
+    "mode": lambda: os.fchmod(number, 0o777),
+    "owner": lambda: os.fchown(number, os.getuid(), os.getgid()),
+    "times": lambda: os.utime(number, (1, 1)),
+    "attribute": lambda: os.setxattr(number, "user.x", b"1"),
+}
+for name, attempt in attempts.items():
+    try:
+        attempt()
+    except OSError:
+        continue
+    print(name)
+print(open(number).read())
+"""
+
+
+async def test_an_input_is_not_changed_by_the_descriptor_it_came_as(closed: int, tmp_path: Path) -> None:
+    work, original = tmp_path / "work", tmp_path / "original"
+    work.mkdir()
+    original.write_text("film")
+    (tmp_path / "link").symlink_to(original)
+    argv = (sys.executable, "-I", "-S", "-B", "-c", PRY, "{fd0}")
+    reads = (str(tmp_path / "link"),)
+    invocation = Invocation(name="pry", argv=argv, reads=reads, readable=tuple(python_files()), limits=LIMITS)
+
+    outcome = await tools_at(at_tier(closed)).run(invocation, str(work), lambda line: None)
+
+    assert (outcome.stdout, outcome.stderr_tail) == (b"film\n", "")
 
 
 @contextmanager
