@@ -13,12 +13,14 @@ class Source:
     """Where a job's original lies.
 
     `kind` is `storage` (path in the storage), `server` (absolute path), `url` (not fetched yet), `purged` or `none`.
+    `sha256` is known where the bytes went through this server or an engine in one go.
     """
 
     kind: str
     path: str
     filename: str
     size: int
+    sha256: str | None = None
 
 
 PURGED = "purged"

@@ -69,7 +69,7 @@ class GrantWriter:
         prefix = f"inputs/{job.job_id}"
         signature = signing.sign(self._secret, method="GET", prefix=prefix, expiry=int(now) + LINK_S)
         url = f"/files/s/{signature}/{prefix}/source"
-        return InputAccess(url=url, filename=job.source.filename, size=job.source.size, shared=shared)
+        return InputAccess(url=url, filename=job.source.filename, size=job.source.size, sha256=job.source.sha256, shared=shared)
 
     def _inputs(self, wanted: Mapping[str, str], staged: Iterable[StagedRow], *, now: float) -> tuple[TaskInput, ...]:
         """Links to what siblings staged, each good for the files of one token alone."""

@@ -55,7 +55,7 @@ class OriginalService:
         except StorageError as away:
             log.warning("original_waits", job=brought.job.job_id, token=brought.token, reason=away.reason)
             return ErrorCode.STORAGE_UNAVAILABLE
-        return Source("storage", path, brought.job.source.filename, brought.staged.size)
+        return Source("storage", path, brought.job.source.filename, brought.staged.size, brought.staged.sha256)
 
     async def _link(self, brought: _Brought) -> str:
         """An earlier attempt that never committed may have left other bytes under the name: they stay, this gets its own."""

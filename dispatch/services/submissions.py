@@ -124,7 +124,7 @@ class SubmissionService:
         answer = await self._once.replay(who, key)
         if answer is not None:
             return answer
-        source = Source("storage", place.path, place.filename, sent.file.size)
+        source = Source("storage", place.path, place.filename, sent.file.size, sent.file.sha256)
         checked = self._sources.check_upload(who, submission, source, await self._brought.head(place.path))
         own = None if sent.thumbnail is None else thumbnails.stored(await self._brought.picture(*sent.thumbnail))
         return await self._save_one(who, replace(checked, job_id=place.job_id, thumbnail_json=own), key)

@@ -126,6 +126,7 @@ _JOB_FIELDS = {
     "source_path": "source.path",
     "source_filename": "source.filename",
     "source_size": "source.size",
+    "source_sha256": "source.sha256",
 }
 _make_job = maker(Job)
 _JOB_STATES = {state.value: state for state in JobState}
@@ -142,8 +143,8 @@ job_values = job_values_of(JOB_COLUMNS)
 
 
 def load_job(row: Found) -> Job:
-    (job_id, tenant, state, priority, profile, kind, path, filename, size, *rest) = row
-    source = NO_SOURCE if kind == "none" else Source(kind, path, filename, size)
+    (job_id, tenant, state, priority, profile, kind, path, filename, size, sha256, *rest) = row
+    source = NO_SOURCE if kind == "none" else Source(kind, path, filename, size, sha256)
     return _make_job(job_id, tenant, _JOB_STATES[state], priority, profile, source, *rest)
 
 

@@ -25,6 +25,7 @@ jobs = Table(
     Column("source_path", Text, nullable=False),
     Column("source_filename", Text, nullable=False),
     Column("source_size", Integer, nullable=False),
+    Column("source_sha256", String, nullable=True),
     Column("input_json", Text),
     Column("user_metadata_json", Text, nullable=False),
     Column("max_attempts", Integer, nullable=False),

@@ -198,6 +198,7 @@ async def test_engine_reads_the_upload_and_what_it_stages_is_published(tmp_path:
         engine = await server.new_engine()
         job = (await upload(server, ("file", MP4))).json
         (analyze,) = (await server.lease(engine, "r1", light_slots=1))["tasks"]
+        assert analyze["input"]["sha256"] == hashlib.sha256(MP4).hexdigest()
         source = await server.call("GET", analyze["input"]["url"], key=None, headers={"Range": "bytes=4-7"})
         await server.report(engine, analyze, "complete", result={"analysis": facts})
         (transcode,) = (await server.lease(engine, "r2"))["tasks"]

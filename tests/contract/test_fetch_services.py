@@ -127,7 +127,7 @@ async def test_the_original_becomes_the_jobs_source_with_the_settlement(farm: Wo
     job_id, engine_id, grant = await analyzed(farm)
 
     path = f"default/raw/{job_id}_original.mov"
-    assert await source(farm, job_id) == Source("storage", path, "my film.mov", len(FILM))
+    assert await source(farm, job_id) == Source("storage", path, "my film.mov", len(FILM), hashlib.sha256(FILM).hexdigest())
     assert await farm.states(job_id) == ("pending", "done", "pending", "skipped")
     assert (farm.root / path).read_bytes() == FILM
     following = await farm.grant(engine_id, job_id)

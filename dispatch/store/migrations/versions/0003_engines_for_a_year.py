@@ -1,4 +1,4 @@
-"""engines for a year: tenants that are not trusted"""
+"""engines for a year: tenants that are not trusted, digests of originals"""
 
 from __future__ import annotations
 
@@ -12,4 +12,5 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column('jobs', sa.Column('source_sha256', sa.String(), nullable=True))
     op.add_column('tenants', sa.Column('untrusted', sa.Integer(), server_default='0', nullable=False))
