@@ -42,8 +42,15 @@ class Device(Message):
     max_sessions: int | None = None
 
 
+MOST_SPEEDS = 64
+"""So many speeds an engine tells at the most: those it measured last."""
+
+
 class EncoderSpeed(Message):
-    """How fast an encoder was here: frames a second at a height, measured over its latest encodes."""
+    """How fast ladders were encoded here: frames of the source a second, on one slot, averaged over the latest encodes.
+
+    One process makes a whole ladder: `encoder` and `height` are those of its tallest rendition.
+    """
 
     encoder: str
     height: Annotated[int, Field(ge=1)]
@@ -59,7 +66,7 @@ class Capabilities(Message):
     plugins: tuple[PluginDescription, ...] = ()
     sandbox_tier: int = 1
     devices: tuple[Device, ...] = ()
-    speeds: tuple[EncoderSpeed, ...] = ()
+    speeds: Annotated[tuple[EncoderSpeed, ...], Field(max_length=MOST_SPEEDS)] = ()
     fingerprint: str = ""
     """Equal on engines whose encoders make the same bytes of the same frames: versions and build, not the machine."""
 

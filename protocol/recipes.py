@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -137,6 +137,21 @@ Recipe = Annotated[
 def sessions_of(recipe: Recipe) -> int:
     """How many encoder sessions on a GPU the task opens: one for each rendition that is planned for one."""
     return sum(one.encoder in HARDWARE_ENCODERS for one in recipe.renditions) if isinstance(recipe, TranscodeRecipe) else 0
+
+
+class Pace(NamedTuple):
+    """What speeds are measured by: the encoder of a ladder's tallest rendition, and its height."""
+
+    encoder: str
+    height: int
+
+
+def pace_of(recipe: Recipe) -> Pace | None:
+    """None where no picture is encoded by the one process that makes a ladder."""
+    if not isinstance(recipe, TranscodeRecipe) or not recipe.renditions:
+        return None
+    tallest = max(recipe.renditions, key=lambda planned: planned.height)
+    return Pace(tallest.encoder, tallest.height)
 
 
 def slot_kind(kind: TaskKind, recipe: Recipe) -> SlotKind:

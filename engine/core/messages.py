@@ -9,7 +9,7 @@ from typing import NamedTuple
 from engine.core.attempts import Final, Key
 from engine.core.sessions import SessionLimit
 from engine.core.slots import Slot, SlotPlan
-from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest, Tag
+from protocol.capabilities import Capabilities, EncoderSpeed, Load, RegisterReply, RegisterRequest, Tag
 from protocol.errors import ErrorCode
 from protocol.leases import Complete, Fail, Goodbye, Grant, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
 from protocol.results import StepReport
@@ -97,11 +97,12 @@ class Saved:
     identity: Identity | None = None
     attempts: tuple[SavedAttempt, ...] = ()
     sessions: tuple[SessionLimit, ...] = ()
+    speeds: tuple[EncoderSpeed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Changes to the local queue, applied in one transaction, `forgotten` first."""
+    """Changes to the local queue, applied in one transaction, `forgotten` first. `speeds`, if any, are all of them."""
 
     identity: Identity | None = None
     forgotten: tuple[Key, ...] = ()
@@ -109,6 +110,7 @@ class Changes:
     started: tuple[Placed, ...] = ()
     finals: tuple[Final, ...] = ()
     sessions: tuple[SessionLimit, ...] = ()
+    speeds: tuple[EncoderSpeed, ...] = ()
 
     @property
     def is_waited_for(self) -> bool:

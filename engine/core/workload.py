@@ -10,7 +10,8 @@ from engine.core.outbox import Outbox
 from engine.core.pressure import closed_devices
 from engine.core.sessions import TRY_MORE_S, SessionLimit
 from engine.core.slots import Slot, SlotPlan
-from protocol.capabilities import Capabilities, Load
+from engine.core.speeds import Speeds, measured
+from protocol.capabilities import Capabilities, EncoderSpeed, Load
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import Ack, Complete, Fail, Grant, Release, Start
 from protocol.results import Failure
@@ -26,7 +27,7 @@ class Workload:
         self._slots, self._outbox = slots, outbox
         self._unannounced: list[Attempt] = []
         self._settled: list[Key] = []
-        self.load = Load()
+        self.load, self._speeds = Load(), Speeds()
         self._gpus: frozenset[str] | None = None
         self._proven = self.attempts.devices
         self.is_draining = False
@@ -169,6 +170,8 @@ class Workload:
             return
         if isinstance(report, Fail) and report.failure.code is ErrorCode.ENCODER_SESSIONS:
             yield from self._learn(attempt)
+        if isinstance(report, Complete) and (measurement := measured(attempt.grant.recipe, report.result)) is not None:
+            yield m.Save(m.Changes(speeds=self._speeds.learn(measurement)))
         yield from self._end(attempt, report)
 
     def _learn(self, attempt: Attempt) -> Instructions:
@@ -185,8 +188,9 @@ class Workload:
             yield m.Save(m.Changes(sessions=grown))
             yield m.Wake(m.Timer.SESSIONS, TRY_MORE_S)
 
-    def restore_sessions(self, limits: tuple[SessionLimit, ...]) -> Instructions:
+    def restore(self, limits: tuple[SessionLimit, ...], speeds: tuple[EncoderSpeed, ...]) -> Instructions:
         """What an earlier run learnt."""
+        self._speeds.restore(speeds)
         if limits:
             self.attempts.sessions.restore(limits)
             yield m.Wake(m.Timer.SESSIONS, TRY_MORE_S)
@@ -206,6 +210,10 @@ class Workload:
 
     def _close(self) -> None:
         self.attempts.close(closed_devices(self.load) | (self.attempts.devices - self._proven))
+
+    def told(self, capabilities: Capabilities) -> Capabilities:
+        """What was proven, with what was learnt besides."""
+        return self._speeds.told(self.attempts.sessions.told(capabilities))
 
     def stopped(self, key: Key) -> Instructions:
         """The tool that was to be stopped is gone."""

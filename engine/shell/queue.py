@@ -16,11 +16,14 @@ from engine.core.attempts import Final, Key, key_of
 from engine.core.messages import Changes, Identity, Saved, SavedAttempt
 from engine.core.sessions import SessionLimit
 from engine.ports import QueueFull
+from protocol.capabilities import EncoderSpeed
 from protocol.leases import Complete, Fail, Grant, Release
 
 log = structlog.get_logger()
 
 SCHEMA_VERSION = 2
+"""A table more needs no new version: an engine that was rolled back does not look at it."""
+
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), engine_id TEXT NOT NULL,"
     " credential TEXT NOT NULL)",
@@ -31,12 +34,17 @@ SCHEMA = (
     " digest TEXT NOT NULL, PRIMARY KEY (task_id, token)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS sessions (device TEXT PRIMARY KEY, sessions INTEGER NOT NULL, per_task INTEGER NOT NULL)"
     " WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS speeds (age INTEGER PRIMARY KEY, encoder TEXT NOT NULL, height INTEGER NOT NULL,"
+    " fps REAL NOT NULL)",
 )
 STEPS = {1: "ALTER TABLE held ADD COLUMN slot TEXT"}
 """What makes a file of this version one of the next."""
 
 LOAD_SESSIONS = "SELECT device, sessions, per_task FROM sessions ORDER BY device"
 SAVE_SESSIONS = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)"
+LOAD_SPEEDS = "SELECT encoder, height, fps FROM speeds ORDER BY age"
+FORGET_SPEEDS = "DELETE FROM speeds"
+SAVE_SPEEDS = "INSERT INTO speeds (encoder, height, fps) VALUES (?, ?, ?)"
 LOAD_IDENTITY = "SELECT engine_id, credential FROM identity"
 LOAD_HELD = (
     "SELECT h.task_id, h.token, h.grant_json, h.queue_order, h.retry_count, h.started_at, h.slot, o.report_json, o.digest"
@@ -73,7 +81,11 @@ class SqliteQueue:
         if unreadable:
             await self.save(Changes(forgotten=tuple(unreadable)))
         limits = tuple(SessionLimit(*row) for row in await self._db.execute_fetchall(LOAD_SESSIONS))
-        return Saved(Identity(*identities[0]) if identities else None, tuple(attempts), limits)
+        speeds = tuple(
+            EncoderSpeed(encoder=encoder, height=height, fps=fps)
+            for encoder, height, fps in await self._db.execute_fetchall(LOAD_SPEEDS)
+        )
+        return Saved(Identity(*identities[0]) if identities else None, tuple(attempts), limits, speeds)
 
     async def save(self, changes: Changes) -> None:
         statements = list(_statements(changes, self._wall()))
@@ -135,6 +147,9 @@ def _statements(changes: Changes, now: float) -> Iterable[Statement]:
         yield SAVE_STARTED, [(now, placed.slot, *placed.key) for placed in changes.started]
     if changes.sessions:
         yield SAVE_SESSIONS, [(limit.device, limit.sessions, limit.per_task) for limit in changes.sessions]
+    if changes.speeds:
+        yield FORGET_SPEEDS, [()]
+        yield SAVE_SPEEDS, [(one.encoder, one.height, one.fps) for one in changes.speeds]
     finals = [*changes.finals, *(saved.final for saved in changes.granted if saved.final is not None)]
     if finals:
         yield SAVE_FINAL, [_final_row(final) for final in finals]

@@ -28,6 +28,7 @@ def merged(batch: Sequence[Changes]) -> Changes:
         sessions=tuple(limit for changes in batch for limit in changes.sessions),
         started=tuple(placed for changes in batch for placed in changes.started),
         finals=tuple(final for changes in batch for final in changes.finals),
+        speeds=next((changes.speeds for changes in reversed(batch) if changes.speeds), ()),
     )
 
 

@@ -14,6 +14,8 @@ from engine.core.messages import Changes, Identity, Placed, Saved, SavedAttempt
 from engine.core.sessions import SessionLimit
 from engine.ports import QueueFull
 from engine.shell.queue import SqliteQueue, open_queue
+from engine.shell.writer import merged
+from protocol.capabilities import EncoderSpeed
 from protocol.leases import Release
 from tests.unit.engine_desk import completed, failed, grant
 
@@ -77,6 +79,15 @@ async def test_what_was_learnt_of_encoder_sessions_is_kept_and_the_last_word_cou
     await queue.save(Changes(sessions=(last, other)))
 
     assert await queue.load() == Saved(sessions=(last, other))
+
+
+async def test_the_speeds_saved_last_are_all_that_are_kept_in_their_order(queue: SqliteQueue, tmp_path: Path) -> None:
+    quick, slow = EncoderSpeed(encoder="libx264", height=360, fps=120.5), EncoderSpeed(encoder="libx264", height=1080, fps=9.25)
+    nvenc = EncoderSpeed(encoder="h264_nvenc", height=720, fps=400.0)
+    await queue.save(Changes(speeds=(nvenc, quick)))
+    await queue.save(merged([Changes(speeds=(quick, nvenc)), Changes(speeds=(slow, quick)), Changes()]))
+
+    assert await reopened(tmp_path) == Saved(speeds=(slow, quick))
 
 
 async def test_what_is_forgotten_is_gone_with_its_report(queue: SqliteQueue) -> None:
