@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from engine.core.attempts import Key
 from engine.shell.journal import Journal
 from engine.shell.space import watching_for_space as watching_for_space
+from engine.shell.trees import plain_files, remove
 from protocol.plugins import MadeFile
 
 INPUT, INPUTS, WORK, TOOLS, BROUGHT, MADE = "input", "inputs", "work", "tools", "brought.json", "made"
@@ -66,7 +65,7 @@ class Place:
         """Nothing of an earlier run of the attempt is taken over, but for its input."""
         self.dismiss_tools()
         for folder in (self.base / TOOLS, self.base / MADE, self.work):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
         with watching_for_space():
             self.work.mkdir(mode=0o700)
 
@@ -101,13 +100,7 @@ class Place:
 
     def files(self) -> list[MadeFile]:
         """The plain files below the work directory, by path. Links are not followed and not listed."""
-        found = []
-        for folder, _, names in os.walk(self.work):
-            for name in names:
-                path = Path(folder) / name
-                if path.is_file() and not path.is_symlink():
-                    found.append(MadeFile(str(path.relative_to(self.work)), path.stat().st_size))
-        return sorted(found, key=lambda made: made.path)
+        return [MadeFile(path, size) for path, size in sorted(plain_files(self.work))]
 
     def write(self, path: str, content: bytes) -> None:
         target = self.work / path
@@ -172,4 +165,4 @@ class Scratch:
 def _clear(base: Path) -> None:
     """Remove an attempt's directory, after the minders that still work in it have ended."""
     Place(base).dismiss_tools()
-    shutil.rmtree(base, ignore_errors=True)
+    remove(base)
