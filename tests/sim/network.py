@@ -35,6 +35,8 @@ class Line:
 class Network:
     def __init__(self, ground: Ground, server: Server) -> None:
         self._ground, self._server = ground, server
+        self.on_their_way = 0
+        """Requests sent a second time that are still to come: the world is not quiet before."""
 
     async def call(self, line: Line, handler: Handler[T], *, wait_s: float = 0.0) -> T:
         """The handler's answer. Raises Unreachable, or the ReelyardError it ended with."""
@@ -65,8 +67,10 @@ class Network:
             raise Unreachable(lost)
 
     async def _again(self, handler: Handler[T]) -> None:
+        self.on_their_way += 1
         await self._ground.pause(LATE_S)
         await self._deliver(handler, asyncio.get_running_loop().create_future())
+        self.on_their_way -= 1
 
     async def _deliver(self, handler: Handler[T], answer: asyncio.Future[T]) -> None:
         """The packet lives on when its sender has died."""

@@ -140,6 +140,7 @@ class World:
             all(task.done() for task in clients)
             and all(job.state in OVER for job in self.watch.jobs.values())
             and not any(box.disk.rows for box in self.boxes)
+            and not self.network.on_their_way
             and self.server.core is not None
         )
 
