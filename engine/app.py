@@ -201,7 +201,7 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
         await runner.sweep([key_of(attempt.grant) for attempt in saved.attempts if attempt.final is None])
         gpus = {slot.device: slot for slot in slots.slots if slot.device is not None}
         survey = ToolSurvey(
-            loaded, tools, data / "scratch", data / "capabilities.json", version("reelyard"), sandboxing.tier, gpus
+            loaded, tools, data / "scratch", data / "capabilities.json", version("reelyard"), sandboxing.tier, gpus, _gpu_names()
         )
         setup = _setup(settings, slots, await survey.at_start())
         surroundings = Surroundings(str(data), lambda: (os.getpid(), *tools.minders) if daemon.is_working else ())
@@ -318,6 +318,10 @@ def _slots(settings: EngineSettings) -> SlotPlan:
         return planned(settings.slots, read_machine(), settings.light_slots)
     except SlotSpecProblem as problem:
         raise Unusable(f"slots: {problem}") from problem
+
+
+def _gpu_names() -> dict[str, str]:
+    return {gpu.index: gpu.name for gpu in read_machine().gpus}
 
 
 def _token(path: Path | None) -> str | None:

@@ -33,13 +33,18 @@ class PluginDescription(Message):
 
 
 class Device(Message):
-    """A GPU, by its number in the driver, with the encoders proven on it. `max_sessions` is learnt from failures."""
+    """A GPU, by its number in the driver, with the encoders proven on it. `max_sessions` is learnt from failures.
+
+    `fingerprint` is equal where its encoders make the same bytes of the same frames: the engine's own, the model, the
+    driver; empty where one of them is not known.
+    """
 
     index: str
     name: str
     memory_bytes: Bytes = 0
     encoders: tuple[str, ...] = ()
     max_sessions: int | None = None
+    fingerprint: str = ""
 
 
 MOST_SPEEDS = 64
@@ -68,7 +73,8 @@ class Capabilities(Message):
     devices: tuple[Device, ...] = ()
     speeds: Annotated[tuple[EncoderSpeed, ...], Field(max_length=MOST_SPEEDS)] = ()
     fingerprint: str = ""
-    """Equal on engines whose encoders make the same bytes of the same frames: versions and build, not the machine."""
+    """Equal on engines whose software encoders make the same bytes of the same frames: versions and build, not the
+    machine. Those of a GPU have that of their device."""
 
 
 class SlotKind(StrEnum):
@@ -99,6 +105,7 @@ class GpuLoad(Message):
     memory_percent: float = 0.0
     encoder_percent: float = 0.0
     sessions: int = 0
+    memory_bytes: Bytes = 0
 
 
 class Load(Message):

@@ -193,8 +193,8 @@ class Resource(StrEnum):
 class Reading:
     """How much of a resource is in use, in percent of the whole: by anybody, and `own` by this engine's tools.
 
-    `device` is the GPU it belongs to, `device_name` what its driver calls it. `free_bytes` is told for disks and memory.
-    `sessions` are encoder sessions open now.
+    `device` is the GPU it belongs to, `device_name` what its driver calls it. `free_bytes` is told for disks and memory,
+    `total_bytes` for that of GPUs. `sessions` are encoder sessions open now.
     """
 
     resource: Resource
@@ -204,6 +204,7 @@ class Reading:
     free_bytes: int | None = None
     sessions: int | None = None
     device_name: str = ""
+    total_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,7 @@ def _gpu_load(device: str, readings: Iterable[Reading]) -> GpuLoad:
         memory_percent=_used(own, Resource.GPU_MEMORY),
         encoder_percent=_used(own, Resource.GPU_ENCODER),
         sessions=next((reading.sessions for reading in own.values() if reading.sessions is not None), 0),
+        memory_bytes=next((reading.total_bytes for reading in own.values() if reading.total_bytes is not None), 0),
     )
 
 

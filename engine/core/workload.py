@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator
 
 from engine.core import messages as m
 from engine.core.attempts import Attempt, Attempts, Final, Key, Phase, Report, key_of
+from engine.core.cards import Card, cards_of, with_cards
 from engine.core.outbox import Outbox
 from engine.core.pressure import closed_devices
 from engine.core.sessions import TRY_MORE_S, SessionLimit
@@ -29,6 +30,7 @@ class Workload:
         self._settled: list[Key] = []
         self.load, self._speeds = Load(), Speeds()
         self._gpus: frozenset[str] | None = None
+        self._cards: dict[str, Card] = {}
         self._proven = self.attempts.devices
         self.is_draining = False
         self.may_start = False
@@ -201,6 +203,7 @@ class Workload:
         if self._gpus is not None and self._gpus != gpus:
             yield m.Prove("other GPUs than before")
         self.load, self._gpus = load, gpus
+        self._cards.update(cards_of(load))
         self._close()
 
     def surveyed(self, capabilities: Capabilities) -> None:
@@ -213,7 +216,7 @@ class Workload:
 
     def told(self, capabilities: Capabilities) -> Capabilities:
         """What was proven, with what was learnt besides."""
-        return self._speeds.told(self.attempts.sessions.told(capabilities))
+        return self._speeds.told(self.attempts.sessions.told(with_cards(capabilities, self._cards)))
 
     def stopped(self, key: Key) -> Instructions:
         """The tool that was to be stopped is gone."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 from pydantic import ValidationError
@@ -41,7 +43,8 @@ class Cache(Message):
 class ToolSurvey:
     """The Survey port. `scratch` is where probes may write, `cache` the file that spares the next start the probing.
 
-    `sandbox_tier` is the one at which `tools` runs them. `gpus` are a slot on each GPU, by the name of its device.
+    `sandbox_tier` is the one at which `tools` runs them. `gpus` are a slot on each GPU, by the name of its device, and
+    `names` what the kernel calls those.
     """
 
     loaded: Loaded
@@ -51,6 +54,7 @@ class ToolSurvey:
     software_version: str
     sandbox_tier: int = 1
     gpus: Mapping[str, Slot] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     async def at_start(self) -> Capabilities:
         """From the cache where the tools are those that were probed; otherwise by probing."""
@@ -65,7 +69,11 @@ class ToolSurvey:
         kept = {name: one for name, one in proven.items() if one.description.problem is None}
         _write(self.cache, Cache(plugins=kept).model_dump_json())
         found = capabilities_of([*(one.description for one in proven.values()), *self.loaded.left_out], self.sandbox_tier)
-        return with_devices(found, [one.devices for one in proven.values()])
+        return with_devices(found, [one.devices for one in proven.values()], self._models())
+
+    def _models(self) -> Mapping[str, Model]:
+        driver = driver_version(_driver().decode(errors="replace")) if self.gpus else ""
+        return {device: Model(self.names.get(device, ""), driver if device.isdecimal() else "") for device in self.gpus}
 
     async def _prove(self, plugin: TranscoderPlugin, known: Proven | None) -> Proven:
         with tempfile.TemporaryDirectory(dir=self.scratch, prefix="probe-") as directory:
@@ -133,13 +141,29 @@ def fingerprint_of(descriptions: Sequence[PluginDescription]) -> str:
     return hashlib.sha256(repr(builds).encode()).hexdigest()[:16] if builds else ""
 
 
-def with_devices(found: Capabilities, proven: Sequence[Mapping[str, tuple[str, ...]]]) -> Capabilities:
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The model of a GPU and the version of its driver, as far as they are known."""
+
+    name: str = ""
+    driver: str = ""
+
+
+def driver_version(told: str) -> str:
+    """The number in the first line of what the NVIDIA driver tells of itself."""
+    found = re.search(r"\s(\d+(?:\.\d+){1,3})\s", told.partition("\n")[0] + " ")
+    return found.group(1) if found else ""
+
+
+def with_devices(
+    found: Capabilities, proven: Sequence[Mapping[str, tuple[str, ...]]], models: Mapping[str, Model] = MappingProxyType({})
+) -> Capabilities:
     """With the encoders that were proven on GPUs. One on which nothing works any more is not told of."""
     encoders: dict[str, dict[str, None]] = {}
     for by_device in proven:
         for device, names in by_device.items():
             encoders.setdefault(device, {}).update(dict.fromkeys(names))
-    devices = [Device(index=device, name=f"GPU {device}", encoders=tuple(names)) for device, names in encoders.items() if names]
+    devices = [_device(index, tuple(names), models.get(index, Model()), found) for index, names in encoders.items() if names]
     every = {name for device in devices for name in device.encoders}
     return found.model_copy(
         update={
@@ -148,6 +172,13 @@ def with_devices(found: Capabilities, proven: Sequence[Mapping[str, tuple[str, .
             "hardware_acceleration": tuple(sorted({name.rpartition("_")[2] for name in every})),
         }
     )
+
+
+def _device(index: str, encoders: tuple[str, ...], model: Model, found: Capabilities) -> Device:
+    """Other models and other drivers make other bytes with the same tool."""
+    known = (found.fingerprint, model.name, model.driver)
+    fingerprint = hashlib.sha256(repr(known).encode()).hexdigest()[:16] if all(known) else ""
+    return Device(index=index, name=model.name or f"GPU {index}", encoders=encoders, fingerprint=fingerprint)
 
 
 def _device_probes(plugin: TranscoderPlugin, gpus: Mapping[str, Slot]) -> Mapping[str, Sequence[Invocation]]:

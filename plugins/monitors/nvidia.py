@@ -95,7 +95,15 @@ class NvidiaMonitor:
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
         held = 100.0 * sum(users.bytes_by_pid[pid] for pid in users.own) / memory.total if memory.total else 0.0
         used = 100.0 * memory.used / memory.total if memory.total else 0.0
-        yield Reading(Resource.GPU_MEMORY, used, own=held, device=device, free_bytes=memory.free, device_name=name)
+        yield Reading(
+            Resource.GPU_MEMORY,
+            used,
+            own=held,
+            device=device,
+            free_bytes=memory.free,
+            device_name=name,
+            total_bytes=memory.total,
+        )
         load = self._if_supported(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
         encoder = self._if_supported(lambda: nvml.nvmlDeviceGetEncoderUtilization(handle)[0])
         own_load, own_encoder = self._own_share(index, handle, users)

@@ -132,4 +132,5 @@ def test_the_heartbeats_load_closes_a_lost_gpu_at_once_and_a_busy_one_after_two_
         "memory_percent": 50.0,
         "encoder_percent": 40.0,
         "sessions": 3,
+        "memory_bytes": 16 * GIB,
     }
