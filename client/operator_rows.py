@@ -10,20 +10,25 @@ from client.table import NONE, Table, size, span, table_of
 from protocol.admin import AuditPage, EnginePage, EngineView, KeyPage, ProfilePage, TenantView
 from protocol.care import DeadLetterPage, RetentionPage, ValidationReply
 from protocol.figures import Figures, Stats, UsagePage
+from protocol.states import EngineState
 from protocol.webhooks import DeliveryDetail, DeliveryPage, EndpointPage
+
+_AWAY = frozenset({EngineState.OFFLINE, EngineState.LOST})
+"""What such an engine told last is not so any more."""
 
 
 def engine_table(page: EnginePage) -> Table:
     return table_of(
-        ("ENGINE", "NAME", "STATE", "SLOTS", "RUNNING", "CPU", "LAST SEEN", "TAGS"),
+        ("ENGINE", "NAME", "STATE", "SLOTS", "RUNNING", "CPU", "VERSION", "LAST SEEN", "TAGS"),
         (
             (
                 e.engine_id,
                 e.name,
-                e.state,
-                f"{e.slots.encoding - e.slots.free_encoding}/{e.slots.encoding}",
+                f"{e.state} ({' '.join(e.load.busy)})" if e.state is EngineState.BUSY and e.load.busy else e.state,
+                f"{e.slots.encoding - e.slots.free_encoding}/{e.slots.encoding}" if e.state not in _AWAY else NONE,
                 len(e.running),
-                f"{e.load.cpu_percent:.0f} %",
+                f"{e.load.cpu_percent:.0f} %" if e.state not in _AWAY else NONE,
+                e.software_version,
                 e.last_heartbeat_at,
                 " ".join(sorted(e.tags)) or NONE,
             )
@@ -40,13 +45,14 @@ def engine_facts(engine: EngineView) -> Table:
         ("host", engine.hostname),
         ("state", engine.state),
         ("software", engine.software_version),
-        ("slots", f"{engine.slots.encoding} encoding, {engine.slots.light} light"),
+        ("slots", f"{engine.slots.encoding} encoding, {engine.slots.gpu} GPU, {engine.slots.light} light"),
         ("running", ", ".join(task.task_id for task in engine.running) or NONE),
         ("disk free", size(engine.load.disk_free_bytes)),
-        ("enough to do", " ".join(engine.load.busy) or NONE),
+        ("busy with", " ".join(engine.load.busy) or NONE),
         ("tags", " ".join(sorted(engine.tags)) or NONE),
         ("sandbox tier", can.sandbox_tier),
         ("can", " ".join(sorted(can.provided)) or NONE),
+        *((f"GPU {d.index}", f"{d.name}: {' '.join(d.encoders) or 'no encoder works'}") for d in can.devices),
         *((f"plugin {p.name}", p.problem or p.version) for p in can.plugins),
         ("last seen", engine.last_heartbeat_at),
     )

@@ -59,6 +59,14 @@ def failure(job: JobView) -> str | None:
     return f"{job.error.code}: {one_line(job.error.message)}" if job.error else None
 
 
+def fault_table(job: JobView) -> Table:
+    """The attempts that came to nothing: why a job took longer than it should."""
+    failed = [a for a in job.attempts if a.error is not None]
+    return table_of(
+        ("FAILED ATTEMPT", "ENGINE", "ENDED", "WHY"), ((f"{a.kind} {a.token}", a.engine_id, a.ended_at, a.error) for a in failed)
+    )
+
+
 def why_table(reply: WhyReply) -> Table:
     return table_of(("ENGINE", "NAME", "REASON"), ((e.engine_id, e.name, e.reason) for e in reply.engines))
 

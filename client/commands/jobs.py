@@ -57,6 +57,9 @@ async def job(shell: Shell, options: o.JobOptions) -> int:
     shell.screen.document(found)
     shell.screen.table(rows.job_facts(found))
     shell.screen.table(rows.step_table(found.tasks))
+    faults = rows.fault_table(found)
+    if faults.rows:
+        shell.screen.table(faults)
     return exit_for([found]) if options.watch else ExitCode.DONE
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from client import operator_rows as rows
 from client import options as o
 from client.commands.pages import ALL, query, show_all, show_page
-from client.errors import ExitCode
+from client.errors import ClientCode, ClientError, ExitCode
 from client.shell import Shell
 from protocol.admin import EngineView
+
+ENGINE_ID = "eng_"
 
 
 async def engines(shell: Shell, options: o.EnginesOptions) -> int:
@@ -16,19 +18,31 @@ async def engines(shell: Shell, options: o.EnginesOptions) -> int:
 
 
 async def engine_info(shell: Shell, options: o.EngineInfoOptions) -> int:
-    return _show(shell, await shell.client.engine(options.engine_id))
+    return _show(shell, await shell.client.engine(await _id_of(shell, options.engine)))
 
 
 async def approve(shell: Shell, options: o.ApproveOptions) -> int:
-    return _show(shell, await shell.client.approve(options.engine_id))
+    return _show(shell, await shell.client.approve(await _id_of(shell, options.engine)))
 
 
 async def drain(shell: Shell, options: o.DrainOptions) -> int:
-    return _show(shell, await shell.client.drain(options.engine_id))
+    return _show(shell, await shell.client.drain(await _id_of(shell, options.engine)))
 
 
 async def undrain(shell: Shell, options: o.UndrainOptions) -> int:
-    return _show(shell, await shell.client.undrain(options.engine_id))
+    return _show(shell, await shell.client.undrain(await _id_of(shell, options.engine)))
+
+
+async def _id_of(shell: Shell, told: str) -> str:
+    """Engines have names people know them by; one that several bear says nothing."""
+    if told.startswith(ENGINE_ID):
+        return told
+    named = [engine.engine_id for engine in (await shell.client.engines(**ALL)).engines if engine.name == told]
+    if not named:
+        raise ClientError(ClientCode.USAGE, f"there is no engine {told}; `reelyard engines` lists them")
+    if len(named) > 1:
+        raise ClientError(ClientCode.USAGE, f"{len(named)} engines are called {told}; give the id: {', '.join(named)}")
+    return named[0]
 
 
 def _show(shell: Shell, engine: EngineView) -> int:

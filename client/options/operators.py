@@ -10,7 +10,7 @@ import typer
 
 from client.options.common import Cursor, JobId, Limit, Remote, Retry
 
-EngineId = Annotated[str, typer.Argument(metavar="ENGINE", help="The engine's id.", show_default=False)]
+EngineWord = Annotated[str, typer.Argument(metavar="ENGINE", help="The engine's id, or its name.", show_default=False)]
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The key's id.", show_default=False)]
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="Its name.", show_default=False)]
 ProfileName = Annotated[str, typer.Argument(metavar="PROFILE", help="Its name.", show_default=False)]
@@ -34,21 +34,21 @@ class EnginesOptions(Remote):
 class EngineInfoOptions(Remote):
     """Show one engine."""
 
-    engine_id: EngineId
+    engine: EngineWord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrainOptions(Remote):
     """Let an engine finish what it holds and take nothing new."""
 
-    engine_id: EngineId
+    engine: EngineWord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UndrainOptions(Remote):
     """Let an engine take work again."""
 
-    engine_id: EngineId
+    engine: EngineWord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +109,7 @@ class ProfilesOptions(Remote):
 class ApproveOptions(Remote):
     """Let an engine that awaits approval take work."""
 
-    engine_id: EngineId
+    engine: EngineWord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

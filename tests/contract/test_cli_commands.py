@@ -131,6 +131,10 @@ async def engines_are_looked_at_and_steered(line: Line, engine_id: str) -> None:
     assert (await line.document("drain", engine_id))["state"] == "draining"
     assert (await line.document("undrain", engine_id))["state"] == "online"
     assert ["engine", engine_id] in [one.split() for one in await line.lines("engine-info", engine_id)]
+    name = (await line.document("engines"))["engines"][0]["name"]
+    assert (await line.document("engine-info", name))["engine_id"] == engine_id
+    unknown = "error: USAGE: there is no engine nosuch; `reelyard engines` lists them"
+    assert (await line.run("drain", "nosuch")).err.strip() == unknown
     assert (await line.run("approve", "eng_nosuch")).err.startswith("error: ENGINE_NOT_FOUND: ")
 
 

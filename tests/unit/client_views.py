@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from protocol.admin import EngineView
+from protocol.capabilities import Capabilities, Load, Slots
 from protocol.jobs import AttemptView, JobView, StepView
-from protocol.states import AttemptState, JobState, JobStatus, StepState, TaskKind
+from protocol.states import AttemptState, EngineState, JobState, JobStatus, StepState, TaskKind
 
 JOB_ID = "job_01"
 _STATUS = {
@@ -33,6 +35,26 @@ def attempt(token: int, state: AttemptState, *, error: str | None = None) -> Att
         ended_at=None,
         error=error,
     )
+
+
+def engine(**more: Any) -> EngineView:  # Any: any field of the view
+    fields: dict[str, Any] = {  # Any: as above
+        "engine_id": "eng_01",
+        "name": "box",
+        "hostname": "box.example",
+        "state": EngineState.ONLINE,
+        "version": 1,
+        "software_version": "1.2.3",
+        "boot_id": "1",
+        "capabilities": Capabilities(),
+        "tags": frozenset(),
+        "slots": Slots(encoding=1, light=2, free_encoding=1, free_light=2),
+        "load": Load(),
+        "running": (),
+        "registered_at": "2026-11-20T06:00:00Z",
+        "last_heartbeat_at": "2026-11-20T06:00:00Z",
+    }
+    return EngineView(**{**fields, **more})
 
 
 def job(state: JobState = JobState.PENDING, *steps: StepView, **more: Any) -> JobView:  # Any: any field of the view

@@ -6,11 +6,14 @@ import pytest
 from pydantic import JsonValue
 
 from client.made import made_table
-from client.rows import job_table, link_table
+from client.operator_rows import engine_facts, engine_table
+from client.rows import fault_table, job_table, link_table
 from client.table import Table, lines, size, span
+from protocol.admin import EnginePage
+from protocol.capabilities import Capabilities, Device, Load, Slots
 from protocol.jobs import JobPage, OutputLink, OutputsReply
-from protocol.states import JobState
-from tests.unit.client_views import job
+from protocol.states import AttemptState, EngineState, JobState
+from tests.unit.client_views import attempt, engine, job
 
 
 @pytest.mark.parametrize(
@@ -95,3 +98,36 @@ def test_a_link_can_be_passed_on_as_it_stands(told: str) -> None:
     reply = OutputsReply(job_id="job_a", expires_at="2027-01-15T08:00:00.000Z", files=(link,))
 
     assert link_table(reply, "http://farm:8080").rows == (("x.mp4", "rendition", "5 B", "http://farm:8080/files/s/abc.1/x.mp4"),)
+
+
+def test_an_engine_that_is_busy_says_with_what_and_one_that_is_away_nothing_that_is_no_longer_so() -> None:
+    load = Load(cpu_percent=97.4, busy=("cpu", "disk"))
+    slots = Slots(encoding=4, light=2, free_encoding=1, free_light=2)
+    here = engine(state=EngineState.BUSY, load=load, slots=slots)
+    gone = engine(state=EngineState.LOST, load=load, slots=slots)
+    page = EnginePage(engines=(here, gone), total_count=2, total=2, limit=50, offset=0)
+
+    table = engine_table(page)
+
+    assert table.headers == ("ENGINE", "NAME", "STATE", "SLOTS", "RUNNING", "CPU", "VERSION", "LAST SEEN", "TAGS")
+    assert table.rows == (
+        ("eng_01", "box", "busy (cpu disk)", "3/4", "0", "97 %", "1.2.3", "2026-11-20T06:00:00Z", "-"),
+        ("eng_01", "box", "lost", "-", "0", "-", "1.2.3", "2026-11-20T06:00:00Z", "-"),
+    )
+
+
+def test_an_engine_s_page_names_its_gpus_and_what_each_can_encode() -> None:
+    devices = (Device(index="0", name="A10", encoders=("h264_nvenc",)), Device(index="1", name="A10"))
+
+    facts = {row[0]: row[1] for row in engine_facts(engine(capabilities=Capabilities(devices=devices))).rows}
+
+    assert (facts["GPU 0"], facts["GPU 1"]) == ("A10: h264_nvenc", "A10: no encoder works")
+    assert (facts["slots"], facts["busy with"]) == ("1 encoding, 0 GPU, 2 light", "-")
+
+
+def test_attempts_that_came_to_nothing_are_told_with_their_reason() -> None:
+    view = job(
+        attempts=(attempt(7, AttemptState.FAILED, error="The minder of the tool was killed."), attempt(8, AttemptState.DONE))
+    )
+
+    assert fault_table(view).rows == (("transcode 7", "eng_01", "-", "The minder of the tool was killed."),)
