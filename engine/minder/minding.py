@@ -36,7 +36,8 @@ from engine.minder.spec import (
 
 SIGTERM, SIGXCPU, SIGXFSZ = 15, 24, 25
 LOOK_S, LOOK_SHARE = 1.0, 0.005
-"""Its directory is measured each second, but never with more than this share of our time."""
+"""What it uses is measured each second, but never with more than this share of our time. Its directory for itself: many
+files are no way to be looked at less."""
 
 LAST_WORDS_S = 2.0
 """How long the pipes of a dead tool are read: a process that cannot be killed may still hold them."""
@@ -70,6 +71,7 @@ class Minder:
         self._child = Child(spec)
         self._began = _now()
         self._wall_at, self._look_at = self._began + spec.wall_s, self._began + LOOK_S
+        self._measure_at = self._look_at
         self._pidfd = os.pidfd_open(self._child.pid)
         self._pipes = {self._child.stdout: self._read_stdout, self._child.stderr: self._read_stderr}
 
@@ -111,7 +113,7 @@ class Minder:
 
     def _turn(self) -> None:
         """Wait for something to happen, and see to it."""
-        deadline = min(self._wall_at, self._kill_at, self._lease_at, self._look_at)
+        deadline = min(self._wall_at, self._kill_at, self._lease_at, self._look_at, self._measure_at)
         numbers = [*self._pipes, self._pidfd, self._listening]
         if self._engine.fd is not None:
             numbers.append(self._engine.fd)
@@ -187,19 +189,26 @@ class Minder:
         if now >= self._look_at:
             self._look()
             self._reap_orphans()
-            took = _now() - now
-            self._look_at = now + max(LOOK_S, took / LOOK_SHARE)
+            self._look_at = _next(now)
+        if now >= self._measure_at:
+            began = _now()
+            self._measure()
+            self._measure_at = _next(began)
 
     def _look(self) -> None:
         found = usage.below(os.getpid())  # orphans of the tool are our children
         memory_bytes = usage.memory_bytes(found, self._spec.memory_bytes)
         self._peak_bytes = max(self._peak_bytes, memory_bytes)
-        if usage.disk_bytes(self._spec.directory) > self._spec.scratch_bytes:
-            self._end(BY_LIMIT, "disk", is_at_once=True)
-        elif sum(found.values()) > self._spec.pids:
+        if sum(found.values()) > self._spec.pids:
             self._end(BY_LIMIT, "pids", is_at_once=True)
         elif memory_bytes > self._spec.memory_bytes:
             self._end(BY_LIMIT, "memory", is_at_once=True)
+
+    def _measure(self) -> None:
+        directory, cap = self._spec.directory, self._spec.scratch_bytes
+        removed = usage.removed_bytes(usage.below(os.getpid()), directory)
+        if removed + usage.disk_bytes(directory, cap - removed) > cap:
+            self._end(BY_LIMIT, "disk", is_at_once=True)
 
     def _end(self, cause: str, limit: str = "", *, is_at_once: bool = False) -> None:
         """TERM and, after 5 s, KILL; or KILL. The first cause is the one that is told."""
@@ -288,6 +297,12 @@ class Minder:
         if exit_code == -SIGKILL and not was_killed and usage.oom_kills() > self._oom_kills:
             return "memory"
         return ""
+
+
+def _next(began: float) -> float:
+    """When to look again after what began then."""
+    now = _now()
+    return now + max(LOOK_S, (now - began) / LOOK_SHARE)
 
 
 def _dead_child() -> int:

@@ -6,25 +6,72 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
 SIGKILL = 9
+MOST_FILES = 250_000
+"""In one work directory: more is taken for an attempt to use up the disk's inodes, or our time to count them."""
+
+UNSEEN = 1 << 62
+"""What is hidden from us counts as more than anybody may have. No tool of ours makes a directory that we cannot read."""
+
+GONE = " (deleted)"
 
 
-def disk_bytes(directory: str) -> int:
-    """What lies below `directory`, as the disk counts it. What vanishes meanwhile is not counted."""
-    total, folders = 0, [directory]
-    while folders:
+def disk_bytes(directory: str, cap: int) -> int:
+    """What lies below `directory`, as the disk counts it; no further than to `cap`. What vanishes meanwhile is not counted."""
+    total, count, folders = 0, 0, [directory]
+    while folders and total <= cap:
         try:
             with os.scandir(folders.pop()) as found:
                 for entry in found:
+                    count += 1
+                    total += UNSEEN if count > MOST_FILES else entry.stat(follow_symlinks=False).st_blocks * 512
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
-                    else:
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError:
+            return UNSEEN  # too deep for a path, or closed
     return total
+
+
+def removed_bytes(pids: Iterable[int], directory: str) -> int:
+    """What these processes keep of files below `directory` that have no name any more: open, or mapped into memory."""
+    sizes: dict[str, int] = {}
+    for pid in pids:
+        for path, found in _open_files(pid):
+            if path.startswith(f"{directory}/") and path.endswith(GONE):
+                sizes[f"{found.st_ino}"] = found.st_blocks * 512
+        for inode, end in _mapped(pid, directory):
+            sizes.setdefault(inode, 0)
+            sizes[inode] = max(sizes[inode], end)
+    return sum(sizes.values())
+
+
+def _open_files(pid: int) -> Iterator[tuple[str, os.stat_result]]:
+    """Those that have no name any more, and memory that is opened like a file."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        for number in os.listdir(folder):
+            path = os.readlink(f"{folder}/{number}")
+            if path.endswith(GONE):
+                yield path, os.stat(f"{folder}/{number}")
+    except OSError:
+        return  # ended or closed meanwhile
+
+
+def _mapped(pid: int, directory: str) -> Iterator[tuple[str, int]]:
+    """The number of each file without a name, and how far it reaches into memory."""
+    try:
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.endswith(GONE + "\n") and f" {directory}/" in line:
+                    span, _, offset, _, inode = line.split(maxsplit=5)[:5]
+                    start, _, end = span.partition("-")
+                    yield inode, int(offset, 16) + int(end, 16) - int(start, 16)
+    except OSError:
+        return
 
 
 def below(pid: int) -> dict[int, int]:
@@ -44,18 +91,27 @@ def below(pid: int) -> dict[int, int]:
     return found
 
 
-def memory_bytes(pids: Iterable[int], cap: int) -> int:
+def memory_bytes(pids: Collection[int], cap: int) -> int:
     """What these processes hold that no file backs. Only where that is over `cap` is it asked what is shared: that takes long."""
-    resident = 1024 * sum(_kilobytes(f"/proc/{pid}/status", ("RssAnon:", "RssShmem:", "VmSwap:")) for pid in pids)
-    if resident <= cap:
-        return resident
-    return 1024 * sum(_kilobytes(f"/proc/{pid}/smaps_rollup", ("Pss_Anon:", "Pss_Shmem:", "SwapPss:")) for pid in pids)
+    opened = _opened_memory(pids)
+    resident = 1024 * sum(_kilobytes(pid, "status", ("RssAnon:", "RssShmem:", "VmSwap:")) for pid in pids)
+    if resident + opened <= cap:
+        return resident + opened
+    own = sum(_kilobytes(pid, "smaps_rollup", ("Pss_Anon:", "SwapPss:")) for pid in pids)
+    shared = sum(_kilobytes(pid, "smaps_rollup", ("Pss_Shmem:",)) for pid in pids)
+    return 1024 * own + max(1024 * shared, opened)  # what is opened may be mapped, too
 
 
-def _kilobytes(path: str, names: tuple[str, ...]) -> int:
+def _opened_memory(pids: Iterable[int]) -> int:
+    """Of memfd_create: it counts whether it is mapped or not."""
+    found = ((path, status) for pid in pids for path, status in _open_files(pid) if path.startswith("/memfd:"))
+    return sum({status.st_ino: status.st_blocks * 512 for _, status in found}.values())
+
+
+def _kilobytes(pid: int, table: str, names: tuple[str, ...]) -> int:
     """The sum of these rows; 0 when the process is gone."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as lines:
+        with open(f"/proc/{pid}/{table}", encoding="utf-8", errors="replace") as lines:
             return sum(int(line.split()[1]) for line in lines if line.startswith(names))
     except OSError:
         return 0

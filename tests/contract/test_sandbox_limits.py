@@ -133,6 +133,53 @@ async def test_too_much_scratch_in_many_files(tier: int, tmp_path: Path) -> None
     assert told(over_limit(outcome)) == (ErrorCode.TASK_DISK, FailureClass.ENGINE, False)
 
 
+REMOVED = """
+import os, signal
+number = os.open("big", os.O_RDWR | os.O_CREAT)
+os.unlink("big")
+for _ in range(8): os.write(number, bytes(1 << 20))
+"""
+MAPPED = """
+import mmap
+os.ftruncate(number, 8 << 20)
+kept = mmap.mmap(number, 8 << 20)
+os.close(number)
+"""
+DEEP = """
+import os, signal
+for _ in range(180): os.mkdir("deep" * 6); os.chdir("deep" * 6)
+for n in range(8): open(f"part{n}", "wb").write(bytes(1 << 20))
+"""
+WAITS = "signal.pause()"
+
+
+async def test_too_much_scratch_that_has_no_name(tier: int, tmp_path: Path) -> None:
+    outcome = await ended(REMOVED + WAITS, Limits(wall_s=20.0, scratch_bytes=4 * MIB), tier, tmp_path)
+
+    assert told(over_limit(outcome)) == (ErrorCode.TASK_DISK, FailureClass.ENGINE, False)
+
+
+@pytest.mark.parametrize("script", [REMOVED + MAPPED, DEEP], ids=["mapped", "deep"])
+async def test_too_much_scratch_that_is_hard_to_find(script: str, tmp_path: Path) -> None:
+    outcome = await ended(script + WAITS, Limits(wall_s=20.0, scratch_bytes=4 * MIB), 1, tmp_path)
+
+    assert told(over_limit(outcome)) == (ErrorCode.TASK_DISK, FailureClass.ENGINE, False)
+
+
+OPENED = """
+import os, signal
+number = os.memfd_create("x")
+for _ in range(64): os.write(number, bytes(1 << 20))
+signal.pause()
+"""
+
+
+async def test_too_much_memory_that_is_open_and_not_mapped(tier: int, tmp_path: Path) -> None:
+    outcome = await ended(OPENED, Limits(wall_s=20.0, memory_bytes=48 * MIB, file_bytes=128 * MIB), tier, tmp_path)
+
+    assert told(over_limit(outcome)) == (ErrorCode.TASK_MEMORY, FailureClass.ENGINE, True)
+
+
 FORKS = "import os, signal\nfor _ in range(40):\n    if os.fork() == 0: signal.pause()\nsignal.pause()"
 ORPHANS = """
 import os, signal
