@@ -98,7 +98,7 @@ def _confined(spec: Spec) -> list[str]:
     from engine.minder import confine  # only who needs it pays for it
 
     sandbox: confine.Sandbox = spec.sandbox  # type: ignore[assignment]  # made by engine.shell.sandbox, carried as plain values
-    confine.confine(sandbox)
+    confine.confine(sandbox, spec.fds)
     if sandbox["tier"] != 3:
         return spec.argv
     from engine.minder import mounts

@@ -51,8 +51,11 @@ SHARED_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
 SOURCES_OF_CHANCE = ("/dev/urandom", "/dev/random")
 
 
-def confine(sandbox: Sandbox) -> None:
-    """Take from this process what its tool may not have. Raises OSError where the kernel refuses: the tool must not run then."""
+def confine(sandbox: Sandbox, inputs: Sequence[int] = ()) -> None:
+    """Take from this process what its tool may not have; its inputs, open already, may be opened again for reading.
+
+    Raises OSError where the kernel refuses: the tool must not run then.
+    """
     if sandbox["tier"] not in (1, 2):
         return  # bubblewrap does all of it itself, and could not under Landlock
     _no_new_privileges()
@@ -61,7 +64,7 @@ def confine(sandbox: Sandbox) -> None:
         if version == 0:
             raise OSError("landlock: this kernel has none")
         _drop_capabilities()
-        landlock.restrict(_rules(sandbox), version)
+        landlock.restrict(_rules(sandbox, inputs), version)
         own_pid = os.getpid() if version < landlock.SCOPES_FROM_ABI else None
         seccomp.install(seccomp.program(os.uname().machine, own_pid))
 
@@ -107,11 +110,12 @@ def exit_code(tier: int, code: int) -> int:
     return 128 - code if tier == 3 and 128 < code < 128 + REAL_TIME else code
 
 
-def _rules(sandbox: Sandbox) -> list[tuple[str, int]]:
-    """What may be done below which path at tier 2."""
+def _rules(sandbox: Sandbox, inputs: Sequence[int]) -> list[tuple[str, int]]:
+    """What may be done below which path at tier 2. Inputs by their numbers: their paths may lead elsewhere by now."""
     rules = [(path, landlock.READ_AND_RUN) for path in (*SYSTEM_TREES, *sandbox["tool"], *sandbox["readable"])]
     rules += [(path, landlock.READ) for path in (*SYSTEM_FILES, *KERNEL_FILES, *SOURCES_OF_CHANCE, f"/proc/{os.getpid()}")]
     rules += [(path, landlock.DEVICE) for path in (*SHARED_DEVICES, *sandbox["devices"])]
+    rules += [(f"/proc/self/fd/{number}", landlock.READ) for number in inputs]
     if sandbox["devices"]:
         rules += [(path, landlock.READ) for path in (*GPU_FILES, *GPU_FILES_OF_PROC)]
     return [*rules, (sandbox["directory"], landlock.WORK)]

@@ -35,9 +35,9 @@ def protect(numbers: Sequence[int]) -> None:
 
 
 def _may_be_written(number: int) -> bool:
-    """By this user without any powers. Neither pipes nor what nobody of ours may write."""
+    """By this user without any powers. Neither pipes, nor what nobody of ours may write, nor what has no name any more."""
     found, path = os.fstat(number), f"/proc/self/fd/{number}"
-    if found.st_mode & 0o170000 != 0o100000:
+    if found.st_mode & 0o170000 != 0o100000 or found.st_nlink == 0:
         return False
     return (found.st_uid == os.geteuid() and found.st_mode & 0o200 != 0) or os.access(path, os.W_OK, effective_ids=True)
 

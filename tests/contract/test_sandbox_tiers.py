@@ -173,6 +173,23 @@ async def test_a_tool_reads_its_input_by_descriptor_and_what_was_named_for_it(ti
     assert (outcome.stdout, outcome.exit_code) == (b"film weights\n", 0)
 
 
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_a_tool_opens_its_input_again_by_its_number(*, is_gone: bool, tier: int, tmp_path: Path) -> None:
+    """HandBrake does; the input may be a link to a descriptor of the engine, and the file's name be gone."""
+    original, link, work = tmp_path / "original", tmp_path / "link", tmp_path / "work"
+    original.write_text("film")
+    work.mkdir()
+    argv = (sys.executable, "-I", "-S", "-B", "-c", "import sys; print(open('/dev/fd/' + sys.argv[1]).read())", "{fd0}")
+    invocation = Invocation(name="again", argv=argv, reads=(str(link),), readable=tuple(python_files()), limits=LIMITS)
+    with original.open("rb") as held:
+        link.symlink_to(f"/proc/self/fd/{held.fileno()}")
+        if is_gone:
+            original.unlink()
+        outcome = await tools_at(at_tier(tier)).run(invocation, str(work), lambda line: None)
+
+    assert (outcome.stdout, outcome.stderr_tail) == (b"film\n", "")
+
+
 async def test_a_tool_that_dies_by_a_signal_is_told_so(tier: int, tmp_path: Path) -> None:
     outcome = await said_by("import os; os.kill(os.getpid(), 11)", tier=tier, directory=tmp_path)
 
