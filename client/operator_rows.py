@@ -53,6 +53,7 @@ def engine_facts(engine: EngineView) -> Table:
         ("sandbox tier", can.sandbox_tier),
         ("can", " ".join(sorted(can.provided)) or NONE),
         *((f"GPU {d.index}", f"{d.name}: {' '.join(d.encoders) or 'no encoder works'}") for d in can.devices),
+        *((f"speed {s.encoder} {s.height}p", f"{s.fps:.1f} frames/s") for s in can.speeds),
         *((f"plugin {p.name}", p.problem or p.version) for p in can.plugins),
         ("last seen", engine.last_heartbeat_at),
     )

@@ -10,7 +10,7 @@ from client.operator_rows import engine_facts, engine_table
 from client.rows import fault_table, job_table, link_table
 from client.table import Table, lines, size, span
 from protocol.admin import EnginePage
-from protocol.capabilities import Capabilities, Device, Load, Slots
+from protocol.capabilities import Capabilities, Device, EncoderSpeed, Load, Slots
 from protocol.jobs import JobPage, OutputLink, OutputsReply
 from protocol.states import AttemptState, EngineState, JobState
 from tests.unit.client_views import attempt, engine, job
@@ -123,6 +123,17 @@ def test_an_engine_s_page_names_its_gpus_and_what_each_can_encode() -> None:
 
     assert (facts["GPU 0"], facts["GPU 1"]) == ("A10: h264_nvenc", "A10: no encoder works")
     assert (facts["slots"], facts["busy with"]) == ("1 encoding, 0 GPU, 2 light", "-")
+
+
+def test_an_engine_s_page_tells_how_fast_it_encodes() -> None:
+    speeds = (EncoderSpeed(encoder="h264_nvenc", height=1080, fps=412.349), EncoderSpeed(encoder="libx264", height=720, fps=9.0))
+
+    rows = engine_facts(engine(capabilities=Capabilities(speeds=speeds))).rows
+
+    assert [row for row in rows if row[0].startswith("speed")] == [
+        ("speed h264_nvenc 1080p", "412.3 frames/s"),
+        ("speed libx264 720p", "9.0 frames/s"),
+    ]
 
 
 def test_attempts_that_came_to_nothing_are_told_with_their_reason() -> None:
