@@ -94,7 +94,11 @@ class Releases:
             if response.status == HTTPStatus.NOT_FOUND:
                 return None
             response.raise_for_status()
-            body = await response.content.read(MOST_ENVELOPE_BYTES + 1)
+            body = bytearray()
+            async for block in response.content.iter_any():
+                body += block
+                if len(body) > MOST_ENVELOPE_BYTES:
+                    raise NotInstalled(Refused.MALFORMED, f"the envelope has more than {MOST_ENVELOPE_BYTES} bytes")
         try:
             return Envelope.model_validate_json(body)
         except ValidationError as fault:

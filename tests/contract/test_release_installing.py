@@ -92,6 +92,27 @@ async def test_a_signed_release_is_installed_beside_what_runs(market: Market) ->
     assert (market.versions.place("9.9.9") / "engine" / "core" / "agent.py").is_file()
 
 
+def _spread(size: int) -> Callable[[Envelope], Envelope]:
+    return lambda envelope: sealed(base64.b64decode(envelope.payload) + b" " * size, KEY)
+
+
+async def test_an_envelope_that_comes_in_many_pieces_is_read_whole(market: Market) -> None:
+    market.publish("9.9.9")
+    market.rewrite(_spread(600_000))
+
+    assert await market.releases.look() == "9.9.9"
+
+
+async def test_an_envelope_without_end_is_refused(market: Market) -> None:
+    market.publish("9.9.9")
+    market.rewrite(_spread(1_000_000))
+
+    with pytest.raises(NotInstalled) as refused:
+        await market.releases.look()
+
+    assert (refused.value.why, market.left()) == (Refused.MALFORMED, [])
+
+
 async def test_without_a_release_there_is_nothing_to_do(market: Market) -> None:
     assert (await market.releases.look(), market.left()) == (None, [])
 
