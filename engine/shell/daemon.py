@@ -20,6 +20,7 @@ from engine.core.attempts import Key, key_of
 from engine.core.failures import plugin_failed
 from engine.core.slots import Slot
 from engine.ports import AttemptRunner, Clock, DispatchClient, LoadMonitor, LocalQueue, Survey, Unreachable
+from engine.shell.silence import Silence
 from engine.shell.writer import Writer
 from protocol.errors import ReelyardError
 from protocol.leases import Complete, Fail, Goodbye, Grant
@@ -53,6 +54,7 @@ class Daemon:
 
     def __init__(self, agent: Agent, world: World, rhythm: Rhythm | None = None) -> None:
         self._agent, self._world, self._rhythm = agent, world, rhythm or Rhythm()
+        self._silence = Silence(world.clock)
         self._writer = Writer(world.queue, world.clock, saved=self._on_saved, failed=self._on_save_failed)
         self._events: deque[m.Event] = deque()
         self._posted, self._in_doubt = asyncio.Event(), asyncio.Event()
@@ -90,6 +92,7 @@ class Daemon:
 
     def stop(self) -> None:
         """A stop signal arrived: the first drains, the second hands everything back at once."""
+        log.info("stop_asked", running=len(self._attempts))
         self.post(m.StopAsked())
 
     def post(self, event: m.Event) -> None:
@@ -217,12 +220,14 @@ class Daemon:
         try:
             reply = await self._world.client.lease(ask.who, ask.request)
         except Unreachable as silence:
-            log.warning("lease_unanswered", problem=str(silence))
+            self._silence.unanswered(silence)
             self._feed(m.LeaseFailed(request_id, None, str(silence)))
         except ReelyardError as error:
+            self._silence.answered()
             log.warning("lease_refused", code=error.code, problem=error.message)
             self._feed(m.LeaseFailed(request_id, error.code, error.message, error.retry_after))
         else:
+            self._silence.answered()
             waited = self._world.clock.now() - began
             self._feed(m.LeaseAnswered(request_id, reply, waited, tuple(self._concluded(reply.tasks))))
 
@@ -237,24 +242,28 @@ class Daemon:
         try:
             reply = await self._world.client.heartbeat(beat.who, beat.request)
         except Unreachable as silence:
-            log.warning("heartbeat_unanswered", problem=str(silence))
+            self._silence.unanswered(silence)
             self._feed(m.HeartbeatFailed(None, str(silence)))
         except ReelyardError as error:
+            self._silence.answered()
             log.warning("heartbeat_refused", code=error.code, problem=error.message)
             self._feed(m.HeartbeatFailed(error.code, error.message, error.retry_after))
         else:
+            self._silence.answered()
             self._feed(m.HeartbeatAnswered(reply))
 
     async def _register(self, registration: m.Register) -> None:
         try:
             reply = await self._world.client.register(registration.request, registration.credential)
         except Unreachable as silence:
-            log.warning("registration_unanswered", problem=str(silence))
+            self._silence.unanswered(silence)
             self._feed(m.RegisterFailed(None, str(silence)))
         except ReelyardError as error:
+            self._silence.answered()
             log.warning("registration_refused", code=error.code, problem=error.message)
             self._feed(m.RegisterFailed(error.code, error.message, error.retry_after))
         else:
+            self._silence.answered()
             log.info("engine_registered", engine=reply.engine_id, heartbeat_s=reply.heartbeat_s, lease_s=reply.lease_s)
             self._feed(m.Registered(reply))
 
