@@ -59,7 +59,9 @@ class EnginePage(Page):
 
 
 class EnginePatch(Message):
-    """`weight`: an engine of weight 2 is woken for new work as if it had twice its free slots; 1 unless told."""
+    """`weight`: an engine of weight 2 is woken for new work as if it were twice as fast and had twice its free slots; 1
+    unless told.
+    """
 
     tags: frozenset[Tag] | None = None
     paused: bool | None = None

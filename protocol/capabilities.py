@@ -47,6 +47,9 @@ class Device(Message):
     fingerprint: str = ""
 
 
+SLOWEST_FPS, FASTEST_FPS = 0.001, 1_000_000.0
+"""No encoder is slower or faster; bounded so that speeds can be weighed and compared."""
+
 MOST_SPEEDS = 64
 """So many speeds an engine tells at the most: those it measured last."""
 
@@ -59,7 +62,7 @@ class EncoderSpeed(Message):
 
     encoder: str
     height: Annotated[int, Field(ge=1)]
-    fps: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    fps: Annotated[float, Field(ge=SLOWEST_FPS, le=FASTEST_FPS)]
 
 
 class Capabilities(Message):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
-from protocol.capabilities import MOST_SPEEDS, Capabilities, EncoderSpeed
+from protocol.capabilities import FASTEST_FPS, MOST_SPEEDS, SLOWEST_FPS, Capabilities, EncoderSpeed
 from protocol.recipes import Pace, Recipe, TranscodeRecipe, pace_of
 from protocol.results import AttemptResult
 from protocol.steps import transcode_step
@@ -33,7 +33,7 @@ def measured(recipe: Recipe, result: AttemptResult) -> Measured | None:
     frames = float(Fraction(video.duration or recipe.source.duration) * Fraction(video.frame_rate))
     if seconds is None or seconds < LEAST_S or frames < 1:
         return None
-    return pace, frames / seconds
+    return pace, min(max(frames / seconds, SLOWEST_FPS), FASTEST_FPS)
 
 
 class Speeds:

@@ -6,7 +6,7 @@ import pytest
 
 from engine.core import messages as m
 from engine.core.speeds import Speeds, measured
-from protocol.capabilities import MOST_SPEEDS, Capabilities, EncoderSpeed
+from protocol.capabilities import FASTEST_FPS, MOST_SPEEDS, SLOWEST_FPS, Capabilities, EncoderSpeed
 from protocol.leases import Complete, Grant, Heartbeat
 from protocol.media import MediaFacts, VideoStream
 from protocol.profiles import Frames, Rendition, RenditionAudio
@@ -68,6 +68,18 @@ def test_the_length_of_the_picture_counts_where_the_sound_is_longer() -> None:
 )
 def test_what_is_no_ladder_of_some_length_tells_no_speed(recipe: Recipe, result: AttemptResult) -> None:
     assert measured(recipe, result) is None
+
+
+@pytest.mark.parametrize(("duration", "seconds", "fps"), [("1", 1_000_000.0, SLOWEST_FPS), ("1000000000", 3.0, FASTEST_FPS)])
+def test_a_speed_nobody_would_believe_is_told_as_the_nearest_one_that_may_be_told(
+    duration: str, seconds: float, fps: float
+) -> None:
+    recipe = LADDER.model_copy(update={"source": SOURCE.model_copy(update={"duration": duration})})
+    measurement = measured(recipe, took(seconds))
+
+    assert measurement == (Pace("h264_nvenc", 720), fps)
+    assert measurement is not None
+    assert [one.fps for one in Speeds().learn(measurement)] == [fps]
 
 
 def speed(height: int, fps: float) -> EncoderSpeed:
