@@ -126,6 +126,12 @@ def oom_kills() -> int:
         return 0
 
 
+def machine_run() -> str:
+    """The name of this run of the machine, or of the container: numbers of processes mean something only within it."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return f"{file.read().strip()}-{started_at(1)}"
+
+
 def started_at(pid: int) -> int:
     """When this process began, in ticks since the machine did: with its number, its name. 0 if it is gone."""
     fields = _stat(pid)
@@ -142,12 +148,14 @@ def kill_group(leader: int) -> None:
 def kill_left_behind(leader: int, since: int, directory: str) -> None:
     """Kill what a tool left, its minder being gone: of its session, or with its home or its place in its directory.
 
-    What began before the tool is not of it.
+    What began before the tool is not of it; nor is a session whose number was given out again since.
     """
+    if started_at(leader) not in (0, since):
+        leader = 0
     home = f"HOME={directory}".encode()
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         fields = _stat(pid)
-        if fields and int(fields[19]) >= since and (int(fields[3]) == leader or _is_at_home(pid, home, directory)):
+        if fields and int(fields[19]) >= since and (int(fields[3]) == leader != 0 or _is_at_home(pid, home, directory)):
             _kill(pid)
 
 

@@ -127,9 +127,12 @@ class Journal:
         self.bury()
 
     def bury(self) -> None:
-        """After a minder that is gone, or ought to be: it, its tool, and what the tool has left behind."""
+        """After a minder that is gone, or ought to be: it, its tool, and what the tool has left behind.
+
+        In another run of the machine all of it is gone, and the numbers are those of others.
+        """
         begun = self.begun()
-        if begun is None or self.end() is not None:
+        if begun is None or begun.boot != usage.machine_run() or self.end() is not None:
             return
         if begun.minder_start == usage.started_at(begun.minder) != 0:
             with suppress(ProcessLookupError):

@@ -22,7 +22,7 @@ import structlog
 
 from engine.core.slots import Slot, environment
 from engine.minder import __main__ as minder
-from engine.minder import minding
+from engine.minder import minding, usage
 from engine.minder.spec import BY_ENGINE, BY_LEASE, KILL, STOP, TERM_GRACE_S, TROUBLE, Spec
 from engine.ports import Clock, ScratchFull
 from engine.shell.journal import FAREWELL_S, Begun, End, Journal, ToolLost
@@ -40,11 +40,6 @@ Confinement = Callable[[Invocation, str, str | None], Mapping[str, object] | Non
 """The sandbox of an invocation in a work directory, on a GPU: as `engine.minder.confine` takes it."""
 
 
-def machine_boot_id() -> str:
-    """The name of this run of the machine."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
 @dataclass(frozen=True, slots=True)
 class Tools:
     """Starts tools. `nice` is added to the engine's own level; `lease_s` is how long one goes on without an engine.
@@ -55,7 +50,7 @@ class Tools:
     clock: Clock
     nice: int = 5
     lease_s: float = 0.0
-    boot: str = field(default_factory=machine_boot_id)
+    boot: str = field(default_factory=usage.machine_run)
     confinement: Confinement | None = None
     minders: set[int] = field(default_factory=set)
 

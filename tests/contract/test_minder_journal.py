@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from engine.clock import SystemClock
-from engine.minder import minding
-from engine.shell.journal import ToolLost
+from engine.minder import minding, usage
+from engine.minder.spec import BEGUN, SPEC, Spec
+from engine.shell.journal import Begun, ToolLost
 from engine.shell.scratch import Scratch
 from protocol.plugins import Limit, Limits
 from tests.contract.minder_tools import TICKS, fact, is_gone, journal_of, killed_while_it_ran, lives, python, run, tools, work
@@ -159,6 +162,22 @@ async def test_what_fled_from_the_tools_session_is_gone_too(tmp_path: Path, ends
             await run(30.0, directory, python(STAYS))
 
     await fact(lambda: not lives(int((directory / "fled").read_text())), within_s=2.0)
+
+
+@pytest.mark.parametrize("boot", ["another run of the machine", usage.machine_run()])
+def test_who_has_the_number_of_an_earlier_tool_now_is_left_alone(tmp_path: Path, boot: str) -> None:
+    journal = journal_of(work(tmp_path))
+    journal.folder.mkdir(parents=True)
+    with subprocess.Popen(["/bin/sleep", "30"], start_new_session=True) as bystander:
+        number, since = bystander.pid, 1 if boot == usage.machine_run() else usage.started_at(bystander.pid)
+        begun = Begun(minder=number, minder_start=since, tool=number, tool_start=since, boot=boot, recipe="", at=1.0)
+        (journal.folder / BEGUN).write_text(json.dumps(asdict(begun)), encoding="ascii")
+        (journal.folder / SPEC).write_bytes(Spec({**dict.fromkeys(Spec.__annotations__, 0), "directory": str(tmp_path)}).dumped())
+
+        journal.dismiss()
+        bystander.terminate()
+
+    assert bystander.returncode == -signal.SIGTERM
 
 
 async def test_a_stopped_tool_that_ignores_term_is_killed_within_eight_seconds(tmp_path: Path) -> None:
