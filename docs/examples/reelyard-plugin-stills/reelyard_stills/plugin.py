@@ -87,10 +87,20 @@ class StillsPlugin:
 
 
 def _ffmpeg() -> str:
-    path = shutil.which(os.environ.get("REELYARD_FFMPEG", "ffmpeg"))
+    path = shutil.which(os.environ.get("REELYARD_FFMPEG", "ffmpeg")) or _of_a_wheel()
     if path is None:
         raise ReelyardError(ErrorCode.TOOL_MISSING, "No FFmpeg. Install the distribution's package, or set REELYARD_FFMPEG.")
     return path
+
+
+def _of_a_wheel() -> str | None:
+    """Where the distribution has none, `make setup` and the extra `ffmpeg` bring one along."""
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        return str(get_ffmpeg_exe())
+    except (ImportError, RuntimeError):
+        return None
 
 
 def _quiet() -> tuple[str, ...]:
