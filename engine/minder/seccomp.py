@@ -73,15 +73,20 @@ SIGNALS: Mapping[str, tuple[int, int]] = {
 """Refused besides where Landlock does not confine signals (before ABI 6); `kill` and `tgkill` then reach this process alone."""
 
 CLONE, CLONE3, SOCKETPAIR, PERSONALITY, IOCTL, PRCTL = (56, 220), (435, 435), (53, 199), (135, 92), (16, 29), (157, 167)
-OF_ITSELF = ((203, 122), (142, 118), (144, 119), (314, 274))
-"""sched_setaffinity, sched_setparam, sched_setscheduler, sched_setattr: a thread's own, not the engine's."""
+SCHED_SETAFFINITY = (203, 122)
+OF_ITSELF = (SCHED_SETAFFINITY, (142, 118), (144, 119), (314, 274))
+"""And sched_setparam, sched_setscheduler, sched_setattr: a thread's own, not the engine's."""
 PRLIMIT64, KILL, TGKILL, RT_TGSIGQUEUEINFO = (302, 261), (62, 129), (234, 131), (297, 240)
 AF_UNIX, ASK_PERSONALITY = 1, 0xFFFFFFFF
+DATAGRAMS = 0b10
+"""The bit that tells SOCK_DGRAM and SOCK_RAW from SOCK_STREAM and SOCK_SEQPACKET."""
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 """Both type into a terminal."""
 
 SET_FLAGS, SET_ATTRIBUTES, ENABLE_VERITY = 0x40086602, 0x401C5820, 0x40806685
 """FS_IOC_*: what chattr does, for which a descriptor for reading is enough."""
+
+ORDERS = (TIOCSTI, TIOCLINUX, SET_FLAGS, SET_ATTRIBUTES, ENABLE_VERITY)
 
 HIDE_FROM_USER = 4
 """PR_SET_DUMPABLE: the minder could not see any more what its tool uses."""
@@ -125,10 +130,10 @@ def _by_argument(of: int, own_pid: int | None) -> list[tuple[int, list[Instructi
     """Calls whose first arguments decide, each with the steps that give the verdict."""
     rows = [
         (CLONE[of], _unless([(JUMP_ANY_BIT, 0, 1, NEW_NAMESPACES)], argument=0)),
-        (SOCKETPAIR[of], _only(AF_UNIX)),
+        (SOCKETPAIR[of], _pairs_of_streams()),
         (PERSONALITY[of], _only(ASK_PERSONALITY)),
         (PRLIMIT64[of], _only(0)),
-        (IOCTL[of], _none_of((TIOCSTI, TIOCLINUX, SET_FLAGS, SET_ATTRIBUTES, ENABLE_VERITY), argument=1)),
+        (IOCTL[of], _none_of(ORDERS, argument=1)),
         (PRCTL[of], _none_of((HIDE_FROM_USER,), argument=0)),
         *((number[of], _only(0)) for number in OF_ITSELF),
     ]
@@ -152,6 +157,12 @@ def _none_of(values: Sequence[int], *, argument: int) -> list[Instruction]:
 def _only(value: int) -> list[Instruction]:
     """Allowed with this first argument alone (its lower half: the kernel reads no more of these)."""
     return _unless([(JUMP_EQUAL, 1, 0, value)], argument=0)
+
+
+def _pairs_of_streams() -> list[Instruction]:
+    """A datagram sent on one end of a pair may name any socket of the machine as its goal; Landlock does not guard those."""
+    of_unix = [(LOAD, 0, 0, ARGUMENTS_AT), (JUMP_EQUAL, 1, 0, AF_UNIX), _back(ERRNO | errno.EPERM)]
+    return [*of_unix, *_unless([(JUMP_ANY_BIT, 0, 1, DATAGRAMS)], argument=1)]
 
 
 def _back(verdict: int) -> Instruction:

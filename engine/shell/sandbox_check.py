@@ -25,6 +25,7 @@ from protocol.plugins import Invocation, Limits, Outcome
 
 log = structlog.get_logger()
 
+DATAGRAMS = "datagrams"
 BEST_FIRST = (3, 2, 1)
 HELD_BY_TIER_1 = frozenset({"see_environment", "find_no_limits"})
 PROBE_LIMITS = Limits(wall_s=20.0, cpu_s=20, memory_bytes=1 << 30, file_bytes=1 << 20, scratch_bytes=1 << 20)
@@ -118,6 +119,7 @@ class _Outside:
             (base / "work").mkdir(mode=0o700)
             for name in ("secret", "victim", "input"):
                 (base / name).write_bytes(name.encode())
+            opened.enter_context(_datagrams(base))
             tcp, udp, abstract = (opened.enter_context(one) for one in _listeners())
             outside = cls(base, tcp, udp, abstract)
             loop = asyncio.get_running_loop()
@@ -140,6 +142,7 @@ class _Outside:
             "tcp_port": str(self.tcp.getsockname()[1]),
             "udp_port": str(self.udp.getsockname()[1]),
             "abstract": self.abstract.getsockname()[1:].decode(),
+            "datagrams": f"../{DATAGRAMS}",
             "pid": str(os.getpid()),
             "names": json.dumps(sorted(set(os.environ) - EXPECTED_NAMES)),
         }
@@ -167,6 +170,14 @@ def python_files() -> Sequence[str]:
     return tuple(
         dict.fromkeys((f"{sys.base_prefix}/lib", f"{sys.base_exec_prefix}/lib", paths["stdlib"], f"{sys.prefix}/pyvenv.cfg"))
     )
+
+
+def _datagrams(base: Path) -> socket.socket:
+    """As those of systemd and its journal; by a way to it that is short, since an address may have 108 bytes."""
+    made, directory = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), os.open(base, os.O_PATH | os.O_DIRECTORY)
+    made.bind(f"/proc/self/fd/{directory}/{DATAGRAMS}")
+    os.close(directory)
+    return made
 
 
 def _listeners() -> Iterator[socket.socket]:

@@ -75,6 +75,13 @@ def connect_unix(outside: Outside) -> None:
         caller.connect("\0" + outside["abstract"])
 
 
+def send_unix(outside: Outside) -> None:
+    """A pair is connected, and its datagrams may go elsewhere all the same."""
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with one, other:
+        one.sendto(b"a tool was here", outside["datagrams"])
+
+
 def signal_engine(outside: Outside) -> None:
     """The engine tells whether it came: inside a namespace the number may be somebody else's."""
     os.kill(int(outside["pid"]), signal.SIGURG)
@@ -116,7 +123,18 @@ def lift_limits(outside: Outside) -> None:
 
 
 CRIMES: tuple[Callable[[Outside], None], ...] = (
-    *(read_outside, list_outside, write_outside, empty_outside, remove_outside, connect_tcp, send_udp, connect_unix),
+    *(
+        read_outside,
+        list_outside,
+        write_outside,
+        change_outside,
+        empty_outside,
+        remove_outside,
+        connect_tcp,
+        send_udp,
+        connect_unix,
+        send_unix,
+    ),
     *(
         write_input,
         change_outside,

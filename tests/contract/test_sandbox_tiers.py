@@ -97,7 +97,8 @@ def test_a_tier_that_can_be_had_lets_nothing_out(tier: int, trials: dict[int, Tr
 
 
 def test_the_probe_sees_a_sandbox_that_is_not_there(trials: dict[int, Trial]) -> None:
-    crimes = {"connect tcp", "connect unix", "empty outside", "list outside", "plant link", "read outside", "remove outside"}
+    crimes = {"connect tcp", "connect unix", "empty outside", "list outside", "plant link", "read outside"}
+    crimes |= {"remove outside", "send unix", "change outside", "write input", "leave memory"}
 
     problem = trials[0].problem
 

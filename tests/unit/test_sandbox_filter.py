@@ -58,22 +58,27 @@ def test_arguments_decide_where_both_are_common(arch: str) -> None:
         (seccomp.CLONE[of], fork),
         (seccomp.CLONE[of], new_user | fork),
         (seccomp.CLONE3[of], 0),
-        (seccomp.SOCKETPAIR[of], 1),
-        (seccomp.SOCKETPAIR[of], 2),
+        (seccomp.SOCKETPAIR[of], 1, 1 | 0x80000),
+        (seccomp.SOCKETPAIR[of], 2, 1),
+        (seccomp.SOCKETPAIR[of], 1, 5),
+        (seccomp.SOCKETPAIR[of], 1, 2 | 0x80000),
+        (seccomp.SCHED_SETAFFINITY[of], 0),
+        (seccomp.SCHED_SETAFFINITY[of], 1),
+        (seccomp.PRCTL[of], 38),
+        (seccomp.PRCTL[of], seccomp.HIDE_FROM_USER),
         (seccomp.PERSONALITY[of], 0xFFFFFFFF),
         (seccomp.PERSONALITY[of], 0x0400000),
         (seccomp.PRLIMIT64[of], 0),
         (seccomp.PRLIMIT64[of], 1),
         (seccomp.IOCTL[of], 1, 0x5401),
-        (seccomp.IOCTL[of], 1, seccomp.TIOCSTI),
-        (seccomp.IOCTL[of], 1, seccomp.TIOCLINUX),
+        *((seccomp.IOCTL[of], 1, order) for order in seccomp.ORDERS),
     ]
 
     told = [verdict(arch, *call) for call in calls]
 
     unknown = seccomp.ERRNO | errno.ENOSYS
-    pairs = [ALLOWED, REFUSED] * 3
-    assert told == [ALLOWED, ALLOWED, REFUSED, unknown, *pairs, ALLOWED, REFUSED, REFUSED]
+    pairs = [ALLOWED, REFUSED] * 6
+    assert told == [ALLOWED, ALLOWED, REFUSED, unknown, *pairs, ALLOWED, *[REFUSED] * 5]
 
 
 @pytest.mark.parametrize("arch", ARCHES)
