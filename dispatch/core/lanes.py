@@ -19,6 +19,10 @@ KEPT_LANES = 256
 Signature = tuple[tuple[str, ...], tuple[str, ...], SlotKind, tuple[str, ...]]
 
 
+def signature(task: Task) -> Signature:
+    return task.needs, task.tags, kind_of(task.kind, task.needs), task.avoid
+
+
 class Lane:
     """`waiting` counts its tasks in the index."""
 
@@ -86,7 +90,7 @@ class Lanes:
 
     def lane(self, task: Task) -> Lane:
         """The lane of a task's signature, made when it is new."""
-        key = (task.needs, task.tags, kind_of(task.kind, task.needs), task.avoid)
+        key = signature(task)
         found = self._lanes.get(key)
         return found if found is not None else self._add(key)
 

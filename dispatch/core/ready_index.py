@@ -14,8 +14,9 @@ from typing import NamedTuple
 from dispatch.core.fair_queue import FairQueue, Flow
 from dispatch.core.lanes import Lane, Lanes
 from dispatch.core.records import Task
-from dispatch.core.rooms import Filling, Pick, Room
+from dispatch.core.rooms import ONE, Filling, Pick, Room
 from dispatch.core.running import Running
+from protocol.capabilities import SlotKind
 
 AGING_S = 900.0
 """A task gains one level of priority for each 15 minutes it has waited, so that 1 meets a fresh 10 after 2.25 hours."""
@@ -93,6 +94,7 @@ class ReadyIndex:
         self._delayed: dict[str, Task] = {}
         self._timers: list[tuple[float, int, Task]] = []
         self._jobs: dict[str, str | set[str]] = {}
+        self._had: set[str] = set()  # those that an engine has held before
         self._serials = count()
 
     def __len__(self) -> int:
@@ -128,6 +130,8 @@ class ReadyIndex:
         """Take a pending task in, in place of what is known of it; True when it may be chosen at once."""
         self.drop(task.task_id, task.job_id)
         self._remember(task.job_id, task.task_id)
+        if task.token:
+            self._had.add(task.task_id)
         if task.not_before > 0.0:
             self._delayed[task.task_id] = task
             heappush(self._timers, (task.not_before, next(self._serials), task))
@@ -159,8 +163,18 @@ class ReadyIndex:
 
     def choose(self, engine_id: str, room: Room, now: float) -> list[Pick]:
         """Take the best tasks for an engine, at most what it has room for; short ones share a slot."""
+        return self._choose(self.lanes.masks(engine_id), Filling(room), now)
+
+    def choose_ahead(self, engine_id: str, idle: int, now: float) -> list[Pick]:
+        """Take what is next for an engine without a free slot, where it may wait there: one task, or what shares a slot.
+
+        `idle` are lanes of which engines that are idle may take tasks. Nothing is prefetched out of turn, and no task that
+        an engine has held before: one that was wanted back goes to whoever is free first.
+        """
         masks = self.lanes.masks(engine_id)
-        slots = Filling(room)
+        return self._choose((masks[0] & ~idle, 0, 0), Filling(ONE[SlotKind.CPU], is_ahead=True), now)
+
+    def _choose(self, masks: tuple[int, int, int], slots: Filling, now: float) -> list[Pick]:
         picks: list[Pick] = []
         while True:
             allowed = slots.allowed(masks)
@@ -169,7 +183,7 @@ class ReadyIndex:
                 return picks
             queue = self._shelves[flow.tenant].best(allowed)
             kind, cost_s = queue.lane.kind, -queue.heap[0].minus_cost
-            if not slots.fits(cost_s, kind):
+            if not slots.fits(cost_s, kind) or (slots.is_ahead and queue.heap[0].task_id in self._had):
                 return picks
             entry = self._take(flow, queue, now)
             picks.append(Pick(entry.task_id, kind, slots.fill(cost_s, kind)))
@@ -294,6 +308,7 @@ class ReadyIndex:
         return [e.task_id for queue in shelf.order for e in islice(filter(self._is_live, queue.heap), room)]
 
     def _discard(self, task_id: str) -> bool:
+        self._had.discard(task_id)
         if (taken := self._taken.pop(task_id, None)) is not None:
             taken.queue.lane.waiting -= 1
             return True

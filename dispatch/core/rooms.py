@@ -13,6 +13,9 @@ SHORT_S, MOST_SHORT = 1.0, 64
 """Tasks of together at most this much estimated work, and at most so many, share one slot: they are done before a longer
 one could have been fetched. Without it a farm of tiny tasks is bound by one round trip per task and slot."""
 
+PREFETCH_S = 60.0
+"""Only a task of less estimated work waits at an engine for a slot to be free; from the design."""
+
 GPU_NEEDS = frozenset(f"encoder:{name}" for name in HARDWARE_ENCODERS)
 
 
@@ -55,12 +58,16 @@ class Pick(NamedTuple):
 
 
 class Filling:
-    """What is left of a room while tasks are chosen for it. Only processor slots are shared by short tasks."""
+    """What is left of a room while tasks are chosen for it. Only processor slots are shared by short tasks.
 
-    __slots__ = ("encoding", "gpu", "light", "shared", "spare_s")
+    `is_ahead`: for a slot that is not free yet, so that only what may be prefetched goes there.
+    """
 
-    def __init__(self, room: Room) -> None:
+    __slots__ = ("encoding", "gpu", "is_ahead", "light", "shared", "spare_s")
+
+    def __init__(self, room: Room, *, is_ahead: bool = False) -> None:
         self.encoding, self.light, self.gpu = room
+        self.is_ahead = is_ahead
         self.shared, self.spare_s = 0, 0.0
 
     def allowed(self, masks: tuple[int, int, int]) -> int:
@@ -70,6 +77,8 @@ class Filling:
         return (encoding if takes_encoding else 0) | (light if self.light > 0 else 0) | (gpu if self.gpu > 0 else 0)
 
     def fits(self, cost_s: float, kind: SlotKind) -> bool:
+        if self.is_ahead and cost_s >= PREFETCH_S:
+            return False
         return kind is not SlotKind.CPU or self.encoding > 0 or (self.shared > 0 and cost_s <= self.spare_s)
 
     def fill(self, cost_s: float, kind: SlotKind) -> bool:

@@ -9,6 +9,7 @@ from dispatch.core.lanes import EngineClass, Lane, Lanes
 from dispatch.core.rooms import Room
 from protocol.capabilities import SlotKind
 
+_Place = tuple[EngineClass, SlotKind, bool]  # the last: takes a task of this kind ahead of time
 _Candidate = tuple[float, float, int, str]  # minus weighted free slots, waiting since, serial of the room, engine id
 
 
@@ -28,21 +29,27 @@ class Waiter:
 
 
 class WaitingEngines:
-    """Waiting engines by class, most free slots (times their weight) first, then longest waiting."""
+    """Waiting engines by class, most free slots (times their weight) first, then longest waiting.
+
+    Apart from those with room: those that have none and take one task more ahead of time, longest waiting first.
+    """
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
         self._waiters: dict[str, Waiter] = {}
-        self._heaps: dict[tuple[EngineClass, SlotKind], list[_Candidate]] = {}
+        self._heaps: dict[_Place, list[_Candidate]] = {}
         self._serial = 0
 
     def __len__(self) -> int:
         return len(self._waiters)
 
-    def put(self, engine_id: str, room: Room, since: float) -> None:
-        """The engine waits with this much room, in place of what it had before; with none it waits no more."""
+    def put(self, engine_id: str, room: Room, since: float, *, is_ahead: bool = False) -> None:
+        """The engine waits with this much room, in place of what it had before; with none it waits no more.
+
+        `is_ahead`: it has no processor slot free, and takes a task all the same, to wait there.
+        """
         self.drop(engine_id)
-        if max(room) <= 0:
+        if max(room) <= 0 and not is_ahead:
             return
         self._serial += 1
         sight = self._lanes.sight(engine_id)
@@ -51,9 +58,9 @@ class WaitingEngines:
         self._waiters[engine_id] = waiter
         for kind in SlotKind:
             if (free := room.of(kind)) > 0:
-                heap = self._heaps.setdefault((waiter.kind, kind), [])
-                self._compact(heap)
-                heappush(heap, (-free * weight, since, self._serial, engine_id))
+                self._push((waiter.kind, kind, False), (-free * weight, since, self._serial, engine_id))
+        if is_ahead:
+            self._push((waiter.kind, SlotKind.CPU, True), (0.0, since, self._serial, engine_id))
 
     def drop(self, engine_id: str) -> None:
         self._waiters.pop(engine_id, None)
@@ -66,7 +73,22 @@ class WaitingEngines:
             candidates = [self._candidate(waiter, lane) for waiter in self._waiters.values()]
             fitting = [candidate for candidate in candidates if self._could_take(candidate[3], lane)]
             return min(fitting)[3] if fitting else None
-        tops = [self._top(*key) for key in list(self._heaps) if key[1] is lane.kind and key[0].mask & lane.bit]
+        return self._first(lane, is_ahead=False)
+
+    def best_ahead(self, lane: Lane) -> str | None:
+        """The engine at which a task of this lane may wait for a slot; none for a task that has failed before."""
+        return self._first(lane, is_ahead=True) if not lane.avoid else None
+
+    def reach(self, kind: SlotKind) -> int:
+        """The lanes of which engines with free slots of this kind might take tasks."""
+        mask = 0
+        for place in list(self._heaps):
+            if place[1:] == (kind, False) and self._top(place) is not None:
+                mask |= place[0].mask
+        return mask
+
+    def _first(self, lane: Lane, *, is_ahead: bool) -> str | None:
+        tops = [self._top(p) for p in list(self._heaps) if p[1:] == (lane.kind, is_ahead) and p[0].mask & lane.bit]
         return min((top for top in tops if top is not None), default=(0, 0.0, 0, None))[3]
 
     def _could_take(self, engine_id: str, lane: Lane) -> bool:
@@ -78,12 +100,17 @@ class WaitingEngines:
     def _candidate(self, waiter: Waiter, lane: Lane) -> _Candidate:
         return (-waiter.room.of(lane.kind) * waiter.weight, waiter.since, waiter.serial, waiter.engine_id)
 
-    def _top(self, engines: EngineClass, kind: SlotKind) -> _Candidate | None:
-        heap = self._heaps[(engines, kind)]
+    def _push(self, place: _Place, candidate: _Candidate) -> None:
+        heap = self._heaps.setdefault(place, [])
+        self._compact(heap)
+        heappush(heap, candidate)
+
+    def _top(self, place: _Place) -> _Candidate | None:
+        heap = self._heaps[place]
         while heap and not self._is_current(heap[0]):
             heappop(heap)
         if not heap:
-            del self._heaps[(engines, kind)]
+            del self._heaps[place]
             return None
         return heap[0]
 

@@ -51,6 +51,7 @@ class EngineCalls:
             slots=request.slots,
             light_slots=request.light_slots,
             gpu_slots=request.gpu_slots,
+            prefetch=request.prefetch,
             wait_s=0.0 if settled else request.wait_s,
             arrived=self._clock.monotonic(),
         )

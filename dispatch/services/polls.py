@@ -16,7 +16,7 @@ _UNDOES = {_DRAIN: _UNDRAIN, _UNDRAIN: _DRAIN}
 @dataclass(frozen=True, slots=True)
 class LeaseAsk:
     """One call of an engine. `slots`, `light_slots` and `gpu_slots` cap its grants; `arrived` orders asks, on the
-    monotonic clock.
+    monotonic clock. `prefetch`: all processor slots are taken, and one task more may come to wait there.
     """
 
     engine_id: str
@@ -27,6 +27,7 @@ class LeaseAsk:
     wait_s: float
     arrived: float
     gpu_slots: int = 0
+    prefetch: bool = False
 
     @property
     def room(self) -> Room:
@@ -44,16 +45,26 @@ class Poll:
 
     `is_tried`: a round has looked for work for it. `is_granting`: tasks are being granted to it, so that nothing else
     may answer it. `is_late`: its time is over. `is_stalled`: a guard refused all of its tasks though no commit had
-    changed them; it gets none until something about its engine changes, or the engine asks anew.
+    changed them; it gets none until something about its engine changes, or the engine asks anew. `is_ahead`: it still
+    takes a task that waits.
     """
 
-    __slots__ = ("answer", "ask", "is_granting", "is_late", "is_stalled", "is_tried", "room", "timer")
+    __slots__ = ("answer", "ask", "is_ahead", "is_granting", "is_late", "is_stalled", "is_tried", "room", "timer")
 
     def __init__(self, ask: LeaseAsk, answer: asyncio.Future[LeaseAnswer]) -> None:
         self.ask, self.answer = ask, answer
-        self.room = ask.room
+        self.renew()
         self.is_tried = self.is_granting = self.is_late = self.is_stalled = False
         self.timer: asyncio.TimerHandle | None = None
+
+    def renew(self) -> None:
+        """Nothing was granted: it is as it was asked."""
+        self.room = self.ask.room
+        self.is_ahead = self.ask.prefetch and self.ask.slots == 0
+
+
+Plan = dict[Poll, list[str]]
+"""What is to be granted in one transaction."""
 
 
 class Polls:

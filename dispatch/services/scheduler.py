@@ -20,7 +20,8 @@ from dispatch.core.rooms import ONE, Room
 from dispatch.core.waiting import WaitingEngines
 from dispatch.core.why import FarmView, next_task, why
 from dispatch.ports import Choice, Clock, Commit, Granting, Store, Transaction
-from dispatch.services.polls import LeaseAnswer, LeaseAsk, Poll, Polls
+from dispatch.services.polls import LeaseAnswer, LeaseAsk, Plan, Poll, Polls
+from dispatch.services.prefetching import Prefetching
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import WhyReply
 from protocol.leases import Grant, Order
@@ -38,8 +39,6 @@ LONGEST_TIMER_S = 60.0
 
 AWAY = frozenset({ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL})
 
-Plan = dict[Poll, list[str]]
-
 
 class Scheduler:
     """A CommitListener. `on_backoff` is told the jobs of tasks whose backoff has passed, to derive their state again."""
@@ -51,6 +50,7 @@ class Scheduler:
         self.index = ReadyIndex()
         self._waiting = WaitingEngines(self.index.lanes)
         self._polls = Polls(self._waiting.drop)
+        self._ahead = Prefetching(self.index, self._waiting, self._polls, clock)
         self._wake = asyncio.Event()
         self._arrived: list[Poll] = []
         self._fresh: list[str] = []
@@ -71,7 +71,9 @@ class Scheduler:
             tasks = (*tx.ready_tasks(), *tx.held_tasks())
             return Commit((), (), tasks, (), tuple(tx.engines()), tuple(tx.tenants()))
 
-        self(await self._store.read(all_rows))
+        rows = await self._store.read(all_rows)
+        self(rows)
+        self._ahead.load(rows.tasks)
         log.info("index_loaded", tasks=len(self.index), lanes=len(self.index.lanes))
 
     def __call__(self, commit: Commit) -> None:
@@ -160,6 +162,7 @@ class Scheduler:
             await self._pass_backoffs()
             if self._held is None:
                 await self._grant(self._plan(self._clock.now()))
+                self._ahead.take_back()
         except ReelyardError as error:
             if error.code not in AWAY:
                 raise
@@ -193,6 +196,10 @@ class Scheduler:
             poll.is_tried = True
         fresh, self._fresh = [*self._fresh, *self.index.reopened()], []
         self._fresh.extend(self._wake_waiting(fresh, plan, now, left))
+        if self._fresh or self._arrived:
+            self._arrived.extend(poll for poll in arrived if poll.is_ahead)  # idle engines first: in the next round
+        else:
+            self._ahead.look(filter(self._may_serve, arrived), plan, now)
         for poll in arrived:
             if poll.is_tried and poll.is_late and poll not in plan and not poll.answer.done():
                 self._polls.reply(poll)
@@ -205,26 +212,32 @@ class Scheduler:
             if not len(self._waiting):
                 break
             while (lane := self.index.lane_of(task_id)) is not None and not lane.bit & without_engine:
-                poll = self._best_poll(lane, task_id)
-                if poll is None:
-                    without_engine |= lane.bit
-                    break
                 if left <= 0:
                     self._wake.set()
                     return fresh[at:]
-                left -= self._serve(poll, ONE[lane.kind], plan, now)
+                served = self._wake_one(lane, task_id, plan, now)
+                if not served:
+                    without_engine |= lane.bit
+                left -= served
         return ()
 
-    def _best_poll(self, lane: Lane, task_id: str) -> Poll | None:
+    def _wake_one(self, lane: Lane, task_id: str, plan: Plan, now: float) -> int:
+        """Give the best waiting engine its best task; where all are at work, one of them what it may have ahead of time."""
         warm = self._warm.get(self.index.job_of(task_id) or "")
-        engine_id = self._waiting.best(lane, warm)
+        if (poll := self._poll_of(self._waiting.best(lane, warm))) is not None:
+            return self._serve(poll, ONE[lane.kind], plan, now)
+        if (poll := self._poll_of(self._waiting.best_ahead(lane))) is not None:
+            return self._ahead.serve(poll, plan, now)
+        return 0
+
+    def _poll_of(self, engine_id: str | None) -> Poll | None:
         return self._polls.get(engine_id) if engine_id is not None else None
 
     def _serve(self, poll: Poll, room: Room, plan: Plan, now: float) -> int:
         """Choose at most `room` tasks for the poll; it waits on with the room that is left."""
         picks = self.index.choose(poll.ask.engine_id, room, now)
         poll.room = poll.room.less(Counter(pick.kind for pick in picks if pick.opens_slot))
-        self._waiting.put(poll.ask.engine_id, poll.room, poll.ask.arrived)
+        self._waiting.put(poll.ask.engine_id, poll.room, poll.ask.arrived, is_ahead=poll.is_ahead)
         if picks:
             plan.setdefault(poll, []).extend(pick.task_id for pick in picks)
         return len(picks)
@@ -255,6 +268,7 @@ class Scheduler:
     def _conclude(self, poll: Poll, task_ids: Iterable[str], grants: tuple[Grant, ...], *, is_done: bool) -> None:
         poll.is_granting = False
         given = {grant.task_id for grant in grants}
+        self._ahead.held.chosen.difference_update(task_ids)
         for grant in grants:
             self.index.confirm(grant.task_id, grant.job_id)
         missed = [task_id for task_id in task_ids if task_id not in given]
@@ -265,10 +279,11 @@ class Scheduler:
         newest = self._polls.get(poll.ask.engine_id)
         if newest is not None and newest is not poll:
             newest.room = newest.room.less(Counter(slot_kind(grant.kind, grant.recipe) for grant in grants))
+            newest.is_ahead = newest.is_ahead and not grants
         if grants or poll.is_late or newest is not poll:
             self._polls.reply(poll, grants)
             return
-        poll.room = poll.ask.room
+        poll.renew()
         # A guard refused all of it, and no commit told why: the same choice would be refused again.
         poll.is_stalled = is_done and len(back) == len(missed)
         self._reconsider(poll)
@@ -295,6 +310,7 @@ class Scheduler:
                 self._reconsider(poll)
 
     def _follow_task(self, task: Task) -> None:
+        self._ahead.held.follow_task(task)
         if task.state in HELD_TASK_STATES:
             self.index.hold(task)
         elif task.state is not TaskState.PENDING:
@@ -305,6 +321,8 @@ class Scheduler:
             self._wake.set()
 
     def _follow_attempt(self, attempt: Attempt) -> None:
+        if self._ahead.held.follow_attempt(attempt):
+            self._wake.set()
         if attempt.state in LIVE_ATTEMPT_STATES:
             self._warm[attempt.job_id] = attempt.engine_id
         elif attempt.ended_at is not None:

@@ -333,12 +333,20 @@ class Agent:
             match order.order:
                 case "cancel" | "drop" if order.task_id is not None and order.token is not None:
                     yield from self._work.drop(Key(order.task_id, order.token), f"{order.order} ordered")
+                case "give_back" if order.task_id is not None and order.token is not None:
+                    yield from self._give_back(Key(order.task_id, order.token))
                 case "drain":
                     yield from self._drain()
                 case "undrain":
                     yield from self._undrain()
                 case _:
                     continue  # a cancel without its attempt means nothing
+
+    def _give_back(self, key: Key) -> Instructions:
+        """An idle engine could begin it now. What has begun here, or is not known here, is none of its business."""
+        attempt = self._work.attempts.get(key)
+        if attempt is not None and attempt.phase is Phase.WAITING:
+            yield from self._work.release(attempt, "wanted back")
 
     def _lease_failed(self, event: m.LeaseFailed) -> Instructions:
         if event.code in UNKNOWN_HERE:

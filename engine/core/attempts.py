@@ -44,7 +44,12 @@ class Phase(Enum):
 _TAKES_SLOT = frozenset({Phase.STARTING, Phase.RUNNING, Phase.STOPPING, Phase.ENDING})
 _TAKES_ROOM = _TAKES_SLOT | {Phase.NEW, Phase.WAITING}
 _LOSABLE = frozenset({Phase.WAITING, Phase.STARTING, Phase.RUNNING})
+_COMES = frozenset({Phase.NEW, Phase.WAITING})
 _TOLD = frozenset({Phase.WAITING, Phase.STARTING, Phase.RUNNING, Phase.ENDING, Phase.FINISHED})
+
+
+PREFETCH_S = 60.0
+"""A task waits here only behind one that is estimated to take less, so that it has not long to wait."""
 
 
 @dataclass(slots=True)
@@ -158,10 +163,19 @@ class Attempts:
         """Slots nothing runs in or waits for: what is offered to dispatch."""
         taken = Counter(kind_for(a.grant) for a in self._held.values() if self._takes_room(a))
         total = self._total
+        encoding = max(0, total.encoding - taken[SlotKind.CPU])
         return Room(
-            encoding=max(0, total.encoding - taken[SlotKind.CPU]),
+            encoding=encoding,
             light=max(0, total.light - taken[SlotKind.LIGHT]),
             gpu=self._free_gpu() if self._has_gpus else 0,
+            ahead=encoding == 0 and self._takes_ahead(),
+        )
+
+    def _takes_ahead(self) -> bool:
+        """Whether nothing waits, and what has a processor slot will be over soon."""
+        held = self._held.values()
+        return not any(a.phase in _COMES for a in held) and any(
+            a.phase in _TAKES_SLOT and kind_for(a.grant) is SlotKind.CPU and a.grant.estimate_s < PREFETCH_S for a in held
         )
 
     def _free_gpu(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from engine.core.attempts import Report
 from engine.core.backoff import full_jitter
@@ -35,7 +36,7 @@ class Poll:
     @property
     def may_bring_work(self) -> bool:
         """Whether a request under way still offers slots."""
-        return any(request.slots or request.light_slots or request.gpu_slots for request in self._open.values())
+        return any(r.slots or r.light_slots or r.gpu_slots or r.prefetch for r in self._open.values())
 
     def is_due(self, room: Room) -> bool:
         """Whether anything has changed since the newest request that is open."""
@@ -47,17 +48,24 @@ class Poll:
         if not self._open:
             return False
         newest = next(reversed(self._open.values()))
-        return (newest.slots, newest.light_slots, newest.gpu_slots) == (room.encoding, room.light, room.gpu)
+        told = Room(newest.slots, newest.light_slots, newest.gpu_slots, newest.prefetch)
+        return told in (room, self._offer(room))
+
+    def _offer(self, room: Room) -> Room:
+        """Nothing is asked for ahead of time while another request may bring it, or what takes the slot."""
+        is_coming = any(request.slots or request.prefetch for request in self._open.values())
+        return replace(room, ahead=False) if room.ahead and is_coming else room
 
     def ask(self, boot_id: str, room: Room, *, is_draining: bool) -> LeaseRequest:
         """The request to send now."""
-        request_id = self._new_id()
+        room, request_id = self._offer(room), self._new_id()
         reports = self._outbox.take(request_id, self._limit)
         request = LeaseRequest(
             boot_id=boot_id,
             slots=room.encoding,
             light_slots=room.light,
             gpu_slots=room.gpu,
+            prefetch=room.ahead,
             wait_s=0.0 if is_draining and reports else self._wait_s,
             request_id=request_id,
             reports=reports,

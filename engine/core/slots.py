@@ -76,11 +76,12 @@ def environment(slot: Slot) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Free slots of each kind."""
+    """Free slots of each kind. `ahead`: no processor slot is free, but one will be soon, and nothing waits for it yet."""
 
     encoding: int
     light: int
     gpu: int = 0
+    ahead: bool = False
 
 
 NO_ROOM = Room(0, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from protocol.errors import FailureClass
-from tests.sim.ground import Rates
+from tests.sim.ground import NO_FAULTS, Rates
 from tests.sim.plan import BUSY_S, TENANTS, EnginePlan, Fault, FaultKind, Film, JobPlan, Nature, Plan
 
 CHARGED_OR_NOT = (FailureClass.ENGINE, FailureClass.INTERNAL, FailureClass.INFRA, FailureClass.INFRA)
@@ -161,6 +161,17 @@ def _of_many_tasks(rng: random.Random, number: int) -> JobPlan:
     )
 
 
+def draw_ahead(seed: int) -> Plan:
+    """Nothing goes wrong; engines that can do different things have now more work than slots, now less."""
+    rng = random.Random(f"ahead {seed}")
+    engines = tuple(EnginePlan(f"box{n}", rng.randint(1, 2), 1, frozenset(), n == 0 or rng.random() < 0.6) for n in range(3))
+    jobs = tuple(
+        JobPlan(n, rng.uniform(0.0, 16.0), rng.choice(TENANTS), rng.choice(("nap", "nap", "web")), 5, frozenset(), None, 3)
+        for n in range(14)
+    )
+    return Plan(seed, engines, jobs, (), NO_FAULTS)
+
+
 DRAWS = {
     "edge": draw_edge,
     "fetch": draw_fetch,
@@ -172,4 +183,5 @@ DRAWS = {
     "capped": draw_capped,
     "graph": draw_graph,
     "untrusted": draw_untrusted,
+    "ahead": draw_ahead,
 }

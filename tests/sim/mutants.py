@@ -42,6 +42,7 @@ from protocol.errors import FailureClass
 from protocol.events import EventType
 from protocol.states import HELD_TASK_STATES, LIVE_ATTEMPT_STATES, TERMINAL_JOB_STATES, AttemptState, JobState, TaskState
 from protocol.storage import StorageError
+from tests.sim.ahead import AHEAD
 from tests.sim.corners import (
     draw_cancel,
     draw_capped,
@@ -385,4 +386,5 @@ MUTANTS: dict[str, Mutant] = {
     "engine: beats without its work": Mutant("beats name what is held", attempts.Attempts, "as_running", _tells_nothing_running),
     "engine: loops on gone": Mutant("gone is final", workload.Workload, "settle", _settles_nothing),
     **TAKEOVERS,
+    **AHEAD,
 }

@@ -20,7 +20,7 @@ from engine.core.slots import Slot
 from engine.ports import Tell, Unreachable
 from engine.shell.transfer import PATIENCE_S
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
-from protocol.leases import Complete, Fail, Grant, InputAccess, Report, TaskInput
+from protocol.leases import Complete, Fail, Grant, InputAccess, Release, Report, TaskInput
 from protocol.media import AudioStream, MediaFacts, VideoStream
 from protocol.recipes import NoopRecipe
 from protocol.results import AttemptResult, Failure, StagedFile, StagedOriginal, StepReport
@@ -88,6 +88,7 @@ class Bench:
 
     def noted(self, job_id: str, final: Report) -> None:
         """A box has a result on its disk. That a tool died of its memory nobody knows before."""
+        self.ground.count["wanted back"] += isinstance(final, Release) and final.reason == "wanted back"
         if self.plan_of(job_id).nature is Nature.EATS_MEMORY and isinstance(final, Fail) and final.failure.is_engine_death:
             self.deaths[job_id] += 1
 

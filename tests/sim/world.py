@@ -20,6 +20,7 @@ from dispatch.store.running import run_batch
 from protocol.admin import Scope
 from protocol.states import JobState
 from tests.sim import told, verdict
+from tests.sim.ahead import Waiting
 from tests.sim.box import Box
 from tests.sim.ground import EPOCH, NO_FAULTS, Broken, Ground
 from tests.sim.network import Network
@@ -90,6 +91,7 @@ class World:
                 self.ground.tasks = group
                 lives = [group.create_task(self.server.live())]
                 lives += [group.create_task(box.live()) for box in self.boxes]
+                lives.append(group.create_task(Waiting(self.ground, self.plan, self.boxes).watch()))
                 clients = [group.create_task(client.live()) for client in self.clients]
                 faults = [group.create_task(self._fault(fault)) for fault in self.plan.faults]
                 await asyncio.sleep(self.busy_s)
