@@ -74,9 +74,9 @@ def progress_of(graph: Graph) -> Progress:
 
 
 def _orders(engine: Engine, beat: Heartbeat) -> tuple[Order, ...]:
-    """An order to drain that was lost on its way comes again."""
-    is_missing = engine.wanted == "drain" and beat.state is not EngineState.DRAINING
-    return (Order(order="drain"),) if is_missing else ()
+    """An order that was lost on its way comes again. An engine that drains of its own accord does not mind the second."""
+    is_wanted, is_draining = engine.wanted == "drain", beat.state is EngineState.DRAINING
+    return () if is_wanted == is_draining else (Order(order="drain" if is_wanted else "undrain"),)
 
 
 def _record(tx: Transaction, engine_id: str, beat: Heartbeat, now: float) -> tuple[Engine, list[Graph]]:

@@ -135,6 +135,8 @@ async def test_an_engine_that_is_undrained_takes_work_again(farm: World) -> None
 
     assert view.state is EngineState.ONLINE
     assert (await farm.poll(engine.engine_id)).orders == (Order(order="undrain"),)
+    assert (await farm.beat(engine.engine_id, state=EngineState.DRAINING)).orders == (Order(order="undrain"),)
+    assert (await farm.beat(engine.engine_id)).orders == ()
 
 
 async def test_what_was_asked_of_an_engine_holds_over_its_restart(farm: World) -> None:

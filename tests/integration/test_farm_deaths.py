@@ -152,6 +152,7 @@ async def test_a_cancelled_encode_is_gone_within_8_seconds_and_leaves_nothing(gr
     encoder = encoders_below(engine.pid)
 
     cancelled = await ground.client.cancel(job.job_id)
+    await fact(lambda: engine.log.has("attempt_stopping"), "the order has acted", within_s=1.0)
     await fact(lambda: all(is_over(tool) for tool in encoder), "FFmpeg is gone", within_s=8.0)
     await engine.said("attempt_stopped")
     await fact(lambda: not ground.scratch(engine), "the scratch directory is empty", within_s=5.0)

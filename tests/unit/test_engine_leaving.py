@@ -146,6 +146,18 @@ def test_an_order_to_drain_can_be_taken_back() -> None:
     assert not any(isinstance(one, m.Exit | m.SayGoodbye) for one in asked)
 
 
+def test_an_engine_that_was_stopped_does_not_mind_an_order_to_go_on() -> None:
+    desk = Desk()
+    desk.online()
+    desk.granted(ONE)
+    desk.feed(m.StopAsked())
+    desk.feed(ordered(Order(order="undrain")))
+
+    desk.ended(completed(ONE))
+
+    assert desk.lease().slots == 0
+
+
 GOODBYE = Goodbye(boot_id="boot-0001")
 
 
