@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dispatch.core.matching import EngineSight, fits
+from dispatch.core.paces import Paces
 from dispatch.core.records import Task
 from dispatch.core.rooms import kind_of
 from protocol.capabilities import SlotKind
@@ -56,9 +57,10 @@ class EngineClass:
 
 
 class Lanes:
-    """All lanes and all engines known."""
+    """All lanes and all engines known. `paces` compares how fast these encode."""
 
     def __init__(self) -> None:
+        self.paces = Paces()
         self._light_mask = self._gpu_mask = 0
         self._lanes: dict[Signature, Lane] = {}
         self._free_bits: list[int] = []
@@ -98,6 +100,7 @@ class Lanes:
         """Know this engine from now on; True when what it can do or whether it takes work has changed."""
         known = self._sights.get(sight.engine_id)
         self._sights[sight.engine_id] = sight
+        self.paces.change(known.speeds if known is not None else {}, sight.speeds)
         if known is not None and _is_same(known, sight):
             return False
         if known is not None:
@@ -108,6 +111,7 @@ class Lanes:
     def drop_engine(self, engine_id: str) -> None:
         known = self._sights.pop(engine_id, None)
         if known is not None:
+            self.paces.change(known.speeds, {})
             self._leave(known)
 
     def mask(self, engine_id: str) -> int:

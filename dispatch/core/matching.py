@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from dispatch.core.paces import speeds_of
 from dispatch.core.records import Engine
 from protocol.capabilities import Capabilities
+from protocol.recipes import Pace
 from protocol.states import EngineState
 
 
@@ -13,7 +16,7 @@ from protocol.states import EngineState
 class EngineSight:
     """An engine as the scheduler sees it; `slots_json` is what it last told about its slots, as stored.
 
-    `weight` is an operator's: one of weight 2 counts as having twice the free slots it has.
+    `weight` is an operator's: one of weight 2 counts as twice as fast, with twice the free slots it has.
     """
 
     engine_id: str
@@ -26,6 +29,7 @@ class EngineSight:
     slots_json: str
     capabilities_json: str
     weight: float = 1.0
+    speeds: Mapping[Pace, float] = field(default_factory=dict)
 
     @property
     def takes_work(self) -> bool:
@@ -34,20 +38,23 @@ class EngineSight:
 
 def sight_of(engine: Engine, known: EngineSight | None = None) -> EngineSight:
     """The sight of a stored engine. `known` is the earlier one: unchanged capabilities are not parsed again."""
-    is_same = known is not None and known.capabilities_json == engine.capabilities_json
+    if known is not None and known.capabilities_json == engine.capabilities_json:
+        provided, speeds, capabilities_json = known.provided, known.speeds, known.capabilities_json
+    else:
+        told = Capabilities.model_validate_json(engine.capabilities_json)
+        provided, speeds, capabilities_json = told.provided, speeds_of(told.speeds), engine.capabilities_json
     return EngineSight(
         engine_id=engine.engine_id,
         name=engine.name,
         boot_id=engine.boot_id,
-        provided=known.provided
-        if known is not None and is_same
-        else frozenset(Capabilities.model_validate_json(engine.capabilities_json).provided),
+        provided=provided,
         tags=frozenset(engine.tags),
         state=engine.state,
         wanted=engine.wanted,
         slots_json=engine.slots_json,
-        capabilities_json=known.capabilities_json if known is not None and is_same else engine.capabilities_json,
+        capabilities_json=capabilities_json,
         weight=engine.weight,
+        speeds=speeds,
     )
 
 

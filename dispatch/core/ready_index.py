@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 from dispatch.core.fair_queue import FairQueue, Flow
 from dispatch.core.lanes import Lane, Lanes
+from dispatch.core.paces import pace_of_task
 from dispatch.core.records import Task
 from dispatch.core.rooms import ONE, Filling, Pick, Room
 from dispatch.core.running import Running
 from protocol.capabilities import SlotKind
+from protocol.recipes import Pace
 
 AGING_S = 900.0
 """A task gains one level of priority for each 15 minutes it has waited, so that 1 meets a fresh 10 after 2.25 hours."""
@@ -47,6 +49,7 @@ class Entry(NamedTuple):
     task_id: str
     serial: int
     queue: Queue
+    pace: Pace | None
 
 
 def _top(queue: Queue) -> Entry:
@@ -96,6 +99,7 @@ class ReadyIndex:
         self._jobs: dict[str, str | set[str]] = {}
         self._had: set[str] = set()  # those that an engine has held before
         self._serials = count()
+        self._paces: dict[Pace, Pace] = {}
 
     def __len__(self) -> int:
         return len(self._entries) + len(self._taken) + len(self._delayed)
@@ -220,6 +224,10 @@ class ReadyIndex:
         entry = self._entries.get(task_id)
         return entry.job_id if entry is not None else None
 
+    def pace_of(self, task_id: str) -> Pace | None:
+        entry = self._entries.get(task_id)
+        return entry.pace if entry is not None else None
+
     def ahead(self, task_id: str) -> int | None:
         """About how many tasks of the same signature go first: own ones before it, others by their tenants' weights."""
         entry = self._entries.get(task_id)
@@ -253,7 +261,9 @@ class ReadyIndex:
         queue = shelf.by_bit.get(lane.bit) if shelf is not None else None
         if queue is None:
             queue = Queue(self._fair.flow(task.tenant), lane)
-        self._push(Entry(rank(task), task.job_id, -task.cost_s, task.task_id, next(self._serials), queue))
+        pace = pace_of_task(task)
+        pace = self._paces.setdefault(pace, pace) if pace is not None else None
+        self._push(Entry(rank(task), task.job_id, -task.cost_s, task.task_id, next(self._serials), queue, pace))
 
     def _push(self, entry: Entry) -> None:
         tenant, bit = entry.queue.flow.tenant, entry.queue.bit

@@ -224,7 +224,7 @@ class Scheduler:
     def _wake_one(self, lane: Lane, task_id: str, plan: Plan, now: float) -> int:
         """Give the best waiting engine its best task; where all are at work, one of them what it may have ahead of time."""
         warm = self._warm.get(self.index.job_of(task_id) or "")
-        if (poll := self._poll_of(self._waiting.best(lane, warm))) is not None:
+        if (poll := self._poll_of(self._waiting.best(lane, warm, self.index.pace_of(task_id)))) is not None:
             return self._serve(poll, ONE[lane.kind], plan, now)
         if (poll := self._poll_of(self._waiting.best_ahead(lane))) is not None:
             return self._ahead.serve(poll, plan, now)
