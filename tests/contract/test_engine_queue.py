@@ -66,6 +66,17 @@ async def test_attempts_come_back_in_the_order_they_were_taken(queue: SqliteQueu
     assert [saved.grant.token for saved in (await queue.load()).attempts] == [3, 2, 1]
 
 
+async def test_a_wall_clock_that_jumps_changes_nothing_of_what_is_kept(tmp_path: Path) -> None:
+    moments = iter((2e9, -1.0, 0.0, 1e9))
+    async with open_queue(str(tmp_path / "engine.db"), wall=lambda: next(moments)) as queue:
+        for n in (1, 2, 3):
+            await queue.save(Changes(granted=(SavedAttempt(grant(n), order=n, is_started=True, slot=f"cpu-{n}"),)))
+        await queue.save(Changes(started=(Placed(K1, "cpu-1"),)))
+
+    kept = tuple(SavedAttempt(grant(n), order=n, is_started=True, slot=f"cpu-{n}") for n in (1, 2, 3))
+    assert (await reopened(tmp_path)).attempts == kept
+
+
 async def test_a_start_is_kept_with_its_slot(queue: SqliteQueue) -> None:
     await queue.save(Changes(granted=(SavedAttempt(grant(1), order=1),)))
     await queue.save(Changes(started=(Placed(K1, "CPU:0-3"),)))
