@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dispatch.core.rooms import Room
 from protocol.jobs import JobPatch
+from protocol.leases import Complete, digest_of
+from protocol.results import AttemptResult
 from tests.contract.api_server import Answer, Json, Server, head_of, served
 from tests.contract.services_world import CLIENT, world
 
@@ -133,8 +135,10 @@ async def test_attempt_is_reported_call_by_call_and_repeats_are_harmless(tmp_pat
             server, engine, grant, "fail", failure={"failure_class": "engine", "code": "TOOL_FAILED", "message": "x"}
         )
 
-    settled = {"task_id": grant["task_id"], "token": grant["token"], "error": None, "message": None}
-    assert [(answer.status, answer.json) for answer in told] == [(200, settled)] * 6
+    settled = {"task_id": grant["task_id"], "token": grant["token"], "error": None, "message": None, "digest": None}
+    report = Complete(task_id=grant["task_id"], token=grant["token"], result=AttemptResult())
+    final = settled | {"digest": digest_of(report)}
+    assert [(answer.status, answer.json) for answer in told] == [(200, one) for one in (settled, settled, final) for _ in range(2)]
     assert head_of(late) == (409, "STALE_LEASE")
 
 
