@@ -69,6 +69,21 @@ def confine(sandbox: Sandbox, inputs: Sequence[int] = ()) -> None:
         seccomp.install(seccomp.program(os.uname().machine, own_pid))
 
 
+def reach_only_own(sandbox: Sandbox) -> bool:
+    """Called by the minder itself: whether a signal of its own to "everybody" reaches its tool's processes and no others.
+
+    Not at tier 3, where a namespace ends with its first process, and bubblewrap may be one that has to gain privileges.
+    """
+    if sandbox["tier"] not in (1, 2) or landlock.abi() < landlock.SCOPES_FROM_ABI:
+        return False
+    try:
+        _no_new_privileges()
+        landlock.restrict_signals()
+    except OSError:
+        return False
+    return True
+
+
 def bubblewrap(sandbox: Sandbox, argv: Sequence[str], filter_fd: int) -> list[str]:
     """What to exec at tier 3. `filter_fd` is a file that holds `filter_program()`; every other open descriptor is the tool's.
 

@@ -67,6 +67,7 @@ class Minder:
         self._cause, self._limit, self._is_killed = BY_TOOL, "", False
         self._kill_at = self._lease_at = NEVER
         self._oom_kills = usage.oom_kills()
+        self._reaches_only_own = _reaches_only_own(spec)
         self._cpu_seconds, self._peak_bytes = 0.0, 0
         self._child = Child(spec)
         self._began = _now()
@@ -196,17 +197,18 @@ class Minder:
             self._measure_at = _next(began)
 
     def _look(self) -> None:
-        found = usage.below(os.getpid())  # orphans of the tool are our children
-        memory_bytes = usage.memory_bytes(found, self._spec.memory_bytes)
-        self._peak_bytes = max(self._peak_bytes, memory_bytes)
+        found = usage.below(os.getpid(), self._spec.pids)  # orphans of the tool are our children
         if sum(found.values()) > self._spec.pids:
             self._end(BY_LIMIT, "pids", is_at_once=True)
-        elif memory_bytes > self._spec.memory_bytes:
+            return
+        memory_bytes = usage.memory_bytes(found, self._spec.memory_bytes)
+        self._peak_bytes = max(self._peak_bytes, memory_bytes)
+        if memory_bytes > self._spec.memory_bytes:
             self._end(BY_LIMIT, "memory", is_at_once=True)
 
     def _measure(self) -> None:
         directory, cap = self._spec.directory, self._spec.scratch_bytes
-        removed = usage.removed_bytes(usage.below(os.getpid()), directory)
+        removed = usage.removed_bytes(usage.below(os.getpid(), self._spec.pids), directory)
         if removed + usage.disk_bytes(directory, cap - removed) > cap:
             self._end(BY_LIMIT, "disk", is_at_once=True)
 
@@ -222,10 +224,17 @@ class Minder:
 
     def _signal(self, number: int) -> None:
         self._is_killed = self._is_killed or number == SIGKILL
+        if number == SIGKILL:
+            self._kill_all()
         try:
             os.killpg(self._child.pid, number)
         except ProcessLookupError:
             os.kill(self._child.pid, number)  # it has not become a group leader yet; nobody has reaped it
+
+    def _kill_all(self) -> None:
+        """All that come of the tool in one stroke, faster than they can multiply."""
+        if self._reaches_only_own:
+            usage.kill_everybody()
 
     # The end
 
@@ -259,6 +268,7 @@ class Minder:
         wall_seconds = _now() - self._began
         was_killed = self._is_killed
         usage.kill_group(self._child.pid)
+        self._kill_all()
         _, status = self._reap(self._child.pid)
         until = _now() + LAST_WORDS_S
         while _now() < until and self._has_children():
@@ -297,6 +307,15 @@ class Minder:
         if exit_code == -SIGKILL and not was_killed and usage.oom_kills() > self._oom_kills:
             return "memory"
         return ""
+
+
+def _reaches_only_own(spec: Spec) -> bool:
+    if spec.sandbox is None:
+        return False
+    from engine.minder import confine
+
+    sandbox: confine.Sandbox = spec.sandbox  # type: ignore[assignment]  # made by engine.shell.sandbox, carried as plain values
+    return confine.reach_only_own(sandbox)
 
 
 def _next(began: float) -> float:

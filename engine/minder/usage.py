@@ -74,14 +74,15 @@ def _mapped(pid: int, directory: str) -> Iterator[tuple[str, int]]:
         return
 
 
-def below(pid: int) -> dict[int, int]:
-    """The processes below this one, each with the number of its threads."""
-    found, pids = {}, [pid]
-    while pids:
+def below(pid: int, most: int) -> dict[int, int]:
+    """The processes below this one, each with the number of its threads; looked for until there are more than `most`."""
+    found, pids, count = {}, [pid], -1
+    while pids and count <= most:
         one = pids.pop()
         try:
             threads = os.listdir(f"/proc/{one}/task")
             found[one] = len(threads)
+            count += len(threads)
             for thread in threads:
                 with open(f"/proc/{one}/task/{thread}/children", encoding="ascii") as children:
                     pids += map(int, children.read().split())
@@ -143,6 +144,14 @@ def kill_group(leader: int) -> None:
         os.killpg(leader, SIGKILL)
     except ProcessLookupError:
         return  # nobody is left in it
+
+
+def kill_everybody() -> None:
+    """Whom this process may signal: only for one that can reach nobody but its own. No fork gets between."""
+    try:
+        os.kill(-1, SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return  # nobody is left
 
 
 def kill_left_behind(leader: int, since: int, directory: str) -> None:
