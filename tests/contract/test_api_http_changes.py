@@ -138,7 +138,8 @@ async def test_attempt_is_reported_call_by_call_and_repeats_are_harmless(tmp_pat
     settled = {"task_id": grant["task_id"], "token": grant["token"], "error": None, "message": None, "digest": None}
     report = Complete(task_id=grant["task_id"], token=grant["token"], result=AttemptResult())
     final = settled | {"digest": digest_of(report)}
-    assert [(answer.status, answer.json) for answer in told] == [(200, one) for one in (settled, settled, final) for _ in range(2)]
+    twice = [(200, one) for one in (settled, settled, final) for _ in range(2)]
+    assert [(answer.status, answer.json) for answer in told] == twice
     assert head_of(late) == (409, "STALE_LEASE")
 
 
