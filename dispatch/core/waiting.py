@@ -87,7 +87,7 @@ class WaitingEngines:
 
     def best_ahead(self, lane: Lane) -> str | None:
         """The engine at which a task of this lane may wait for a slot; none for a task that has failed before."""
-        return self._first(self._ahead, lane) if not lane.avoid else None
+        return self._first(self._ahead, lane) if lane.kind is SlotKind.CPU and not lane.avoid else None
 
     def reach(self, kind: SlotKind) -> int:
         """The lanes of which engines with free slots of this kind might take tasks."""
