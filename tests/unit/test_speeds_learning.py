@@ -6,6 +6,7 @@ import pytest
 
 from engine.core import messages as m
 from engine.core.speeds import Speeds, measured
+from plugins.media import report
 from protocol.capabilities import FASTEST_FPS, MOST_SPEEDS, SLOWEST_FPS, Capabilities, EncoderSpeed
 from protocol.leases import Complete, Grant, Heartbeat
 from protocol.media import MediaFacts, VideoStream
@@ -44,6 +45,13 @@ def took(seconds: float | None, step: str = "transcode_720p") -> AttemptResult:
 
 def test_a_ladder_is_measured_by_its_tallest_rendition_in_frames_of_the_source() -> None:
     assert measured(LADDER, took(30.0)) == (Pace("h264_nvenc", 720), 100.0)
+
+
+def test_what_the_ffmpeg_plugin_reports_of_a_ladder_tells_its_speed() -> None:
+    steps = ("transcode_360p", "transcode_480p", "transcode_720p", "generate_thumbnails")
+    reported = AttemptResult(steps=report.step_reports(steps, report.served(LADDER), 30.0))
+
+    assert measured(LADDER, reported) == (Pace("h264_nvenc", 720), 100.0)
 
 
 def test_the_length_of_the_picture_counts_where_the_sound_is_longer() -> None:
