@@ -24,7 +24,7 @@ SPEECH_COST = {"tiny": 0.1, "base": 0.2, "small": 0.6}
 PIXELS_DECODED_PER_SECOND = 250e6
 """Decode and scale of 1080p H.264 on two threads; only an estimate for queueing."""
 
-NO_SPEECH = "no engine offers speech to text for this"
+NO_SPEECH = "no engine offers speech to text for this: it needs a model for the language named, or one that detects languages"
 NO_SOUND = "the source has no audio"
 
 TRANSCRIPTS: Mapping[Literal["txt", "srt", "vtt", "json"], str] = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dispatch.core.matching import EngineSight, first_lack
-from dispatch.core.records import Job, Task
+from dispatch.core.records import Attempt, Job, Task
 from dispatch.core.rooms import Room, kind_of
 from dispatch.core.times import rfc3339
 from dispatch.core.views import error_view
@@ -18,7 +18,7 @@ from protocol.states import HELD_TASK_STATES, TERMINAL_JOB_STATES, EngineState, 
 FITS = "fits and has room; the task waits for its turn"
 _STATE_REASONS: dict[EngineState, str | None] = {
     EngineState.ONLINE: None,
-    EngineState.BUSY: "is busy and takes no new work",
+    EngineState.BUSY: "is busy and takes no new work; `reelyard engine-info` tells with what",
     EngineState.DRAINING: "is draining",
     EngineState.OFFLINE: "is offline",
     EngineState.LOST: "is lost: it fell silent",
@@ -70,6 +70,15 @@ def why(job: Job, tasks: Sequence[Task], farm: FarmView, *, now: float) -> WhyRe
             WhyEngine(engine_id=sight.engine_id, name=sight.name, reason=reasons[sight.engine_id]) for sight in farm.engines
         ),
     )
+
+
+def with_last_failure(reply: WhyReply, attempts: Sequence[Attempt]) -> WhyReply:
+    """While the next try is put off: why the one before came to nothing."""
+    ended = [(attempt.token, attempt.error_json) for attempt in attempts if attempt.error_json is not None]
+    if reply.not_before is None or not ended:
+        return reply
+    error = error_view(max(ended)[1])
+    return reply.model_copy(update={"summary": f"{reply.summary} The last one failed with {error.code}: {error.message}"})
 
 
 def _not_waiting(job: Job, tasks: Sequence[Task], farm: FarmView) -> str:

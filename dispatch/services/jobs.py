@@ -16,6 +16,7 @@ from dispatch.core.paging import page_fields, refuse
 from dispatch.core.records import Attempt, Graph, Job, Task
 from dispatch.core.views import job_view
 from dispatch.core.webhooks import check_webhook_url
+from dispatch.core.why import with_last_failure
 from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.audit import audited
 from dispatch.services.crowding import AtOnce
@@ -107,7 +108,7 @@ class JobService:
 
     async def why(self, who: Caller, job_id: str) -> WhyReply:
         graph = (await self._load(who, job_id)).graph
-        return self._explainer.why(graph.job, graph.tasks)
+        return with_last_failure(self._explainer.why(graph.job, graph.tasks), graph.attempts)
 
     async def log(self, who: Caller, job_id: str) -> JobLog:
         attempts = (await self._load(who, job_id)).attempts

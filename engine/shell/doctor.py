@@ -10,13 +10,13 @@ from pathlib import Path
 
 import orjson
 
+from engine.core.pressure import DISK
 from engine.ports import LoadMonitor
 from engine.shell.sandbox import TIERS
 from engine.shell.sandbox_check import Trial
 from engine.shell.survey import ToolSurvey
 from protocol.capabilities import GpuLoad, Load
 
-LEAST_FREE_PERCENT = 10.0
 TIER_FOR_UNTRUSTED = 2
 
 
@@ -68,11 +68,10 @@ def _writable(directory: Path) -> Finding:
 
 
 def _space(load: Load) -> Finding:
+    """The watermark is the monitor's: with plenty free a disk is never low, whatever its share."""
     detail = f"{load.disk_free_bytes / 1e9:.1f} GB free ({load.disk_free_percent:.0f} %)"
-    if load.disk_free_percent < LEAST_FREE_PERCENT:
-        return Finding(
-            "disk space", False, f"{detail}; an engine takes no work below {LEAST_FREE_PERCENT:.0f} %: free some space"
-        )
+    if DISK in load.busy:
+        return Finding("disk space", False, f"{detail}; an engine takes no work on so full a disk: free some space")
     return Finding("disk space", True, detail)
 
 
@@ -81,6 +80,9 @@ def _readings(load: Load) -> Finding:
     detail = (
         f"processor {load.cpu_percent:.0f} %, memory {load.memory_percent:.0f} %, waiting for disks {load.io_wait_percent:.0f} %"
     )
+    over = [resource for resource in load.busy if resource != DISK]
+    if over:
+        detail += f"; over its threshold: {', '.join(over)}. While that is so an engine takes no work there"
     return Finding("load", True, detail)
 
 

@@ -19,7 +19,7 @@ from engine.shell.monitors import Monitors, load_monitors
 from engine.shell.process import Tools
 from engine.shell.survey import ToolSurvey, capabilities_of
 from plugins.noop.plugin import NoopPlugin
-from protocol.capabilities import Device, PluginDescription
+from protocol.capabilities import Device, Load, PluginDescription
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.plugins import Invocation, Limits, Outcome, Surroundings
 
@@ -165,6 +165,32 @@ async def test_the_doctor_names_what_keeps_this_machine_from_working(tmp_path: P
     bad = [finding.what for finding in findings if not finding.is_ok]
     assert "transcoding" in bad
     assert '"ok":false' in as_json(findings)
+
+
+class Overloaded:
+    """A machine whose others use too much."""
+
+    def __init__(self, busy: tuple[str, ...]) -> None:
+        self.busy = busy
+
+    async def read(self) -> Load:
+        return Load(cpu_percent=99.0, disk_free_bytes=60 * 10**9, disk_free_percent=3.0, busy=self.busy)
+
+
+async def test_the_doctor_says_what_would_keep_an_engine_from_taking_work(tmp_path: Path) -> None:
+    told = {
+        finding.what: (finding.is_ok, finding.detail)
+        for finding in await examine(survey_of(Probing(), tmp_path), Overloaded(("cpu", "disk")), tmp_path)
+    }
+
+    assert told["disk space"] == (False, "60.0 GB free (3 %); an engine takes no work on so full a disk: free some space")
+    assert told["load"][1].endswith("over its threshold: cpu. While that is so an engine takes no work there")
+
+
+async def test_a_disk_with_plenty_of_room_is_well_whatever_its_share(tmp_path: Path) -> None:
+    findings = await examine(survey_of(Probing(), tmp_path), Overloaded(()), tmp_path)
+
+    assert [finding.detail for finding in findings if finding.what == "disk space" and finding.is_ok] == ["60.0 GB free (3 %)"]
 
 
 def test_a_run_that_ended_without_a_fatal_signal_left_no_note(tmp_path: Path) -> None:

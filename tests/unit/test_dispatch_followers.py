@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from dispatch.core import endings, followers
-from dispatch.core.besides import model_for, read_paths
+from dispatch.core.besides import NO_SPEECH, model_for, read_paths
 from dispatch.core.followers import plan_job
 from dispatch.core.ladder import SPEECH_PATH
 from dispatch.core.planning import RECIPE, task_kinds
@@ -113,7 +113,7 @@ def test_without_an_engine_a_transcription_is_skipped_and_one_that_is_required_w
         ("pending", "done", "pending", "skipped"),
         ("pending", "done", "pending", "waiting"),
     )
-    assert steps["transcribe_video"] == ("skipped", "no engine offers speech to text for this")
+    assert steps["transcribe_video"] == ("skipped", NO_SPEECH)
 
 
 def test_an_engine_that_left_meanwhile_leaves_the_job_complete_without_its_transcription() -> None:

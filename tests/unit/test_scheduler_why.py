@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from dispatch.core.matching import EngineSight
-from dispatch.core.records import Task
+from dispatch.core.records import Attempt, Task
 from dispatch.core.rooms import Room
-from dispatch.core.why import FITS, FarmView, why
+from dispatch.core.why import FITS, FarmView, why, with_last_failure
 from protocol.capabilities import Slots
 from protocol.errors import ErrorCode, FailureClass
 from protocol.jobs import WhyEngine, WhyReply
 from protocol.results import Failure
-from protocol.states import EngineState, JobState, TaskKind, TaskState
+from protocol.states import AttemptState, EngineState, JobState, TaskKind, TaskState
 from tests.unit.scheduler_world import NOW, make_job, make_sight, make_task
 
 FULL = Slots(encoding=2, light=1, free_encoding=0, free_light=1).model_dump_json()
@@ -36,7 +36,7 @@ def reason(task: Task, sight: EngineSight, *others: EngineSight, rooms: dict[str
         ({}, {"wanted": "pause"}, "is paused"),
         ({}, {"state": EngineState.OFFLINE}, "is offline"),
         ({}, {"state": EngineState.LOST}, "is lost: it fell silent"),
-        ({}, {"state": EngineState.BUSY}, "is busy and takes no new work"),
+        ({}, {"state": EngineState.BUSY}, "is busy and takes no new work; `reelyard engine-info` tells with what"),
         ({}, {"slots_json": FULL}, "busy: all 2 encoding slots are taken"),
         ({"kind": TaskKind.ANALYZE}, {"slots_json": FULL}, "does not ask for work at this moment"),
         ({}, {}, "does not ask for work at this moment"),
@@ -119,6 +119,26 @@ def test_a_summary_names_what_matters_most() -> None:
     assert summary(unfit) == "No engine can take noop now; 1 of 1: lacks encoder:x."
     held_back = FarmView((make_sight("one"),), {}, held="the storage cannot be reached")
     assert summary(make_task("a"), farm=held_back) == "No work is handed out now: the storage cannot be reached."
+
+
+def test_while_the_next_try_is_put_off_the_reason_of_the_last_one_is_told() -> None:
+    farm, full = FarmView((make_sight("one"),), {}), "TASK_DISK: The disk has 59 MiB free."
+    first = _attempt(7, "The disk has 60 MiB free.")
+    last = _attempt(8, "The disk has 59 MiB free.")
+    put_off = why(make_job("a"), [make_task("a", not_before=NOW + 5)], farm, now=NOW)
+    due = why(make_job("a"), [make_task("a")], farm, now=NOW)
+
+    assert with_last_failure(put_off, [last, first]).summary == f"{put_off.summary} The last one failed with {full}"
+    assert with_last_failure(put_off, [_attempt(9)]) == put_off
+    assert with_last_failure(due, [last]) == due
+
+
+def _attempt(token: int, message: str | None = None) -> Attempt:
+    begun = Attempt(token, "tsk_a", "job_a", "eng_one", "boot", f"req-{token}", TaskKind.NOOP, AttemptState.RUNNING, NOW)
+    if message is None:
+        return begun
+    failure = Failure(code=ErrorCode.TASK_DISK, failure_class=FailureClass.ENGINE, message=message)
+    return replace(begun, state=AttemptState.FAILED, error_json=failure.model_dump_json())
 
 
 def test_a_backoff_that_has_passed_is_not_told() -> None:
