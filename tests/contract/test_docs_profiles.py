@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -14,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "howto" / "profiles.md"
 
 def test_the_recipe_of_the_how_to_can_be_put_in_as_it_stands() -> None:
     (shown,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    profile = Profile.model_validate(tomllib.loads(shown))
+    profile = Profile.model_validate_json(json.dumps(tomllib.loads(shown)))
 
     check("small", profile)
 
