@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -91,6 +92,19 @@ async def test_a_removed_engine_without_a_good_token_stops_and_says_what_to_do(g
     assert code == EXIT_NOT_ALLOWED
     assert any("Give a valid registration token with --token-file" in line for line in engine.log.text)
     await fact(lambda: not [line for line in processes_of(made.engine_data("box")) if "sleep" in line], "its tool is gone")
+
+
+async def test_what_runs_longer_than_a_drain_may_take_is_handed_back(ground: tuple[Farm, ReelyardClient]) -> None:
+    made, client = ground
+    engine = await made.start_engine("box", "--slots", "1", environment={"REELYARD_ENGINE_DRAIN_TIMEOUT_S": "0.5"})
+    job = await napping(client, engine)
+
+    engine.signal(signal.SIGINT)
+    code = await engine.ended()
+    handed_back = await client.get(job.job_id)
+
+    assert (code, processes_of(made.engine_data("box"))) == (EXIT_DRAINED, [])
+    assert [attempt.state for attempt in handed_back.attempts] == [AttemptState.RELEASED]
 
 
 async def _registers_and_leaves(engine: Member) -> int:
