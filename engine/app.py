@@ -81,6 +81,7 @@ def main(argv: Sequence[str]) -> int:
         if argv[:1] == ["config-check"]:
             return check_settings(argv[1:])
         settings = _settings(argv[1:] if argv[:1] == [TRIAL] else argv)
+        os.umask(0o077)  # a credential and strangers' films are nobody else's, also in a directory that was there before
         settings.data.mkdir(parents=True, mode=0o700, exist_ok=True)
         if argv[:1] == [TRIAL]:
             with only_one(settings.data):

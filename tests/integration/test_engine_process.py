@@ -111,6 +111,18 @@ async def test_tasks_are_worked_off_and_a_signal_drains_the_engine(dispatch: Dis
     assert dispatch.beats[-1].state is EngineState.DRAINING
 
 
+async def test_what_an_engine_keeps_is_for_its_user_alone_whoever_made_the_directory(dispatch: Dispatch, tmp_path: Path) -> None:
+    open_to_all = tmp_path / "data"
+    open_to_all.mkdir(mode=0o755)
+    async with engine(open_to_all, dispatch.url) as box:
+        await dispatch.told(lambda: len(dispatch.beats) > 0)
+        box.signal(signal.SIGTERM)
+        await box.exit_code()
+
+    modes = {found.name: found.stat().st_mode & 0o077 for found in open_to_all.iterdir()}
+    assert (modes["engine.db"], set(modes.values())) == (0, {0})
+
+
 async def test_a_second_signal_hands_running_work_back_at_once(dispatch: Dispatch, tmp_path: Path) -> None:
     dispatch.tasks = [noop(1, seconds=300)]
     async with engine(tmp_path / "data", dispatch.url) as box:
