@@ -1,4 +1,4 @@
-"""Real engines that an operator drains or removes: they stay drained over a restart, and come back or stop as they should."""
+"""Real engines and what they are ordered: drained, also over a restart; removed; asked to hand back what only waits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from client.api import ReelyardClient
 from engine.core.agent import EXIT_DRAINED, EXIT_NOT_ALLOWED
 from protocol.jobs import JobSubmission, JobView
 from protocol.states import AttemptState, JobState
-from tests.farm import Farm, Member, fact, farm, processes_of
+from tests.farm import Farm, Member, fact, farm, processes_of, told
 
-NAP = 'name = "nap"\nnoop_seconds = 300.0\n'
+NAP, DOZE = ('name = "nap"\nnoop_seconds = 300.0\n', 'name = "doze"\nnoop_seconds = 50.0\n')
 
 
 @pytest.fixture
@@ -22,6 +22,7 @@ async def ground(tmp_path: Path) -> AsyncIterator[tuple[Farm, ReelyardClient]]:
     async with farm(tmp_path) as made:
         (made.data / "profiles").mkdir(parents=True)
         (made.data / "profiles/nap.toml").write_text(NAP)
+        (made.data / "profiles/doze.toml").write_text(DOZE)
         await made.start_dispatch()
         async with made.client() as client:
             yield made, client
@@ -105,6 +106,23 @@ async def test_what_runs_longer_than_a_drain_may_take_is_handed_back(ground: tup
 
     assert (code, processes_of(made.engine_data("box"))) == (EXIT_DRAINED, [])
     assert [attempt.state for attempt in handed_back.attempts] == [AttemptState.RELEASED]
+
+
+async def test_a_task_that_waits_at_a_busy_engine_goes_to_one_that_joins(ground: tuple[Farm, ReelyardClient]) -> None:
+    made, client = ground
+    busy = await made.start_engine("busy", "--slots", "1")
+    first, second = [await client.submit(JobSubmission(profile="doze")) for _ in range(2)]
+    held = await told(lambda: client.get(second.job_id), lambda job: job.state is JobState.ASSIGNED, "the second waits there")
+    await busy.said("attempt_started", task=(await client.get(first.job_id)).attempts[0].task_id)
+
+    idle = await made.start_engine("idle", "--slots", "1")
+    await idle.said("attempt_started", task=held.attempts[0].task_id)
+    attempts = (await client.get(second.job_id)).attempts
+    for job in (first, second):
+        await client.cancel(job.job_id)
+
+    assert ([attempt.state for attempt in attempts][:-1], len(attempts)) == ([AttemptState.RELEASED], 2)
+    assert [await engine.terminate() for engine in (busy, idle)] == [EXIT_DRAINED] * 2
 
 
 async def _registers_and_leaves(engine: Member) -> int:
