@@ -16,6 +16,7 @@ FLOOR: dict[str, dict[str, int]] = {
     "purge": {"purged job": 50, "purged outputs": 6, "kill dispatch at a commit": 20},
     "cancel": {"slow commit": 500},
     "failing": {"killed while it worked": 50},
+    "outage": {"kill dispatch": 25, "killed while it worked": 40, "tool taken over": 60},
     "upload": {"bytes lost with the power": 12, "body broken": 12, "request repeated": 60},
     "graph": {"read of a sibling": 150, "kill dispatch": 20, "killed while it worked": 5},
     "capped": {"at the cap": 1000, "kill dispatch": 40},
