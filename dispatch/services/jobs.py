@@ -107,8 +107,8 @@ class JobService:
         return await self._change(who, job_id, act, versions)
 
     async def why(self, who: Caller, job_id: str) -> WhyReply:
-        graph = (await self._load(who, job_id)).graph
-        return with_last_failure(self._explainer.why(graph.job, graph.tasks), graph.attempts)
+        loaded = await self._load(who, job_id)
+        return with_last_failure(self._explainer.why(loaded.graph.job, loaded.graph.tasks), loaded.attempts)
 
     async def log(self, who: Caller, job_id: str) -> JobLog:
         attempts = (await self._load(who, job_id)).attempts
