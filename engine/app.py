@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import random
 import signal
@@ -74,9 +75,10 @@ def main(argv: Sequence[str]) -> int:
 
     69 ends the trial of another version while dispatch does not answer.
     """
-    log_to_stderr()
+    is_doctor = argv[:1] == ["doctor"]
+    log_to_stderr(logging.ERROR if is_doctor else logging.INFO)  # what a doctor finds stands in its answer
     try:
-        if argv[:1] == ["doctor"]:
+        if is_doctor:
             return asyncio.run(doctor(_doctor_arguments(argv[1:])))
         if argv[:1] == ["config-check"]:
             return check_settings(argv[1:])
@@ -99,11 +101,12 @@ def main(argv: Sequence[str]) -> int:
     except (SettingsProblem, Unusable) as problem:
         print(f"reelyard engine: {problem}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return EXIT_USAGE
-    log.info("engine_left", code=leaving.code, message=leaving.message)
+    tell = log.info if leaving.code == 0 else log.error
+    tell("engine_left", code=leaving.code, message=leaving.message)
     return leaving.code
 
 
-def log_to_stderr() -> None:
+def log_to_stderr(least: int = logging.INFO) -> None:
     """Colours on a terminal, one JSON object a line elsewhere."""
     is_terminal = sys.stderr.isatty()
     renderer = (
@@ -114,6 +117,7 @@ def log_to_stderr() -> None:
     faults = [] if is_terminal else [structlog.processors.format_exc_info]
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), *faults, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -15,6 +15,8 @@ from protocol.results import StepReport
 from protocol.states import StepState, TaskKind, TaskState
 
 ANALYZE_COST_S, NOOP_COST_S = 1.0, 0.01
+SMALLEST_PICTURE = 16
+"""Pixels, either way: for what is made of any picture, such as thumbnails. Below that scalers have nothing to work with."""
 
 RECIPE: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 STEPS: TypeAdapter[tuple[StepReport, ...]] = TypeAdapter(tuple[StepReport, ...])
@@ -99,11 +101,15 @@ def optional_speech(profile: Profile) -> bool:
 
 
 def limits_of(profile: Profile, limits: InputLimits) -> InputLimits:
-    """The server's limits, with the smallest picture and the streams this profile can work with."""
+    """The server's limits, with the smallest picture and the streams this profile can work with.
+
+    Where it makes no rendition that is the smallest of any.
+    """
     if not profile.renditions:
         needs_video = profile.thumbnails is not None or profile.frames is not None
         needs_audio = profile.audio is not None or (profile.transcription is not None and not optional_speech(profile))
-        return limits.model_copy(update={"needs_video": needs_video, "needs_audio": needs_audio})
+        needs = {"needs_video": needs_video, "needs_audio": needs_audio}
+        return limits.model_copy(update={"min_width": SMALLEST_PICTURE, "min_height": SMALLEST_PICTURE, **needs})
     width = min(r.min_source_width for r in profile.renditions)
     height = min(r.min_source_height for r in profile.renditions)
     return limits.model_copy(update={"min_width": width, "min_height": height, "needs_video": True, "needs_audio": False})

@@ -109,11 +109,11 @@ async def run(*words: str, **environment: str) -> tuple[int | None, str]:
     env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environment}
     child = await asyncio.create_subprocess_exec(*words, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     out, err = await child.communicate()
-    return child.returncode, out.decode() or err.decode()
+    return child.returncode, out.decode() + err.decode()
 
 
 async def test_a_plugin_of_a_third_party_is_installed_found_preferred_and_used(tmp_path: Path) -> None:
-    """Its own tests pass, the doctor names it in the place of ours, and a job's pictures are its work."""
+    """Its own tests pass, the doctor names it in the place of ours and says nothing else, and a job's pictures are its work."""
     clip = make_clip(tmp_path / "clip.mp4", seconds=3, audio=False)
     target = await install(EXAMPLE, tmp_path)
     preferred = {
