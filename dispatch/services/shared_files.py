@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import stat
 from collections.abc import Iterable
 
 from dispatch.core.records import Source
@@ -38,8 +39,10 @@ class SharedFiles:
 
     def _look(self, path: str) -> SharedFile | None:
         try:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=_at_once) as file:
                 status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    return None
                 version = (status.st_size, status.st_mtime_ns)
                 known = self._known.get(path)
                 if known is None or known[0] != version:
@@ -53,3 +56,8 @@ class SharedFiles:
             self._known.clear()
         self._known[path] = known
         return known[1]
+
+
+def _at_once(path: str, flags: int) -> int:
+    """A pipe that stands there by now would hold this thread for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -51,6 +52,18 @@ async def test_a_server_path_and_a_stored_original_are_read_in_place(tmp_path: P
     seen = [read(Shares(HERE), await told(tmp_path, source)) for source in (server, stored)]
 
     assert seen == [path.read_bytes(), kept.read_bytes()]
+
+
+async def test_a_pipe_or_a_directory_in_the_place_of_an_original_is_not_waited_for(tmp_path: Path) -> None:
+    path, source = film(tmp_path / "media")
+    path.unlink()
+    os.mkfifo(path)
+    directory = Source("server", str(tmp_path), "film.mkv", SIZE)
+
+    async with asyncio.timeout(10):
+        seen = [(await told(tmp_path, one)).shared for one in (source, directory)]
+
+    assert seen == [None, None]
 
 
 async def test_a_disk_mounted_elsewhere_is_found_by_its_prefix(tmp_path: Path) -> None:
