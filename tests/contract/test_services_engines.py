@@ -10,9 +10,9 @@ import pytest
 from dispatch.api import answers
 from protocol.admin import EnginePatch
 from protocol.capabilities import Capabilities, HeldTask, Kept
-from protocol.errors import ErrorCode, FailureClass, ReelyardError
-from protocol.leases import Ack, Fail, Order, RunningTask, Start
-from protocol.results import Failure, StepReport
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.leases import Ack, Order, RunningTask, Start
+from protocol.results import StepReport
 from protocol.states import EngineState, StepState
 from tests.contract.services_world import BOOT, CAN, CLIENT, OPERATOR, World, world
 from tests.unit.dispatch_jobs import complete
@@ -384,22 +384,3 @@ async def test_an_engines_weight_is_an_operators_and_stays_over_its_restart(farm
 
     assert view.weight == 2.5
     assert (await farm.core.services.engines.get(engine.engine_id)).weight == 2.5
-
-
-async def test_a_job_whose_next_try_is_put_off_tells_why_the_last_one_failed(farm: World) -> None:
-    engine = await farm.register()
-    job_id = await farm.submit()
-    grant = await farm.grant(engine.engine_id, job_id)
-    failure = Failure(code=ErrorCode.TASK_DISK, failure_class=FailureClass.ENGINE, message="59 MiB are free.")
-
-    await farm.settle(
-        engine.engine_id,
-        Start(task_id=grant.task_id, token=grant.token),
-        Fail(task_id=grant.task_id, token=grant.token, failure=failure),
-    )
-
-    told = await farm.core.services.jobs.why(CLIENT, job_id)
-    assert (
-        told.summary
-        == f"The next try of noop is not before {told.not_before}. The last one failed with TASK_DISK: 59 MiB are free."
-    )
