@@ -92,7 +92,7 @@ def bubblewrap(sandbox: Sandbox, argv: Sequence[str], filter_fd: int) -> list[st
     words = [sandbox["bubblewrap"], *NAMESPACES, "--die-with-parent", "--cap-drop", "ALL"]
     for path in (*SYSTEM_TREES, *SYSTEM_FILES):
         words += ["--ro-bind-try", path, path]
-    words += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]  # its /dev/shm is memory that no limit counts
+    words += ["--proc", "/proc", "--dev", "/dev"]
     for path in KERNEL_FILES:
         words += ["--ro-bind-try", path, path] if path.startswith("/sys") else []
     for path in GPU_FILES if sandbox["devices"] else ():
@@ -104,6 +104,8 @@ def bubblewrap(sandbox: Sandbox, argv: Sequence[str], filter_fd: int) -> list[st
     for path in sandbox["tool"]:
         if not _is_below(path, sandbox["readable"]):
             words += ["--ro-bind", path, path]
+    for path in ("/proc", "/dev"):  # the kernel's settings, which root may write without any powers; memory that no limit counts
+        words += ["--remount-ro", path]
     words += ["--bind", sandbox["directory"], sandbox["directory"], "--remount-ro", "/", "--chdir", sandbox["directory"]]
     return [*words, "--seccomp", str(filter_fd), "--", *argv]
 

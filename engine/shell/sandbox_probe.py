@@ -61,6 +61,11 @@ def leave_memory(outside: Outside) -> None:
     libc.shmctl(segment, REMOVE_SEGMENT, None)
 
 
+def set_kernel(outside: Outside) -> None:
+    """Root may by its number alone, whatever powers it has lost; opening says it, nothing is written."""
+    os.close(os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY))
+
+
 def connect_tcp(outside: Outside) -> None:
     socket.create_connection(("127.0.0.1", int(outside["tcp_port"])), PATIENCE_S).close()
 
