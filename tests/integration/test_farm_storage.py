@@ -90,14 +90,15 @@ class Outage:
 
 
 async def work_through(made: Farm, clip: Path, outage: Outage) -> None:
-    """One job encodes and one waits when the outage begins; a second engine comes during it."""
+    """One job encodes, one waits at its engine and one in the queue when the outage begins; a second engine comes during it."""
     await made.start_dispatch()
     one = await made.start_engine("one", "--slots", "1")
     async with made.client() as client:
         running = await client.upload(clip, JobSubmission(profile="web"))
         await one.said("attempt_started", kind="transcode")
-        waiting = await client.upload(clip, JobSubmission(profile="web"))
-        await told(lambda: client.get(waiting.job_id), is_analyzed, "the second job is analyzed")
+        ahead = await client.upload(clip, JobSubmission(profile="web"))
+        await told(lambda: client.get(ahead.job_id), is_ahead, "the second job waits at the engine for the first to end")
+        waiting = await client.submit(JobSubmission(profile="noop"))
         await fact(lambda: bool(encoders_below(one.pid)), "FFmpeg encodes")
 
         outage.begin()
@@ -108,24 +109,26 @@ async def work_through(made: Farm, clip: Path, outage: Outage) -> None:
         await one.said("transfer_interrupted")
         why = await client.why(waiting.job_id)
         started_meanwhile = two.log.has("attempt_started")
-        states = {(await client.get(job.job_id)).state for job in (running, waiting)}
+        states = [(await client.get(job.job_id)).state for job in (running, ahead, waiting)]
 
         outage.end()
         await told(lambda: is_ready(made), lambda ready: ready, "the server is ready again")
-        jobs = [await client.wait(job.job_id) for job in (running, waiting)]
+        jobs = [await client.wait(job.job_id) for job in (running, ahead, waiting)]
 
         assert [(refused.status, refused.code) for refused in refusals] == [(outage.status, outage.code)] * 2
         assert [refused.retry_after for refused in refusals] == ["10", "10"]
-        assert (started_meanwhile, JobState.COMPLETED in states, JobState.FAILED in states) == (False, False, False)
+        assert not started_meanwhile
+        assert states == [JobState.TRANSCODING, JobState.ASSIGNED, JobState.PENDING]
         assert why.summary.startswith("No work is handed out now: the storage is ")
-        assert [job.state for job in jobs] == [JobState.COMPLETED] * 2
+        assert [job.state for job in jobs] == [JobState.COMPLETED] * 3
         encodes = [attempt.state for attempt in jobs[0].attempts if attempt.kind is TaskKind.TRANSCODE]
         assert encodes == [AttemptState.DONE], "what ran when the outage began is not encoded again"
-        await assert_all_published(made, client, [job.job_id for job in jobs])
+        await assert_all_published(made, client, [running.job_id, ahead.job_id])
 
 
-def is_analyzed(job: JobView) -> bool:
-    return any(attempt.kind is TaskKind.ANALYZE and attempt.state is AttemptState.DONE for attempt in job.attempts)
+def is_ahead(job: JobView) -> bool:
+    """Analyzed, and its encode is granted."""
+    return job.state is JobState.ASSIGNED and any(attempt.kind is TaskKind.TRANSCODE for attempt in job.attempts)
 
 
 async def upload_once(made: Farm) -> Answer:
