@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 import orjson
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from dispatch.api import problems
 from dispatch.core.paging import refuse
@@ -46,7 +46,7 @@ def submission_of(fields: Mapping[str, str]) -> JobSubmission:
     """The submission these fields make, without its input. Raises VALIDATION_FAILED."""
     told = {name: _value(name, text) for name, text in fields.items()}
     try:
-        return JobSubmission.model_validate_json(orjson.dumps(told))
+        return JobSubmission.model_validate_json(to_json(told))  # whole numbers of any size, as `from_json` reads them
     except ValidationError as error:
         raise problems.of_validation(error) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -61,6 +62,20 @@ async def test_same_upload_under_one_key_is_one_job_and_one_file(tmp_path: Path)
     assert (again.body, again.headers["Idempotent-Replayed"]) == (first.body, "true")
     assert head_of(other) == (422, "IDEMPOTENCY_MISMATCH")
     assert kept == [f"default/raw/{first.json['job_id']}_original.mp4"]
+
+
+async def test_whole_numbers_of_any_size_in_a_form_are_judged_and_are_no_fault(tmp_path: Path) -> None:
+    rendition = {"name": "own", "height": 360, "crf": 23, "profile": "main", "level": "3.0", "min_source_width": 0}
+    own = {**rendition, "min_source_height": -(10**30), "audio": {"bitrate": 64_000, "sample_rate": 44_100}}
+    async with served(tmp_path) as server:
+        taken = await upload(server, ("outputs", json.dumps({"renditions": [own]})), ("file", MP4))
+        refused = await upload(server, ("metadata", json.dumps({"a": 2**64})), ("file", MP4))
+        endless = await upload(server, ("metadata", '{"a": 1e999}'), ("file", MP4))
+        kept = files_in(tmp_path)
+
+    assert taken.status == 202, taken.body
+    assert [head_of(answer) for answer in (refused, endless)] == [(422, "VALIDATION_FAILED")] * 2
+    assert kept == [f"default/raw/{taken.json['job_id']}_original.mp4"]
 
 
 async def test_refused_upload_leaves_nothing(tmp_path: Path) -> None:
