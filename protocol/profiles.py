@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from protocol.base import Message
 
@@ -99,8 +100,18 @@ class PictureFormat(StrEnum):
     PNG = "png"
 
 
+_ONE_WAY: JsonDict = {
+    "oneOf": [
+        {"required": ["fps"], "properties": {"fps": {"type": "number"}}},
+        {"required": ["every_nth"], "properties": {"every_nth": {"type": "integer"}}},
+    ]
+}
+
+
 class Frames(Message):
     """Single pictures as a ZIP: `fps` a second, or every `every_nth` of the source; exactly one of the two."""
+
+    model_config = ConfigDict(json_schema_extra=_ONE_WAY)
 
     fps: Annotated[float, Field(gt=0, le=120, allow_inf_nan=False)] | None = None
     every_nth: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
@@ -114,8 +125,13 @@ class Frames(Message):
         return self
 
 
+_ANY_OF_TWO: JsonDict = {"anyOf": [{"properties": {"hls": {"const": True}}}, {"properties": {"dash": {"const": True}}}]}
+
+
 class CmafPackaging(Message):
-    """HLS and DASH from the same fragmented MP4 segments."""
+    """HLS and DASH from the same fragmented MP4 segments; at least one of the two."""
+
+    model_config = ConfigDict(json_schema_extra=_ANY_OF_TWO)
 
     segment_seconds: Annotated[int, Field(ge=1, le=60)] = 6
     hls: bool = True

@@ -34,6 +34,8 @@ def piece_of(headers: Mapping[str, str]) -> StagedPiece | None:
         return StagedPiece(offset)
     if not _SHA256.fullmatch(digest):
         raise invalid(DIGEST, "must be the SHA-256 of the whole file, in 64 hex digits")
+    if LENGTH not in headers:
+        raise invalid(LENGTH, f"is missing beside {DIGEST}: the last piece tells both")
     return StagedPiece(offset, Written(_number(headers, LENGTH), digest))
 
 

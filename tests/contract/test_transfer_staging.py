@@ -156,6 +156,18 @@ async def test_a_piece_with_a_malformed_header_is_refused(tmp_path: Path, header
         assert head_of(answer) == (400, ErrorCode.UPLOAD_HEADER_INVALID)
 
 
+async def test_a_last_piece_without_the_length_of_the_whole_is_told_so(tmp_path: Path) -> None:
+    headers = {"Staged-Offset": "0", "Staged-Digest": "0" * 64}
+    async with lane(tmp_path) as way:
+        answer = await way.server.call("PUT", f"{way.url}/a.bin", key=None, data=b"x", headers=headers)
+
+        assert (head_of(answer), answer.json["error"]["details"]) == (
+            (400, ErrorCode.UPLOAD_HEADER_INVALID),
+            {"header": "Staged-Length"},
+        )
+        assert answer.json["error"]["message"].startswith("Staged-Length is missing beside Staged-Digest")
+
+
 async def test_a_piece_needs_a_link_for_staging(tmp_path: Path) -> None:
     async with lane(tmp_path) as way:
         reading = f"{way.server.signed('GET', PREFIX)}/{PREFIX}/a.bin"

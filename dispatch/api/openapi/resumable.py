@@ -43,9 +43,9 @@ REQUEST_HEADERS: dict[str, Json] = {
         "description": "The body is a piece and goes there, at the end of what the server has; `*` asks how much that is",
         "schema": {"type": "string", "pattern": r"^([0-9]{1,18}|\*)$", "examples": ["0"]},
     },
-    "Staged-Length": {"description": "With the last piece: bytes of the whole file", "schema": _BYTES},
+    "Staged-Length": {"description": "With the last piece, beside Staged-Digest: bytes of the whole file", "schema": _BYTES},
     "Staged-Digest": {
-        "description": "With the last piece: the SHA-256 of the whole file; 460 when the bytes are others",
+        "description": "With the last piece, beside Staged-Length: the SHA-256 of the whole file; 460 when the bytes are others",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     },
 }
