@@ -61,8 +61,8 @@ def presence(recipe: TranscodeRecipe, files: Sequence[MadeFile]) -> None:
     if expected and len(missing) == len(expected):
         raise Rejected(ErrorCode.INPUT_CORRUPT, "Nothing of the file decodes.")
     shots = {shot.path for shot in recipe.thumbnails}
-    if missing and shots.issuperset(missing):  # the rest was written, so there was nothing wrong but the pictures to take
-        raise Rejected(ErrorCode.INPUT_CORRUPT, "A part of the picture does not decode.", GENERATE_THUMBNAILS)
+    if missing and shots == set(missing):  # each keeps the first frame of all until its own comes
+        raise Rejected(ErrorCode.INPUT_CORRUPT, "No picture of the file decodes.", GENERATE_THUMBNAILS)
     if missing:
         raise Rejected(ErrorCode.OUTPUT_INVALID, f"The tool did not make {missing[0]}.", expected[missing[0]])
 
