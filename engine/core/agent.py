@@ -33,7 +33,7 @@ class Agent:
     """One engine. `chance` gives numbers in [0, 1), `new_id` names for lease requests."""
 
     def __init__(self, setup: m.Setup, saved: m.Saved, *, chance: Callable[[], float], new_id: Callable[[], str]) -> None:
-        self._setup, self._saved, self._chance = setup, saved, chance
+        self._setup, self._saved, self._chance, self._total = setup, saved, chance, setup.slots.total
         self._identity = saved.identity
         self._capabilities = setup.capabilities
         self._outbox = Outbox()
@@ -307,7 +307,7 @@ class Agent:
         yield from self._obey(reply.orders)
         yield from self._work.take_concluded(reply.tasks, event.concluded)
         yield from self._work.take(reply.tasks)
-        if len(event.concluded) > self._setup.slots.encoding:
+        if len(event.concluded) > self._total.encoding:
             self._has_lingered = True  # so many come from a full queue: the next are fetched while these are written
         if pause is not None:
             yield m.Wake(m.Timer.LEASE_RETRY, pause)
@@ -371,7 +371,7 @@ class Agent:
     def _state(self) -> EngineState:
         if self._work.is_draining:
             return EngineState.DRAINING
-        is_pressed = self._is_disk_ill or any(is_whole(name) for name in self._work.load.busy)
+        is_pressed = self._is_disk_ill or any(map(is_whole, self._work.load.busy))
         return EngineState.BUSY if is_pressed else EngineState.ONLINE
 
     def _room(self) -> Room:
@@ -381,7 +381,7 @@ class Agent:
         return self._work.told(self._capabilities)
 
     def _slots(self) -> Slots:
-        return told(self._setup.slots.total, self._room())
+        return told(self._total, self._room())
 
 
 def _is_passing(code: ErrorCode) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -42,7 +42,6 @@ class Phase(Enum):
 
 
 _TAKES_SLOT = frozenset({Phase.STARTING, Phase.RUNNING, Phase.STOPPING, Phase.ENDING})
-_TAKES_ROOM = _TAKES_SLOT | {Phase.NEW, Phase.WAITING}
 _LOSABLE = frozenset({Phase.WAITING, Phase.STARTING, Phase.RUNNING})
 _COMES = frozenset({Phase.NEW, Phase.WAITING})
 _TOLD = frozenset({Phase.WAITING, Phase.STARTING, Phase.RUNNING, Phase.ENDING, Phase.FINISHED})
@@ -57,6 +56,7 @@ class Attempt:
     """`is_dropped`: nothing about it is told any more. `handed_back` is the reason of a release on its way.
 
     `slot` is where it runs or ran; None if it never had one. `had_scratch`: it may have left something on the scratch disk.
+    `kind` is that of the slot it takes, worked out once: what is free is counted at every event.
     """
 
     grant: Grant
@@ -70,6 +70,10 @@ class Attempt:
     slot: Slot | None = None
     had_scratch: bool = True
     handed_back: str | None = None
+    kind: SlotKind = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.kind = kind_for(self.grant)
 
     @property
     def key(self) -> Key:
@@ -141,7 +145,8 @@ class Attempts:
     def vacancies(self) -> Vacancies:
         """Slots nothing runs in: a task may be started in one of these now."""
         used = (a.slot for a in self._held.values() if a.phase in _TAKES_SLOT and a.slot is not None)
-        return Vacancies(self._slots, used, self._closed, self.sessions.spare(self._open_sessions()))
+        spare = self.sessions.spare(self._open_sessions()) if self._has_gpus else None
+        return Vacancies(self._slots, used, self._closed, spare)
 
     def session_refused(self, attempt: Attempt) -> SessionLimit | None:
         """The limit that a refusal to this attempt teaches; None where it ran on no GPU."""
@@ -154,19 +159,19 @@ class Attempts:
     def _open_sessions(self) -> Counter[str]:
         """By GPU, what the attempts that hold a slot there have open at the most."""
         opened: Counter[str] = Counter()
-        for attempt in self._held.values() if self._has_gpus else ():
+        for attempt in self._held.values():
             if attempt.phase in _TAKES_SLOT and attempt.slot is not None and attempt.slot.device is not None:
                 opened[attempt.slot.device] += sessions_of(attempt.grant.recipe)
         return opened
 
     def free_room(self) -> Room:
         """Slots nothing runs in or waits for: what is offered to dispatch."""
-        taken = Counter(kind_for(a.grant) for a in self._held.values() if self._takes_room(a))
+        kinds = [a.kind for a in self._held.values() if self._takes_room(a)]
         total = self._total
-        encoding = max(0, total.encoding - taken[SlotKind.CPU])
+        encoding = max(0, total.encoding - kinds.count(SlotKind.CPU))
         return Room(
             encoding=encoding,
-            light=max(0, total.light - taken[SlotKind.LIGHT]),
+            light=max(0, total.light - kinds.count(SlotKind.LIGHT)),
             gpu=self._free_gpu() if self._has_gpus else 0,
             ahead=encoding == 0 and self._takes_ahead(),
         )
@@ -175,17 +180,18 @@ class Attempts:
         """Whether nothing waits, and what has a processor slot will be over soon."""
         held = self._held.values()
         return not any(a.phase in _COMES for a in held) and any(
-            a.phase in _TAKES_SLOT and kind_for(a.grant) is SlotKind.CPU and a.grant.estimate_s < PREFETCH_S for a in held
+            a.phase in _TAKES_SLOT and a.kind is SlotKind.CPU and a.grant.estimate_s < PREFETCH_S for a in held
         )
 
     def _free_gpu(self) -> int:
         """By device, since each may be closed or out of sessions by itself."""
-        coming = sum(a.slot is None and self._takes_room(a) and kind_for(a.grant) is SlotKind.GPU for a in self._held.values())
+        coming = sum(a.slot is None and self._takes_room(a) and a.kind is SlotKind.GPU for a in self._held.values())
         return max(0, self.vacancies().count(SlotKind.GPU) - coming)
 
     def _takes_room(self, attempt: Attempt) -> bool:
-        is_closed = attempt.slot is not None and attempt.slot.device in self._closed
-        return attempt.phase in _TAKES_ROOM and attempt.had_scratch and not is_closed
+        if attempt.phase is Phase.FINISHED or not attempt.had_scratch:
+            return False
+        return attempt.slot is None or attempt.slot.device not in self._closed
 
     def as_held(self) -> tuple[HeldTask, ...]:
         """For a registration."""

@@ -53,8 +53,8 @@ class Poll:
 
     def _offer(self, room: Room) -> Room:
         """Nothing is asked for ahead of time while another request may bring it, or what takes the slot."""
-        is_coming = any(request.slots or request.prefetch for request in self._open.values())
-        return replace(room, ahead=False) if room.ahead and is_coming else room
+        is_coming = room.ahead and any(request.slots or request.prefetch for request in self._open.values())
+        return replace(room, ahead=False) if is_coming else room
 
     def ask(self, boot_id: str, room: Room, *, is_draining: bool) -> LeaseRequest:
         """The request to send now."""
