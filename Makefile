@@ -10,7 +10,7 @@ PACKAGES := protocol config plugins dispatch engine client tests bench tools
 PYTHON ?=
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 
-.PHONY: help setup fmt docs lint test sim integration bench clips demo
+.PHONY: help setup fmt docs lint test trust sim integration bench clips demo
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -70,9 +70,13 @@ tools:  ## what some tests use and pip cannot bring, by apt for root; without it
 	    || echo "tools: apt could not install them; their tests are skipped"; \
 	fi
 
-test: setup tools lint  ## lint, then every test; real processes come last and have the machine to themselves
-	$(BIN)/pytest -q -n 2 --dist worksteal --ignore=tests/integration tests
-	$(BIN)/pytest -q tests/integration
+test: setup tools lint  ## lint, then the tests; what kills under load or measures comes last and has the machine to itself
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not trust" --ignore=tests/integration tests
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not trust and not alone" tests/integration
+	$(BIN)/pytest -q -m "alone and not trust" tests/integration
+
+trust: setup tools  ## the long rest of what `make test` holds slices of: hostile files, worlds
+	$(BIN)/pytest -q -n 2 --dist worksteal -m trust tests
 
 sim: setup  ## the simulation alone
 	$(BIN)/pytest tests/sim -q

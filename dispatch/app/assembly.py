@@ -24,11 +24,11 @@ from dispatch.services.health import HealthService
 from dispatch.services.jobs import JobService
 from dispatch.services.leases import LeaseService
 from dispatch.services.publishing import Publisher
+from dispatch.services.releases import ReleaseShelf
 from dispatch.services.scheduler import Scheduler
 from dispatch.services.server_files import ServerFiles
 from dispatch.services.sources import Rules, Sources
 from dispatch.services.staging import StagingService
-from dispatch.services.releases import ReleaseShelf
 from dispatch.services.stats import StatsService
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.validation import Inputs

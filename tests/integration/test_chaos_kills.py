@@ -29,7 +29,7 @@ from tests.media import make_clip, run_ffmpeg
 from tests.published import assert_plays, assert_published
 
 log = logging.getLogger(__name__)
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.timeout(400)]
 
 SEED = int(os.environ.get("CHAOS_SEED", "20261120"))
 JOBS, AT_FIRST, ENGINES = 20, 8, ("one", "two")

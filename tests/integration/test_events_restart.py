@@ -15,7 +15,7 @@ from protocol.events import EventType, EventView
 from protocol.jobs import JobSubmission
 from tests.farm import Farm, Member, farm
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.timeout(120)]
 
 JOBS, KILL_AFTER = 40, (8, 24)
 """Dispatch is killed once so many jobs have finished, as the stream tells."""

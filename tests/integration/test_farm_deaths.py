@@ -13,13 +13,14 @@ import pytest
 import pytest_asyncio
 
 from client.api import ReelyardClient
+from protocol.admin import EnginePatch
 from protocol.jobs import JobSubmission, JobView
 from protocol.states import AttemptState, EngineState, JobState, TaskKind
 from tests.farm import Farm, Member, encoders_below, fact, farm, is_over, told, tools_below
 from tests.media import make_clip
 from tests.published import assert_plays, assert_published
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 SECONDS = 3
 LEASE_S = 4.0
@@ -47,6 +48,18 @@ class Ground:
         await member.said("engine_registered")
         return member
 
+    async def reserve(self) -> Member:
+        """An engine that takes no work before `relieve` says so: its start takes longer than some encodes."""
+        engine = await self.engine()
+        await self.client.patch_engine(await self.engine_id(engine), EnginePatch(paused=True))
+        return engine
+
+    async def relieve(self, engine: Member) -> None:
+        await self.client.patch_engine(await self.engine_id(engine), EnginePatch(paused=False))
+
+    async def engine_id(self, engine: Member) -> str:
+        return str((await engine.said("engine_registered"))["engine"])
+
     async def encoding(self, engine: Member) -> JobView:
         """A job of which this engine runs the encode."""
         job = await self.client.upload(self.clip, JobSubmission(profile="web"))
@@ -64,7 +77,7 @@ class Ground:
         assert_plays(directory / "360p", seconds=SECONDS, size=(640, 360))
 
     async def until(self, engine: Member, state: EngineState) -> None:
-        engine_id = str((await engine.said("engine_registered"))["engine"])
+        engine_id = await self.engine_id(engine)
         await told(lambda: self.client.engine(engine_id), lambda view: view.state is state, f"{engine.name} is {state}")
 
     def scratch(self, engine: Member) -> list[Path]:
@@ -97,14 +110,14 @@ async def test_a_stopped_engine_finishes_what_it_encodes_and_leaves(ground: Grou
 
 
 async def test_an_engine_stopped_twice_hands_back_at_once_and_another_does_it(ground: Ground) -> None:
-    first = await ground.engine()
+    second, first = await ground.reserve(), await ground.engine()
     job = await ground.encoding(first)
     tools = tools_below(first.pid)
-    second = await ground.engine()
 
     first.signal(signal.SIGTERM)
     await ground.until(first, EngineState.DRAINING)
     code = await first.terminate()
+    await ground.relieve(second)
     handed_back = await ground.client.get(job.job_id)
     done = await ground.ended(job)
 
@@ -115,12 +128,12 @@ async def test_an_engine_stopped_twice_hands_back_at_once_and_another_does_it(gr
 
 
 async def test_ffmpeg_outlives_its_engine_by_a_lease_and_another_engine_does_the_job(ground: Ground) -> None:
-    first = await ground.engine()
+    second, first = await ground.reserve(), await ground.engine()
     job = await ground.encoding(first)
     tools = tools_below(first.pid)
-    second = await ground.engine()
 
     await first.kill()
+    await ground.relieve(second)
     await fact(lambda: all(is_over(tool) for tool in tools), "FFmpeg is gone within a lease", within_s=LEASE_S + 3.0)
     done = await ground.ended(job)
 
@@ -130,11 +143,11 @@ async def test_ffmpeg_outlives_its_engine_by_a_lease_and_another_engine_does_the
 
 
 async def test_an_engine_frozen_for_longer_than_its_lease_changes_nothing_when_it_thaws(ground: Ground) -> None:
-    frozen = await ground.engine()
+    second, frozen = await ground.reserve(), await ground.engine()
     job = await ground.encoding(frozen)
-    second = await ground.engine()
 
     frozen.signal(signal.SIGSTOP)
+    await ground.relieve(second)
     done = await ground.ended(job)
     assert await second.terminate() == 0
     frozen.signal(signal.SIGCONT)

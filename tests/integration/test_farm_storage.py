@@ -20,7 +20,7 @@ from tests.farm import Farm, encoders_below, fact, farm, told
 from tests.media import make_clip
 from tests.published import assert_published
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 MIB = 1 << 20
 

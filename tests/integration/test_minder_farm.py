@@ -17,7 +17,7 @@ from tests.farm import QUICK, Farm, Member, encoders_below, fact, farm, is_over
 from tests.media import make_clip
 from tests.published import assert_plays, assert_published
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 SECONDS = 2
 PATIENT = {**QUICK, "REELYARD_DISPATCH_LEASES__LEASE_S": "60", "REELYARD_ENGINE_REATTACH_S": "60"}

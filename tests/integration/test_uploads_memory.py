@@ -12,7 +12,7 @@ import pytest
 
 from tests.farm import farm
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.timeout(120)]
 
 UPLOADS, SIZE, BLOCK = 20, 50_000_000, 1 << 18
 MOST_MORE = UPLOADS * (4 << 20)

@@ -1,4 +1,4 @@
-"""A thousand worlds, none of which may break a promise; and enough that went wrong in them for that to mean something."""
+"""A thousand worlds (400 in every run), none of which may break a promise; and enough that went wrong in them for that to mean something."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.sim.corners import DRAWS
 from tests.sim.plan import FaultKind
 from tests.sim.world import run
 
-GROUPS, SEEDS = 25, 40
+GROUPS, SEEDS, SLICE = 25, 40, 10
 FLOOR = {
     **dict.fromkeys((kind.value for kind in FaultKind), 1),
     FaultKind.KILL_ENGINE.value: 15,
@@ -32,7 +32,7 @@ FLOOR = {
 RARE = {kind.value for kind in FaultKind if FLOOR[kind.value] == 1}
 
 
-@pytest.mark.parametrize("group", range(GROUPS))
+@pytest.mark.parametrize("group", [pytest.param(n, marks=() if n < SLICE else pytest.mark.trust) for n in range(GROUPS)])
 def test_no_world_breaks_a_promise(group: int) -> None:
     faults: Counter[str] = Counter()
     states: Counter[JobState] = Counter()
@@ -50,11 +50,13 @@ def test_no_world_breaks_a_promise(group: int) -> None:
 
 
 def test_every_kind_of_fault_has_its_turn() -> None:
-    faults: Counter[str] = Counter()
+    missing = {kind.value for kind in FaultKind}
     for seed in range(60):
-        faults.update(run(seed).faults)
+        missing -= run(seed).faults.keys()
+        if not missing:
+            break  # the other worlds would tell nothing more
 
-    assert {kind.value for kind in FaultKind} <= faults.keys()
+    assert not missing
 
 
 PROGRAM = """
