@@ -1,4 +1,4 @@
-"""A thousand worlds (400 in every run), none of which may break a promise; and enough that went wrong in them for that to mean something."""
+"""A thousand worlds, 400 of them in every run; none may break a promise, and enough went wrong in them to mean something."""
 
 from __future__ import annotations
 
