@@ -23,12 +23,14 @@ TICKS = "import itertools, time\nfor n in itertools.count():\n    print(n, flush
 
 RUNNER = """
 import asyncio, sys
+from functools import partial
 from pathlib import Path
 from tests.contract.minder_tools import journal_of, python, tools
 
 async def run():
     directory, code, lease_s, wall_s = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
-    await tools(lease_s).run(python(code, wall_s=wall_s), str(directory), print, None, journal_of(directory).folder)
+    say = partial(print, flush=True)
+    await tools(lease_s).run(python(code, wall_s=wall_s), str(directory), say, None, journal_of(directory).folder)
 
 asyncio.run(run())
 """
