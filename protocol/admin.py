@@ -10,7 +10,8 @@ from pydantic import Field, JsonValue, WithJsonSchema
 from protocol.base import Identifier, Message, Moment, Page
 from protocol.capabilities import Capabilities, Load, Slots, Tag
 from protocol.leases import RunningTask
-from protocol.profiles import Name, Profile
+from protocol.pictures import Name
+from protocol.profiles import Profile
 from protocol.states import EngineState
 
 

@@ -10,8 +10,10 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validat
 from protocol.base import Bytes, Identifier, Message, Moment, Page, Seconds
 from protocol.capabilities import Capability, Tag
 from protocol.errors import ErrorCode, FailureClass
-from protocol.media import VideoInfo
-from protocol.profiles import Name, OutputOverrides
+from protocol.media import LiveInput, VideoInfo
+from protocol.packaging import ContentKeys
+from protocol.pictures import Language, Name
+from protocol.profiles import OutputOverrides
 from protocol.states import AttemptState, JobState, JobStatus, StepState, TaskKind
 from protocol.webhooks import WebhookUrl
 
@@ -71,18 +73,27 @@ def check_metadata(value: Metadata) -> Metadata:
 
 
 class JobInput(Message):
-    """Exactly one of the four; `s3` and `url` need a server that can read them."""
+    """Exactly one of the five; `s3` and `url` need a server that can read them. `live` is for profiles that stream."""
 
     url: Annotated[str, Field(max_length=4096)] | None = None
     s3: dict[str, str] | None = None
     path: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     upload_id: Identifier | None = None
+    live: LiveInput | None = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> JobInput:
-        if sum(x is not None for x in (self.url, self.s3, self.path, self.upload_id)) != 1:
-            raise ValueError("give exactly one of url, s3, path, upload_id")
+        if sum(x is not None for x in (self.url, self.s3, self.path, self.upload_id, self.live)) != 1:
+            raise ValueError("give exactly one of url, s3, path, upload_id, live")
         return self
+
+
+class Attachment(Message):
+    """A file beside the input, a finished upload: a watermark, subtitles, a part of a film made of several."""
+
+    upload_id: Identifier
+    language: Language | None = None
+    """Of subtitles."""
 
 
 class Thumbnail(Message):
@@ -110,6 +121,8 @@ class JobSubmission(Message):
     expires_at: Annotated[Moment, Field(max_length=40)] | None = None
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     thumbnail: Thumbnail | None = None
+    attachments: Annotated[dict[Name, Attachment], Field(max_length=16)] = {}
+    content_keys: ContentKeys | None = Field(default=None, repr=False)
     webhook_url: WebhookUrl | None = None
     metadata: Annotated[Metadata, AfterValidator(check_metadata)] = {}
     finish_by: Annotated[Moment, Field(max_length=40)] | None = None

@@ -11,6 +11,7 @@ from protocol.addresses import FetchPolicy
 from protocol.base import Bytes, Identifier, Message, RelativePath, Seconds, Sha256, Token
 from protocol.capabilities import Capabilities, Load, Slots
 from protocol.errors import ErrorCode
+from protocol.packaging import ContentKeys
 from protocol.recipes import Recipe
 from protocol.results import AttemptResult, Failure, StepReport
 from protocol.states import EngineState, TaskKind
@@ -52,7 +53,7 @@ class InputAccess(Message):
 
 
 class TaskInput(Message):
-    """A file that a sibling task staged, by the name the recipe knows it by."""
+    """A file besides the input, by the name the recipe knows it by: staged by a sibling task, or brought with the job."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]{1,60}$")]
     access: InputAccess
@@ -72,6 +73,8 @@ class Grant(Message):
     input: InputAccess | None = None
     inputs: tuple[TaskInput, ...] = ()
     staging_url: str | None = None
+    keys: ContentKeys | None = Field(default=None, repr=False)
+    """For the encryption of a `package`; the engine keeps them in memory and in its own queue alone."""
 
 
 class Order(Message):

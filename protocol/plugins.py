@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from protocol.capabilities import PluginDescription
+from protocol.packaging import ContentKeys
 from protocol.recipes import Recipe
 from protocol.results import AttemptResult, Failure, OutputFacts, StepReport
 
@@ -40,6 +41,7 @@ class Work:
     cpus: tuple[int, ...] = ()
     device: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
+    keys: ContentKeys | None = field(default=None, repr=False)
 
 
 class Limit(StrEnum):
@@ -76,6 +78,8 @@ class Invocation:
     `streams`: stdout is read line by line for progress, else it is captured whole (at most `capture_bytes`).
     `readable` are files and directories the tool must be able to read besides itself, the system's libraries and its
     work directory: a model, a Python environment. `env` is added to its almost empty environment; never a client's words.
+    `secrets` are small files below the work directory that only this process may find: written right before it, removed
+    right after it, in no journal and no log.
     """
 
     name: str
@@ -87,6 +91,7 @@ class Invocation:
     limits: Limits = field(default_factory=Limits)
     readable: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,18 @@ class TranscoderPlugin(Protocol):
     def judge(self, work: Work, outcome: Outcome) -> Failure | None: ...
     def checks(self, work: Work, files: Sequence[MadeFile]) -> Sequence[Invocation] | Failure: ...
     def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure: ...
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """What a plugin may offer besides: work whose next step depends on what the last one found."""
+
+    def follow(self, work: Work, outcomes: Sequence[Outcome]) -> Sequence[Invocation]:
+        """What to run next, after the plan and everything that followed it; empty when the work is done.
+
+        Called anew with the same outcomes after a crash of the engine, and must give the same again.
+        """
+        ...
 
 
 JOINED = "joined.mp4"

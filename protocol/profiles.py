@@ -1,141 +1,91 @@
-"""A profile is a named recipe: renditions, audio, packaging, thumbnails. Typed values only, no option strings."""
+"""A profile is a named recipe: renditions, sound, packaging, extras. Typed values only, no option strings."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
-from pydantic.config import JsonDict
+from pydantic import Field, model_validator
 
 from protocol.base import Message
+from protocol.encoding import BitRate, Crf, Encoder, Hdr, Preset, Quality, Target, VideoCodec, codec_of
+from protocol.extras import ContentAnalysis, Frames, PerTitle, QualityMetrics, Sprite, Subtitles, Thumbnails, Transcription
+from protocol.packaging import CmafPackaging, HlsPackaging
+from protocol.pictures import BurnIn, Clip, Name, Picture, Watermark
+from protocol.sounds import AudioFile, RenditionAudio, Sound
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,39}$")]
-
-
-class VideoCodec(StrEnum):
-    H264 = "h264"
-
-
-class Preset(StrEnum):
-    """x264's speed words."""
-
-    ULTRAFAST = "ultrafast"
-    SUPERFAST = "superfast"
-    VERYFAST = "veryfast"
-    FASTER = "faster"
-    FAST = "fast"
-    MEDIUM = "medium"
-    SLOW = "slow"
-    SLOWER = "slower"
-    VERYSLOW = "veryslow"
-
-
-class SegmentFormat(StrEnum):
-    TS = "ts"
-    FMP4 = "fmp4"
-
-
-class RenditionAudio(Message):
-    codec: Annotated[str, Field(pattern="^aac$")] = "aac"
-    bitrate: Annotated[int, Field(ge=16_000, le=512_000)]
-    sample_rate: Annotated[int, Field(ge=8_000, le=96_000)]
-
-
-Encoder = Annotated[str, Field(pattern="^(libx264|h264_nvenc|h264_qsv|h264_vaapi)$")]
-HARDWARE_ENCODERS = frozenset({"h264_nvenc", "h264_qsv", "h264_vaapi"})
-"""Encoders that work on a GPU; all others work on processors."""
+CODED_PROFILES = {
+    VideoCodec.H264: ("baseline", "main", "high", "high10"),
+    VideoCodec.HEVC: ("main", "main10"),
+    VideoCodec.AV1: ("main",),
+    VideoCodec.VP9: ("profile0", "profile2"),
+}
+"""What a codec calls the sets of its features; the last of each carries 10 bits, and so does AV1's only one."""
 
 
 class Rendition(Message):
-    """One encoded version of the picture. Made only of sources at least `min_source_width` x `min_source_height`.
+    """One encoded version of the picture. Made only of sources at least `min_source_width` x `min_source_height`, and
+    never enlarged.
 
-    `encoders` are in order of preference: the first that an engine has proven on a GPU counts, else the software one.
+    `encoders` are in order of preference: the first that an engine has proven on a GPU counts, else the software one;
+    empty is the codec's software encoder. How bits are spent is said by exactly one of `crf`, `bitrate` (two passes),
+    `target` and `quality`; `max_bitrate` caps each. `max_fps` halves a faster source's rate until it fits.
     """
 
     name: Name
     height: Annotated[int, Field(ge=16, le=4352)]
     codec: VideoCodec = VideoCodec.H264
-    encoders: Annotated[tuple[Encoder, ...], Field(min_length=1)] = ("libx264",)
-    preset: Preset = Preset.MEDIUM
-    crf: Annotated[int, Field(ge=0, le=51)]
-    profile: Annotated[str, Field(pattern="^(baseline|main|high)$")]
-    level: Annotated[str, Field(pattern=r"^[1-6]\.[0-2]$")]
-    audio: RenditionAudio
-    min_source_width: int
-    min_source_height: int
-
-
-class HlsPackaging(Message):
-    segment_seconds: Annotated[int, Field(ge=1, le=60)] = 10
-    format: SegmentFormat = SegmentFormat.TS
-
-
-class AudioFile(Message):
-    """A separate audio file of the first audio track."""
-
-    codec: Annotated[str, Field(pattern="^mp3$")] = "mp3"
-    bitrate: Annotated[int, Field(ge=32_000, le=320_000)] = 192_000
-    sample_rate: Annotated[int, Field(ge=16_000, le=48_000)] = 48_000
-
-
-class Thumbnails(Message):
-    percents: tuple[Annotated[int, Field(ge=0, le=100)], ...] = (0, 25, 50, 75, 100)
-    primary_percent: Annotated[int, Field(ge=0, le=100)] = 25
-
-
-class Transcription(Message):
-    """Speech to text, made when an engine has proven a model; else the step is skipped with its reason.
-
-    `language` None is detected. `model` None goes by duration: under 5 min tiny, under 30 min base, under 1 h small, else base.
-    """
-
-    required: bool = False
-    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
-    model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._\-]{0,39}$")] | None = None
-
-
-class PictureFormat(StrEnum):
-    JPEG = "jpeg"
-    PNG = "png"
-
-
-_ONE_WAY: JsonDict = {
-    "oneOf": [
-        {"required": ["fps"], "properties": {"fps": {"type": "number"}}},
-        {"required": ["every_nth"], "properties": {"every_nth": {"type": "integer"}}},
-    ]
-}
-
-
-class Frames(Message):
-    """Single pictures as a ZIP: `fps` a second, or every `every_nth` of the source; exactly one of the two."""
-
-    model_config = ConfigDict(json_schema_extra=_ONE_WAY)
-
-    fps: Annotated[float, Field(gt=0, le=120, allow_inf_nan=False)] | None = None
-    every_nth: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    format: PictureFormat = PictureFormat.JPEG
-    max_height: Annotated[int, Field(ge=16, le=4352)] | None = None
+    encoders: Annotated[tuple[Encoder, ...], Field(max_length=8)] = ()
+    preset: Preset | None = None
+    quality: Quality | None = None
+    crf: Crf | None = None
+    bitrate: BitRate | None = None
+    max_bitrate: BitRate | None = None
+    buffer_seconds: Annotated[float, Field(ge=0.5, le=30, allow_inf_nan=False)] = 2.0
+    target: Target | None = None
+    profile: Annotated[str, Field(pattern="^(baseline|main|high|high10|main10|profile0|profile2)$")] | None = None
+    level: Annotated[str, Field(pattern=r"^[1-6]\.[0-3]$")] | None = None
+    bit_depth: Literal[8, 10] = 8
+    max_fps: Annotated[int, Field(ge=1, le=120)] = 60
+    hdr: Hdr = Hdr.TONE_MAP
+    audio: RenditionAudio = RenditionAudio()
+    min_source_width: int = 1
+    min_source_height: int = 1
 
     @model_validator(mode="after")
-    def _one_way(self) -> Frames:
-        if (self.fps is None) == (self.every_nth is None):
-            raise ValueError("give either fps or every_nth")
+    def _fits_together(self) -> Rendition:
+        told = [name for name in ("crf", "bitrate", "target", "quality") if getattr(self, name) is not None]
+        if len(told) != 1:
+            raise ValueError(f"give exactly one of crf, bitrate, target, quality; {' and '.join(told) or 'none'} is given")
+        if self.quality is not None and self.preset is not None:
+            raise ValueError("quality chooses the preset, too; give one of the two")
+        if self.bitrate is not None and self.max_bitrate is not None and self.max_bitrate < self.bitrate:
+            raise ValueError("max_bitrate must not be below bitrate")
+        if any(codec_of(encoder) is not self.codec for encoder in self.encoders):
+            raise ValueError(f"encoders must make {self.codec}")
+        if self.profile is not None and self.profile not in CODED_PROFILES[self.codec]:
+            raise ValueError(f"profile of {self.codec} is one of {', '.join(CODED_PROFILES[self.codec])}")
+        if self.hdr is Hdr.KEEP and (self.bit_depth != 10 or self.codec is VideoCodec.H264):
+            raise ValueError("hdr can be kept with bit_depth 10 and hevc, av1 or vp9")
         return self
 
 
-_ANY_OF_TWO: JsonDict = {"anyOf": [{"properties": {"hls": {"const": True}}}, {"properties": {"dash": {"const": True}}}]}
+class Compare(Message):
+    """Settings tried side by side on a sample of the film: each rendition's file, its size, its time and its scores."""
+
+    renditions: Annotated[tuple[Rendition, ...], Field(min_length=2, max_length=8)]
+    sample_seconds: Annotated[int, Field(ge=2, le=600)] = 10
 
 
-class CmafPackaging(Message):
-    """HLS and DASH from the same fragmented MP4 segments; at least one of the two."""
+class Live(Message):
+    """A live stream: HLS with a window of so many segments while it runs, the whole as recorded at its end."""
 
-    model_config = ConfigDict(json_schema_extra=_ANY_OF_TWO)
-
-    segment_seconds: Annotated[int, Field(ge=1, le=60)] = 6
-    hls: bool = True
-    dash: bool = True
+    segment_seconds: Annotated[int, Field(ge=1, le=10)] = 2
+    window_segments: Annotated[int, Field(ge=3, le=600)] = 10
+    wait_s: Annotated[int, Field(ge=5, le=86_400)] = 600
+    """How long its publisher may take to come."""
+    most_hours: Annotated[float, Field(gt=0, le=72, allow_inf_nan=False)] = 24.0
 
 
 class Tool(StrEnum):
@@ -145,29 +95,49 @@ class Tool(StrEnum):
     HANDBRAKE = "handbrake"
 
 
-class OutputOverrides(Message):
+INPUT = "input"
+"""What `concat` calls the job's own input."""
+
+
+class _Parts(Message):
+    """What a profile has and a job may have otherwise."""
+
+    hls: HlsPackaging | None = None
+    packaging: CmafPackaging | None = None
+    picture: Picture | None = None
+    clip: Clip | None = None
+    concat: Annotated[tuple[Name, ...], Field(max_length=16)] = ()
+    """Attachments and `input`, one behind the other; empty is the input alone."""
+    watermark: Watermark | None = None
+    burn_in: BurnIn | None = None
+    sound: Sound | None = None
+    audio: AudioFile | None = None
+    thumbnails: Thumbnails | None = None
+    sprite: Sprite | None = None
+    subtitles: Subtitles | None = None
+    transcription: Transcription | None = None
+    frames: Frames | None = None
+    quality_metrics: QualityMetrics | None = None
+    content: ContentAnalysis | None = None
+    per_title: PerTitle | None = None
+    compare: Compare | None = None
+
+
+class OutputOverrides(_Parts):
     """Parts of a profile that shall be other for one job: what is left out stays, null takes the part away.
 
     A rendition is one of the profile's, by its name, or one of the job's own.
     """
 
     renditions: Annotated[tuple[Name | Rendition, ...], Field(max_length=16)] | None = None
-    hls: HlsPackaging | None = None
-    audio: AudioFile | None = None
-    thumbnails: Thumbnails | None = None
-    transcription: Transcription | None = None
+    tool: Tool = Tool.FFMPEG
 
 
-class Profile(Message):
+class Profile(_Parts):
     name: Name
-    description: str = ""
-    renditions: tuple[Rendition, ...] = ()
-    hls: HlsPackaging | None = None
-    audio: AudioFile | None = None
-    thumbnails: Thumbnails | None = None
-    transcription: Transcription | None = None
-    frames: Frames | None = None
-    packaging: CmafPackaging | None = None
+    description: Annotated[str, Field(max_length=500)] = ""
+    renditions: Annotated[tuple[Rendition, ...], Field(max_length=16)] = ()
+    live: Live | None = None
     tool: Tool = Tool.FFMPEG
     noop_seconds: float | None = None
     """Set only by the `noop` profile: a task that makes nothing, to measure or try out a farm."""
@@ -175,3 +145,13 @@ class Profile(Message):
     @property
     def is_noop(self) -> bool:
         return self.noop_seconds is not None
+
+    @property
+    def attachments(self) -> frozenset[str]:
+        """The names of the files that a job must bring."""
+        wanted: Iterable[str | None] = (
+            *(name for name in self.concat if name != INPUT),
+            self.watermark.attachment if self.watermark else None,
+            self.burn_in.attachment if self.burn_in else None,
+        )
+        return frozenset(name for name in wanted if name is not None)

@@ -8,8 +8,14 @@ from pydantic import Field
 
 from protocol.base import Bytes, Message, RelativePath
 from protocol.capabilities import SlotKind
-from protocol.media import MediaFacts, Rational
-from protocol.profiles import HARDWARE_ENCODERS, AudioFile, CmafPackaging, Frames, HlsPackaging, Rendition
+from protocol.encoding import HARDWARE_ENCODERS, Preset, Rate
+from protocol.extras import ContentAnalysis, Frames, PerTitle, QualityMetrics, TextFormat
+from protocol.media import LiveInput, MediaFacts, Rational
+from protocol.packaging import CmafPackaging, HlsPackaging
+from protocol.pictures import Crop, Name, Watermark
+from protocol.profiles import Live, Rendition
+from protocol.rates import preset_of, rate_of
+from protocol.sounds import AudioFile, Loudness, TrackLoudness
 from protocol.states import LIGHT_TASK_KINDS, TaskKind
 
 
@@ -30,16 +36,23 @@ class InputLimits(Message):
 
 
 class AnalyzeRecipe(Message):
-    """Probe the input, prove that its first frames decode, hold it against the limits."""
+    """Probe the input, prove that its first frames decode, hold it against the limits.
+
+    `parts` are the names of further inputs of the task, for a film made of several: each is probed and held alike.
+    """
 
     kind: Literal["analyze"] = "analyze"
     limits: InputLimits
+    parts: tuple[Name, ...] = ()
 
 
 class ThumbnailShot(Message):
-    """One picture: the frame shown at `at` seconds from the start; 100 % is the last decodable frame."""
+    """One picture: the frame shown at `at` seconds from the start; 100 % is the last decodable frame.
 
-    percent: int
+    `percent` is None for one that was asked for by its second.
+    """
+
+    percent: int | None
     at: Rational
     path: RelativePath
 
@@ -47,7 +60,8 @@ class ThumbnailShot(Message):
 class PlannedRendition(Message):
     """One rendition with its exact size and where its files go. `playlist` and `segments` are None without HLS.
 
-    `segments` is a path like the others, in the playlist's directory, with one `%03d` for the number.
+    `segments` is a path like the others, in the playlist's directory, with one `%03d` for the number. `rate` is None
+    where the rendition says it itself, `frame_rate` where it is that of the timeline.
     """
 
     rendition: Rendition
@@ -57,11 +71,107 @@ class PlannedRendition(Message):
     path: RelativePath
     playlist: RelativePath | None = None
     segments: str | None = None
+    rate: Rate | None = None
+    frame_rate: Rational | None = None
+    keeps_hdr: bool = False
+
+    @property
+    def spends(self) -> Rate:
+        return self.rate or rate_of(self.rendition)
+
+    @property
+    def preset(self) -> Preset:
+        return preset_of(self.rendition)
+
+
+class PlannedTrack(Message):
+    """One sound track as the outputs carry it. `stream` is its index in the source, `name` a word for paths, once a job.
+
+    `measured` and `loudness` are None where its loudness stays as it is.
+    """
+
+    stream: int
+    name: Name
+    language: str | None = None
+    title: str | None = None
+    channels: int = 2
+    is_default: bool = False
+    loudness: Loudness | None = None
+    measured: TrackLoudness | None = None
+    playlist: RelativePath | None = None
+    """Where its own HLS playlist goes; None for the default one, which stands beside the picture."""
+    segments: str | None = None
 
 
 class PlannedAudio(Message):
+    """A file of sound alone. `track` is a PlannedTrack's name; None is the first."""
+
     audio: AudioFile
     path: RelativePath
+    track: Name | None = None
+
+
+class PlannedSprite(Message):
+    """`count` stills, `interval` seconds apart, each `width` x `height`, in rows of `columns`; their index in WebVTT."""
+
+    interval: Rational
+    count: int
+    columns: int
+    width: int
+    height: int
+    path: RelativePath
+    index: RelativePath
+
+
+class PlannedSubtitle(Message):
+    """Text to be converted: a track of the source by its index, or a file that came with the job by its input's name."""
+
+    name: Name
+    stream: int | None = None
+    attachment: str | None = None
+    language: str | None = None
+    is_forced: bool = False
+    paths: dict[TextFormat, RelativePath]
+
+
+class PlannedOverlay(Message):
+    """A watermark; `attachment` is the name of the task's input."""
+
+    watermark: Watermark
+    attachment: str
+
+
+class PlannedBurnIn(Message):
+    """Subtitles drawn into the picture: a track of the source by its index, or a file by the name of the task's input."""
+
+    stream: int | None = None
+    attachment: str | None = None
+
+
+class Cut(Message):
+    """The part of the input that is taken, seconds from its start."""
+
+    start: Rational
+    end: Rational
+
+
+class SourcePart(Message):
+    """One of several inputs shown one behind the other. `attachment` is its name among the task's inputs, None the job's own."""
+
+    facts: MediaFacts
+    attachment: str | None = None
+
+
+class PicturePlan(Message):
+    """What is done to the picture before it is scaled. `crop` in pixels of the picture as shown; `pad` is its shape after."""
+
+    deinterlace: bool | None = None
+    """None: as the facts say."""
+    crop: Crop | None = None
+    pad: Rational | None = None
+    rotate: int = 0
+    overlay: PlannedOverlay | None = None
+    burn_in: PlannedBurnIn | None = None
 
 
 GroupSeconds = Annotated[int, Field(ge=1, le=60)] | None
@@ -69,18 +179,56 @@ GroupSeconds = Annotated[int, Field(ge=1, le=60)] | None
 
 
 class TranscodeRecipe(Message):
-    """Decode once, write every output in one process, then verify each."""
+    """Decode once, write every output in one process, then verify each.
+
+    `source` is the timeline that all outputs show: the input, or what `cut` takes of it, or `parts` one behind the other.
+    """
 
     kind: Literal["transcode"] = "transcode"
     source: MediaFacts
+    parts: tuple[SourcePart, ...] = ()
+    cut: Cut | None = None
+    picture: PicturePlan = PicturePlan()
     renditions: tuple[PlannedRendition, ...]
     hls: HlsPackaging | None = None
     master_playlist: RelativePath | None = None
+    tracks: tuple[PlannedTrack, ...] = ()
     audio: PlannedAudio | None = None
+    more_audio: tuple[PlannedAudio, ...] = ()
+    """The files of the tracks after the first."""
     thumbnails: tuple[ThumbnailShot, ...] = ()
+    own_thumbnail: RelativePath | None = None
+    """Where the client's own picture goes, encoded anew; the task's input `thumbnail`."""
+    sprite: PlannedSprite | None = None
+    subtitles: tuple[PlannedSubtitle, ...] = ()
+    metrics: QualityMetrics | None = None
     speech: RelativePath | None = None
     """Where the sound goes as 16 kHz mono s16le, for a later `transcribe`; staged, never published."""
     group_seconds: GroupSeconds = None
+
+
+class MeasureRecipe(Message):
+    """What must be known of the film before it is encoded, or is asked for itself: nothing here makes a rendition.
+
+    `tracks` are the indexes of sound tracks whose loudness is measured, against `loudness`. `probes` are renditions whose
+    CRF is to be found; with `per_title` all of `ladder` is weighed. `compare` names settings to be tried on a sample.
+    """
+
+    kind: Literal["measure"] = "measure"
+    source: MediaFacts
+    cut: Cut | None = None
+    picture: PicturePlan = PicturePlan()
+    tracks: tuple[int, ...] = ()
+    loudness: Loudness | None = None
+    finds_crop: bool = False
+    content: ContentAnalysis | None = None
+    content_path: RelativePath | None = None
+    probes: tuple[PlannedRendition, ...] = ()
+    per_title: PerTitle | None = None
+    ladder: tuple[PlannedRendition, ...] = ()
+    compare: tuple[PlannedRendition, ...] = ()
+    sample_seconds: int = 10
+    comparison_path: RelativePath | None = None
 
 
 class HandbrakeRecipe(Message):
@@ -112,15 +260,31 @@ class FramesRecipe(Message):
 
 
 class PackageRecipe(Message):
-    """CMAF segments and playlists of finished renditions. `renditions` are the MP4s, by name of the task's input."""
+    """Segments and playlists of finished renditions. `renditions` are the MP4s, by name of the task's input.
+
+    `tracks` are the sound tracks those hold, in order; empty is one. `subtitles` are WebVTT files, by name of the task's
+    input. Keys for its encryption come with the grant, never in here.
+    """
 
     kind: Literal["package"] = "package"
     source: MediaFacts
     packaging: CmafPackaging
     renditions: tuple[PlannedRendition, ...]
+    tracks: tuple[PlannedTrack, ...] = ()
+    subtitles: tuple[PlannedSubtitle, ...] = ()
     directory: RelativePath
     hls_master: RelativePath | None = None
     dash_manifest: RelativePath | None = None
+
+
+class LiveRecipe(Message):
+    """Receive a live stream, encode its ladder, and publish segments while it runs; at its end they are the recording."""
+
+    kind: Literal["live"] = "live"
+    source: LiveInput
+    live: Live
+    renditions: tuple[PlannedRendition, ...]
+    master_playlist: RelativePath
 
 
 class NoopRecipe(Message):
@@ -129,7 +293,15 @@ class NoopRecipe(Message):
 
 
 Recipe = Annotated[
-    AnalyzeRecipe | TranscodeRecipe | HandbrakeRecipe | TranscribeRecipe | FramesRecipe | PackageRecipe | NoopRecipe,
+    AnalyzeRecipe
+    | MeasureRecipe
+    | TranscodeRecipe
+    | HandbrakeRecipe
+    | TranscribeRecipe
+    | FramesRecipe
+    | PackageRecipe
+    | LiveRecipe
+    | NoopRecipe,
     Field(discriminator="kind"),
 ]
 

@@ -10,6 +10,8 @@ from pydantic import Field
 from protocol.base import Bytes, Message, RelativePath, Seconds, Sha256
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts
+from protocol.pictures import Crop
+from protocol.sounds import TrackLoudness
 from protocol.states import StepState
 
 
@@ -25,6 +27,12 @@ class FileRole(StrEnum):
     TRANSCRIPT = "transcript"
     FRAMES = "frames"
     MANIFEST = "manifest"
+    SPRITE = "sprite"
+    SPRITE_INDEX = "sprite_index"
+    SUBTITLE = "subtitle"
+    CONTENT = "content"
+    COMPARISON = "comparison"
+    SAMPLE = "sample"
 
 
 UNPUBLISHED_ROLES = frozenset({FileRole.SPEECH})
@@ -51,6 +59,15 @@ class OutputFacts(Message):
     word_count: int | None = None
     model: str | None = None
     frame_count: int | None = None
+    track: str | None = None
+    channels: int | None = None
+    loudness: float | None = None
+    """Integrated, in LUFS, as measured of what was made."""
+    psnr: float | None = None
+    ssim: float | None = None
+    vmaf: float | None = None
+    is_own: bool | None = None
+    """The client's own thumbnail."""
 
 
 class StagedFile(Message):
@@ -91,9 +108,43 @@ class ToolUse(Message):
     cpu_seconds: Seconds | None = None
 
 
+class QualityProbe(Message):
+    """One encode of the sample: what it took and what it scored. Bits a second of the sample."""
+
+    crf: float
+    vmaf: float
+    bitrate: float
+
+
+class FoundRate(Message):
+    """The CRF that reaches a rendition's target, and the probes it follows from; `vmaf` is what is expected of it."""
+
+    rendition: str
+    crf: float
+    vmaf: float
+    probes: tuple[QualityProbe, ...]
+
+
+class DroppedRung(Message):
+    """A rendition this film does not need; `reason` is for clients."""
+
+    rendition: str
+    reason: str
+
+
+class Measured(Message):
+    """What `measure` found out; `loudness` by the index of the track."""
+
+    loudness: dict[int, TrackLoudness] = {}
+    crop: Crop | None = None
+    rates: tuple[FoundRate, ...] = ()
+    dropped: tuple[DroppedRung, ...] = ()
+
+
 class AttemptResult(Message):
     files: tuple[StagedFile, ...] = ()
     analysis: MediaFacts | None = None
+    measured: Measured | None = None
     original: StagedOriginal | None = None
     steps: tuple[StepReport, ...] = ()
     tools: tuple[ToolUse, ...] = ()

@@ -78,11 +78,13 @@ class JobStatus(StrEnum):
 
 class TaskKind(StrEnum):
     ANALYZE = "analyze"
+    MEASURE = "measure"  # loudness, black bars, content, CRFs that reach a target: what encodes are planned by
     TRANSCODE = "transcode"
     HANDBRAKE = "handbrake"  # renditions by HandBrake instead of FFmpeg
     TRANSCRIBE = "transcribe"  # speech to text, from the sound that `transcode` staged
     FRAMES = "frames"  # single pictures as a ZIP
     PACKAGE = "package"  # CMAF segments, HLS and DASH of finished renditions
+    LIVE = "live"  # a stream received, encoded and published while it runs
     NOOP = "noop"
 
 

@@ -12,6 +12,11 @@ EXTRACT_AUDIO_MP3 = "extract_audio_mp3"
 TRANSCRIBE_VIDEO = "transcribe_video"
 EXTRACT_FRAMES = "extract_frames"
 PACKAGE_STREAMS = "package_streams"
+MEASURE_SOURCE = "measure_source"
+GENERATE_SPRITE = "generate_sprite"
+EXTRACT_SUBTITLES = "extract_subtitles"
+MEASURE_QUALITY = "measure_quality"
+STREAM_LIVE = "stream_live"
 NOOP = "noop"
 UPLOAD_OUTPUTS = "upload_outputs"
 UPDATE_DATABASE = "update_database"
@@ -35,6 +40,10 @@ def steps_of_task(kind: TaskKind, profile: Profile) -> tuple[str, ...]:
     match kind:
         case TaskKind.ANALYZE:
             return (VALIDATE_VIDEO, UPLOAD_SOURCE)
+        case TaskKind.MEASURE:
+            return (MEASURE_SOURCE,)
+        case TaskKind.LIVE:
+            return (STREAM_LIVE,)
         case TaskKind.NOOP:
             return (NOOP,)
         case TaskKind.TRANSCODE:
@@ -51,14 +60,21 @@ def steps_of_task(kind: TaskKind, profile: Profile) -> tuple[str, ...]:
 
 def _transcode_steps(profile: Profile) -> tuple[str, ...]:
     names = [] if profile.tool is Tool.HANDBRAKE else [r.name for r in profile.renditions]
-    thumbnails = [GENERATE_THUMBNAILS] if profile.thumbnails else []
-    audio = [EXTRACT_AUDIO_MP3] if profile.audio else []
-    hls = [hls_step(name) for name in names] if profile.hls else []
-    return (*thumbnails, *(transcode_step(name) for name in names), *audio, *hls)
+    before = ((GENERATE_THUMBNAILS, profile.thumbnails), (GENERATE_SPRITE, profile.sprite))
+    after = (
+        (EXTRACT_AUDIO_MP3, profile.audio),
+        (EXTRACT_SUBTITLES, profile.subtitles),
+        *((hls_step(name), profile.hls) for name in names),
+        (MEASURE_QUALITY, profile.quality_metrics and names),
+    )
+    first, last = (tuple(step for step, is_wanted in steps if is_wanted) for steps in (before, after))
+    return (*first, *(transcode_step(name) for name in names), *last)
 
 
 def order_of_steps(profile: Profile) -> tuple[str, ...]:
     """Every step a profile can have before the closing ones, as clients see them; tasks run in an order of their own."""
     names = [r.name for r in profile.renditions]
-    before = (NOOP, VALIDATE_VIDEO, UPLOAD_SOURCE, GENERATE_THUMBNAILS, *(transcode_step(name) for name in names))
-    return (*before, EXTRACT_AUDIO_MP3, TRANSCRIBE_VIDEO, *(hls_step(name) for name in names), PACKAGE_STREAMS, EXTRACT_FRAMES)
+    before = (NOOP, STREAM_LIVE, VALIDATE_VIDEO, UPLOAD_SOURCE, MEASURE_SOURCE, GENERATE_THUMBNAILS, GENERATE_SPRITE)
+    encodes, segments = ([named(name) for name in names] for named in (transcode_step, hls_step))
+    between = (EXTRACT_AUDIO_MP3, EXTRACT_SUBTITLES, TRANSCRIBE_VIDEO)
+    return (*before, *encodes, *between, *segments, PACKAGE_STREAMS, EXTRACT_FRAMES, MEASURE_QUALITY)

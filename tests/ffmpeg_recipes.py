@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from protocol.encoding import Preset
 from protocol.media import MediaFacts
-from protocol.profiles import AudioFile, HlsPackaging, Preset, Rendition, RenditionAudio, SegmentFormat
+from protocol.packaging import HlsPackaging, SegmentFormat
+from protocol.profiles import Rendition
 from protocol.recipes import PlannedAudio, PlannedRendition, ThumbnailShot, TranscodeRecipe
+from protocol.sounds import AudioFile, RenditionAudio
 from protocol.steps import EXTRACT_AUDIO_MP3, GENERATE_THUMBNAILS, TRANSCRIBE_VIDEO, hls_step, transcode_step
 
 TEN_SECONDS = HlsPackaging(segment_seconds=10)

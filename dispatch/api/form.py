@@ -34,6 +34,8 @@ FIELDS: dict[str, Kind] = {
     "expires_at": Kind.TEXT,
     "finish_by": Kind.TEXT,
     "outputs": Kind.JSON,
+    "attachments": Kind.JSON,
+    "content_keys": Kind.JSON,
     "webhook_url": Kind.TEXT,
     "metadata": Kind.JSON,
     "required_capabilities": Kind.WORDS,

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Literal
 
-from dispatch.core.ladder import SPEECH_PATH
 from dispatch.core.plans import LeftOut, Planned, steps_of
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts
 from protocol.profiles import Profile
-from protocol.recipes import FramesRecipe, PackageRecipe, PlannedRendition, Recipe, TranscribeRecipe
+from protocol.recipes import FramesRecipe, PackageRecipe, PlannedRendition, TranscribeRecipe
 from protocol.results import Failure
 from protocol.states import TaskKind
 
@@ -87,14 +86,3 @@ def plan_package(
         dash_manifest="dash/manifest.mpd" if packaging.dash else None,
     )
     return Planned(recipe, (), 1.0 + float(Fraction(facts.duration)) * 0.005, steps_of(TaskKind.PACKAGE, profile, {}))
-
-
-def read_paths(recipe: Recipe) -> Mapping[str, str]:
-    """What the recipe reads of its siblings' staged files: the path of each by the name the task knows it by."""
-    match recipe:
-        case TranscribeRecipe():
-            return {"speech": SPEECH_PATH}
-        case PackageRecipe():
-            return {planned.rendition.name: planned.path for planned in recipe.renditions}
-        case _:
-            return {}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from dispatch.core import retry_policy
 from dispatch.core.copying import replace
-from dispatch.core.followers import source_of
+from dispatch.core.followers import sources_of
 from dispatch.core.lifecycle import JobChanges, failure_json, settle_job, with_job_state, with_task
 from dispatch.core.machine import InvalidTransition
 from dispatch.core.planning import begun_anew
@@ -136,8 +136,8 @@ def redo_lost(graph: Graph, task_ids: Iterable[str], *, now: float) -> Graph:
 
 
 def _first_lost(graph: Graph, task_ids: set[str]) -> tuple[str, ...]:
-    sources = {task_id: source_of(graph, graph.task(task_id)) for task_id in task_ids}
-    return tuple(sorted(task_id for task_id, source in sources.items() if source is None or source.task_id not in task_ids))
+    sources = {task_id: {source.task_id for source in sources_of(graph, graph.task(task_id))} for task_id in task_ids}
+    return tuple(sorted(task_id for task_id, read in sources.items() if not read & task_ids))
 
 
 def refuse_promotion(graph: Graph, failure: Failure, *, now: float) -> Graph:

@@ -8,15 +8,16 @@ from dispatch.core import lifecycle
 from dispatch.core.besides import NO_SPEECH, plan_frames, plan_package, plan_transcribe
 from dispatch.core.copying import replace
 from dispatch.core.ladder import gpu_wishes, plan_handbrake, plan_renditions, plan_transcode
+from dispatch.core.measuring import plan_measure, without
 from dispatch.core.planning import STEPS, load_profile, load_steps, optional_speech, task_kinds
-from dispatch.core.plans import LeftOut, Plan, Planned
+from dispatch.core.plans import Film, LeftOut, Plan, Planned
 from dispatch.core.records import Graph, Task
 from dispatch.core.task_machine import advance
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts
 from protocol.profiles import Profile
 from protocol.recipes import Recipe
-from protocol.results import Failure, StepReport
+from protocol.results import Failure, Measured, StepReport
 from protocol.states import TERMINAL_JOB_STATES, StepState, TaskKind, TaskState
 
 ENDED = (TaskState.DONE, TaskState.SKIPPED)
@@ -24,7 +25,15 @@ READS: Mapping[TaskKind, tuple[TaskKind, ...]] = {
     TaskKind.TRANSCRIBE: (TaskKind.TRANSCODE,),
     TaskKind.PACKAGE: (TaskKind.HANDBRAKE, TaskKind.TRANSCODE),
 }
-"""Whose staged files a task reads: the first of these kinds that the job has. Every other task reads the input."""
+"""Whose staged files a task reads, of those kinds that the job has. Every other task reads the input."""
+
+PLANNED_BY: Mapping[TaskKind, tuple[TaskKind, ...]] = {
+    TaskKind.TRANSCODE: (TaskKind.MEASURE,),
+    TaskKind.HANDBRAKE: (TaskKind.MEASURE,),
+    TaskKind.TRANSCRIBE: (TaskKind.MEASURE,),
+    TaskKind.PACKAGE: (TaskKind.MEASURE,),
+}
+"""Whose result a task is planned by anew."""
 
 Plans = Mapping[TaskKind, Plan]
 Finds = Callable[[Planned[Recipe]], bool]
@@ -32,16 +41,18 @@ Fits = Callable[[Task], bool]
 """Whether an engine that is there could do this task."""
 
 
-def plan_job(profile: Profile, facts: MediaFacts, finds: Finds) -> Plans | Failure:
-    """What becomes of every task behind `analyze`. `finds` tells whether a plan has an engine: an optional transcription
-    without one is left out, and an encode goes to a GPU only where there is one for it.
+def plan_job(profile: Profile, facts: MediaFacts, finds: Finds, measured: Measured | None = None) -> Plans | Failure:
+    """What becomes of every task behind `analyze`; once more with what `measure` found, where the job has one. `finds`
+    tells whether a plan has an engine: an optional transcription without one is left out, and an encode goes to a GPU only
+    where there is one for it.
 
     An input of which nothing would be made is refused.
     """
     plans: dict[TaskKind, Plan] = {}
     kinds = task_kinds(profile)[1:]
+    profile = profile if measured is None else without(profile, measured)
     for kind in sorted(kinds, key=lambda kind: kind is not TaskKind.TRANSCRIBE):  # what `transcode` stages depends on it
-        plan = _plan(kind, profile, facts, plans, finds)
+        plan = _plan(kind, Film(profile, facts, measured), plans, finds)
         if isinstance(plan, Failure):
             return plan
         if kind is TaskKind.TRANSCRIBE and isinstance(plan, Planned) and optional_speech(profile) and not finds(plan):
@@ -52,28 +63,31 @@ def plan_job(profile: Profile, facts: MediaFacts, finds: Finds) -> Plans | Failu
     return plans
 
 
-def _plan(kind: TaskKind, profile: Profile, facts: MediaFacts, plans: Plans, finds: Finds) -> Plan | Failure:
+def _plan(kind: TaskKind, film: Film, plans: Plans, finds: Finds) -> Plan | Failure:
+    profile, facts = film.profile, film.facts
     match kind:
+        case TaskKind.MEASURE:
+            return plan_measure(film)
         case TaskKind.TRANSCRIBE:
             return plan_transcribe(profile, facts)
         case TaskKind.HANDBRAKE:
-            return plan_handbrake(profile, facts)
+            return plan_handbrake(film)
         case TaskKind.FRAMES:
             return plan_frames(profile, facts)
         case TaskKind.PACKAGE:
-            ladder = plan_renditions(profile, facts)
+            ladder = plan_renditions(film)
             return ladder if isinstance(ladder, Failure) else plan_package(profile, facts, ladder)
         case _:
-            return _transcode(profile, facts, plans, finds)
+            return _transcode(film, plans, finds)
 
 
-def _transcode(profile: Profile, facts: MediaFacts, plans: Plans, finds: Finds) -> Plan | Failure:
+def _transcode(film: Film, plans: Plans, finds: Finds) -> Plan | Failure:
     speech = isinstance(plans.get(TaskKind.TRANSCRIBE), Planned)
-    for gpu in gpu_wishes(profile):
-        plan = plan_transcode(profile, facts, speech=speech, gpu=gpu)
+    for gpu in gpu_wishes(film.profile):
+        plan = plan_transcode(film, speech=speech, gpu=gpu)
         if isinstance(plan, Planned) and finds(plan):
             return plan
-    return plan_transcode(profile, facts, speech=speech)
+    return plan_transcode(film, speech=speech)
 
 
 def _nothing(profile: Profile, facts: MediaFacts) -> Failure:
@@ -98,7 +112,8 @@ def planned_task(task: Task, plan: Planned[Recipe]) -> Task:
 
 
 def put_plans(graph: Graph, plans: Plans, fits: Fits, *, now: float) -> Graph:
-    """The end of `analyze`: every task that waits learns what it is to do, and those that read the input alone are readied."""
+    """The end of `analyze`, and of `measure`: every task that waits learns what it is to do, and those that are fed are
+    readied."""
     for task in graph.tasks:
         plan = plans.get(task.kind)
         if task.state is not TaskState.WAITING or plan is None:
@@ -130,15 +145,18 @@ def do_without(graph: Graph, task_id: str, *, now: float) -> Graph:
 
 
 def is_fed(graph: Graph, task: Task) -> bool:
-    """What the task reads of its siblings is staged: the fence before every grant of it."""
-    source = source_of(graph, task)
-    return source is None or source.state in ENDED
+    """What the task reads of its siblings is staged, and what it is planned by is known: the fence before every grant."""
+    before = (*sources_of(graph, task), *_siblings(graph, PLANNED_BY.get(task.kind, ())))
+    return all(sibling.state in ENDED for sibling in before)
 
 
-def source_of(graph: Graph, task: Task) -> Task | None:
-    """The sibling whose staged files it reads."""
-    by_kind = {sibling.kind: sibling for sibling in graph.tasks}
-    return next((by_kind[kind] for kind in READS.get(task.kind, ()) if kind in by_kind), None)
+def sources_of(graph: Graph, task: Task) -> tuple[Task, ...]:
+    """The siblings whose staged files it may read."""
+    return _siblings(graph, READS.get(task.kind, ()))
+
+
+def _siblings(graph: Graph, kinds: tuple[TaskKind, ...]) -> tuple[Task, ...]:
+    return tuple(sibling for sibling in graph.tasks if sibling.kind in kinds)
 
 
 def skipped(task: Task, reason: str) -> Task:

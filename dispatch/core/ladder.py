@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from fractions import Fraction
 from itertools import takewhile
 
-from dispatch.core.plans import LeftOut, Planned, steps_of
+from dispatch.core.plans import Film, LeftOut, Planned, steps_of
 from protocol import steps as step_names
+from protocol.encoding import HARDWARE_ENCODERS, SOFTWARE_ENCODERS
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts, VideoStream
-from protocol.profiles import HARDWARE_ENCODERS, Profile, Rendition, SegmentFormat, Tool
+from protocol.packaging import SegmentFormat
+from protocol.profiles import Profile, Rendition, Tool
 from protocol.recipes import HandbrakeRecipe, PlannedAudio, PlannedRendition, ThumbnailShot, TranscodeRecipe
 from protocol.results import Failure
 from protocol.states import TaskKind
@@ -33,24 +35,25 @@ def _wishes(rendition: Rendition) -> tuple[str, ...]:
 
 def _encoder(rendition: Rendition, gpu: str | None) -> str:
     """`gpu` where the rendition wishes it, else the first on processors; one that knows none gets its first wish."""
+    wanted = rendition.encoders or (SOFTWARE_ENCODERS[rendition.codec],)
     if gpu is not None and gpu in _wishes(rendition):
         return gpu
-    return next((name for name in rendition.encoders if name not in HARDWARE_ENCODERS), rendition.encoders[0])
+    return next((name for name in wanted if name not in HARDWARE_ENCODERS), wanted[0])
 
 
-def plan_renditions(profile: Profile, facts: MediaFacts, gpu: str | None = None) -> tuple[PlannedRendition, ...] | Failure:
+def plan_renditions(film: Film, gpu: str | None = None) -> tuple[PlannedRendition, ...] | Failure:
     """The ladder that the source allows, or why the profile cannot be made of it. `gpu` is a hardware encoder to use."""
+    profile, facts = film.profile, film.facts
     renditions = tuple(r for r in profile.renditions if facts.video is not None and allows(r, facts.video))
     if profile.renditions and not renditions:
         return _too_small(profile, facts.video)
     return tuple(_planned_rendition(r, facts.video, profile, gpu) for r in renditions if facts.video is not None)
 
 
-def plan_transcode(
-    profile: Profile, facts: MediaFacts, *, speech: bool = False, gpu: str | None = None
-) -> Planned[TranscodeRecipe] | LeftOut | Failure:
+def plan_transcode(film: Film, *, speech: bool = False, gpu: str | None = None) -> Planned[TranscodeRecipe] | LeftOut | Failure:
     """The one decode, with the sound for a transcription besides where `speech` is wanted. Left out where it makes nothing."""
-    ladder = plan_renditions(profile, facts, gpu)
+    profile, facts = film.profile, film.facts
+    ladder = plan_renditions(film, gpu)
     if isinstance(ladder, Failure):
         return ladder
     planned = () if profile.tool is Tool.HANDBRAKE else ladder
@@ -71,9 +74,10 @@ def plan_transcode(
     return Planned(recipe, _needs(recipe), _cost(facts, planned), steps)
 
 
-def plan_handbrake(profile: Profile, facts: MediaFacts) -> Planned[HandbrakeRecipe] | Failure:
+def plan_handbrake(film: Film) -> Planned[HandbrakeRecipe] | Failure:
     """The MP4s alone, each decoded for itself."""
-    ladder = plan_renditions(profile, facts)
+    profile, facts = film.profile, film.facts
+    ladder = plan_renditions(film)
     if isinstance(ladder, Failure):
         return ladder
     steps = steps_of(TaskKind.HANDBRAKE, profile, _reasons_of_ladder(profile, ladder))

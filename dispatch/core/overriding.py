@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dispatch.core.paging import refuse
 from dispatch.core.profile_rules import check_whole
-from protocol.profiles import Name, OutputOverrides, Profile, Rendition
+from protocol.pictures import Name
+from protocol.profiles import OutputOverrides, Profile, Rendition
 
 
 def overridden(profile: Profile, wanted: OutputOverrides) -> Profile:

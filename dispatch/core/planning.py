@@ -45,16 +45,28 @@ def task_kinds(profile: Profile) -> tuple[TaskKind, ...]:
     """In the order of their ordinals; one comes after everything it reads."""
     if profile.is_noop:
         return (TaskKind.NOOP,)
+    if profile.live is not None:
+        return (TaskKind.LIVE,)
     by_handbrake = profile.tool is Tool.HANDBRAKE and bool(profile.renditions)
     pictures = bool(profile.renditions) and not by_handbrake
+    besides = (profile.audio, profile.thumbnails, profile.sprite, profile.subtitles, profile.transcription)
     wanted = (
+        (TaskKind.MEASURE, needs_measuring(profile)),
         (TaskKind.HANDBRAKE, by_handbrake),
-        (TaskKind.TRANSCODE, pictures or profile.audio or profile.thumbnails or profile.transcription),
+        (TaskKind.TRANSCODE, pictures or any(besides)),
         (TaskKind.FRAMES, profile.frames),
         (TaskKind.TRANSCRIBE, profile.transcription),
         (TaskKind.PACKAGE, profile.packaging),
     )
     return (TaskKind.ANALYZE, *(kind for kind, is_wanted in wanted if is_wanted))
+
+
+def needs_measuring(profile: Profile) -> bool:
+    """Whether something must be found out of the film first, or is asked for itself."""
+    by_result = profile.per_title or (profile.picture is not None and profile.picture.crop_black)
+    levels = profile.sound is not None and profile.sound.loudness is not None
+    aimed = any(rendition.target is not None for rendition in profile.renditions)
+    return bool(profile.content or profile.compare or by_result or levels or aimed)
 
 
 @lru_cache(maxsize=256)
@@ -96,7 +108,7 @@ def begun_anew(steps_json: str) -> str:
 
 def optional_speech(profile: Profile) -> bool:
     """Whether the job is complete without its transcription. One that makes nothing else is not."""
-    others = (profile.renditions, profile.audio, profile.thumbnails, profile.frames)
+    others = (profile.renditions, profile.audio, profile.thumbnails, profile.sprite, profile.frames, profile.subtitles)
     return profile.transcription is not None and not profile.transcription.required and any(others)
 
 
@@ -106,7 +118,8 @@ def limits_of(profile: Profile, limits: InputLimits) -> InputLimits:
     Where it makes no rendition that is the smallest of any.
     """
     if not profile.renditions:
-        needs_video = profile.thumbnails is not None or profile.frames is not None
+        pictures = (profile.thumbnails, profile.sprite, profile.frames, profile.compare)
+        needs_video = any(part is not None for part in pictures)
         needs_audio = profile.audio is not None or (profile.transcription is not None and not optional_speech(profile))
         needs = {"needs_video": needs_video, "needs_audio": needs_audio}
         return limits.model_copy(update={"min_width": SMALLEST_PICTURE, "min_height": SMALLEST_PICTURE, **needs})

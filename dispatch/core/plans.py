@@ -7,10 +7,21 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from protocol import steps as step_names
+from protocol.media import MediaFacts
 from protocol.profiles import Profile
 from protocol.recipes import Recipe
-from protocol.results import StepReport
+from protocol.results import Measured, StepReport
 from protocol.states import StepState, TaskKind
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What is planned for: the profile, what is known of the input, and what `measure` found, where it ran."""
+
+    profile: Profile
+    facts: MediaFacts
+    measured: Measured | None = None
+
 
 R = TypeVar("R", bound=Recipe, covariant=True)
 

@@ -39,7 +39,9 @@ class Job:
     `started_at` is the first start of a task other than analyze. `retries` counts what clients asked for. `key_id` is who
     submitted it. `thumbnail_json` tells of the client's own picture: `{"path", "size", "sha256", "type"}` in the storage.
     From `expires_at` its files are purged. `ended_at` is when it became completed, failed or cancelled.
-    `finish_by` is when its client would like it to be done.
+    `finish_by` is when its client would like it to be done. `measured_json` is what `measure` found. `attachments_json`
+    tells of files beside the input: name -> `{"path", "size", "sha256", "filename", "language"}`. `keys_sealed` are the
+    content keys, sealed.
     """
 
     job_id: str
@@ -73,6 +75,9 @@ class Job:
     outputs_purged_at: float | None = None
     ended_at: float | None = None
     finish_by: float | None = None
+    measured_json: str | None = None
+    attachments_json: str | None = None
+    keys_sealed: str | None = None
 
     @property
     def root(self) -> str:

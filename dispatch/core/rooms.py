@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from protocol.capabilities import SlotKind
-from protocol.profiles import HARDWARE_ENCODERS
+from protocol.encoding import HARDWARE_ENCODERS
 from protocol.states import LIGHT_TASK_KINDS, TaskKind
 
 SHORT_S, MOST_SHORT = 1.0, 64

@@ -15,7 +15,7 @@ from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import Ack, Complete, Fail, Release, Report, Settlement, Start
 from protocol.media import MediaFacts
 from protocol.recipes import Recipe
-from protocol.results import Failure, StepReport
+from protocol.results import Failure, Measured, StepReport
 from protocol.states import AttemptState, JobState, StepState, TaskKind, TaskState
 
 MOST_WITHOUT_FOLLOWERS = 2
@@ -98,8 +98,10 @@ def _completed(graph: Graph, report: Complete, digest: str, bench: Bench) -> tup
     if wrong is None and task.kind is TaskKind.ANALYZE and analysis is not None:
         job = replace(graph.job, media_json=analysis.model_dump_json(), source=_source_after(graph.job, original))
         graph = replace(graph, job=job)
-        outcome = _plans(graph, analysis, bench)
-        plans, wrong = (None, outcome) if isinstance(outcome, Failure) else (outcome, None)
+        plans, wrong = _split(_plans(graph, bench))
+    elif wrong is None and report.result.measured is not None and task.kind is TaskKind.MEASURE:
+        graph = replace(graph, job=replace(graph.job, measured_json=report.result.measured.model_dump_json()))
+        plans, wrong = _split(_plans(graph, bench))
     if wrong is not None:
         refused = Fail(task_id=report.task_id, token=report.token, failure=wrong)
         return _failed(graph, refused, digest, bench), _refusal(report, wrong)
@@ -120,7 +122,8 @@ def _unacceptable(graph: Graph, task: Task, report: Complete, bench: Bench) -> F
     if conflict is not None:
         message = f"{conflict} is made already, or stands where another file of the job has to lie"
         return Failure(failure_class=FailureClass.INTERNAL, code=ErrorCode.OUTPUT_CONFLICT, message=message)
-    if task.kind is TaskKind.ANALYZE and report.result.analysis is None:
+    found = {TaskKind.ANALYZE: report.result.analysis, TaskKind.MEASURE: report.result.measured}
+    if found.get(task.kind, report) is None:
         message = "the analysis came back empty"
         return Failure(failure_class=FailureClass.INTERNAL, code=ErrorCode.PLUGIN_FAILED, message=message)
     if graph.job.source.kind == "url":
@@ -183,15 +186,22 @@ def _final(planned: StepReport, told: StepReport | None) -> StepReport:
     return last.model_copy(update={"state": StepState.COMPLETED, "progress": 1.0}) if is_open else last
 
 
-def _plans(graph: Graph, analysis: MediaFacts, bench: Bench) -> followers.Plans | Failure:
+def _split(outcome: followers.Plans | Failure) -> tuple[followers.Plans | None, Failure | None]:
+    return (None, outcome) if isinstance(outcome, Failure) else (outcome, None)
+
+
+def _plans(graph: Graph, bench: Bench) -> followers.Plans | Failure:
     """Not yet in the graph; an optional transcription, or an encode on a GPU, is asked for as the task it would be."""
     waiting = {task.kind: task for task in graph.tasks if task.state is TaskState.WAITING}
+    job = graph.job
+    measured = None if job.measured_json is None else Measured.model_validate_json(job.measured_json)
 
     def finds(plan: Planned[Recipe]) -> bool:
         task = waiting.get(TaskKind(plan.recipe.kind))
         return task is not None and bench.fitting_engines(followers.planned_task(task, plan)) > 0
 
-    return followers.plan_job(planning.load_profile(graph.job.profile_json), analysis, finds)
+    facts = MediaFacts.model_validate_json(job.media_json or "")
+    return followers.plan_job(planning.load_profile(job.profile_json), facts, finds, measured)
 
 
 def _fits(bench: Bench) -> followers.Fits:

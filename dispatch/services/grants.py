@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from dispatch.core.besides import read_paths
+from dispatch.core.feeding import read_paths, reads_input
 from dispatch.core.planning import RECIPE, STEPS
 from dispatch.core.records import Job, StagedRow, Task
 from protocol import signing
@@ -57,7 +57,7 @@ class GrantWriter:
             steps=_open_steps(task.steps_json),
             lease_s=self._lease_s,
             estimate_s=task.cost_s,
-            input=self._input(job, shared, now=now) if job.source.kind != "none" and not of_siblings else None,
+            input=self._input(job, shared, now=now) if job.source.kind != "none" and reads_input(recipe) else None,
             inputs=self._inputs(of_siblings, staged, now=now) if of_siblings else (),
             staging_url=self.staging_url(task, now=now) if makes_files else None,
         )

@@ -51,12 +51,17 @@ jobs = Table(
     Column("outputs_purged_at", Float),
     Column("ended_at", Float),
     Column("finish_by", Float),
+    Column("measured_json", Text),
+    Column("attachments_json", Text),
+    Column("keys_sealed", Text),
     Index("ix_jobs_tenant_created", "tenant", "created_at", "job_id"),
     Index("ix_jobs_created", "created_at", "job_id"),
     Index("ix_jobs_state", "state", "tenant", "created_at", "source_size"),  # counts and quotas read nothing else
 )
 
-HAS_ORIGINAL = or_(jobs.c.source_kind == literal_column("'storage'"), jobs.c.thumbnail_json.is_not(None))
+HAS_ORIGINAL = or_(
+    jobs.c.source_kind == literal_column("'storage'"), jobs.c.thumbnail_json.is_not(None), jobs.c.attachments_json.is_not(None)
+)
 """Jobs of which something that came in lies in the storage: those retention looks through for originals, and no others."""
 
 HAS_EXPIRY = jobs.c.expires_at.is_not(None)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from protocol.capabilities import SlotKind as SlotKind
 from protocol.capabilities import Slots
+from protocol.encoding import HARDWARE_ENCODERS
 from protocol.leases import Grant
-from protocol.profiles import HARDWARE_ENCODERS
 from protocol.recipes import Recipe, TranscodeRecipe, slot_kind
 
 LIGHT_SLOTS = 2

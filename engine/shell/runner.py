@@ -30,11 +30,14 @@ from engine.shell.transfer import Transfer
 from engine.shell.tries import TransferFailed
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.leases import Complete, Fail, Grant, InputAccess, RemoteInput
-from protocol.plugins import JOINED, Conclusion, InputJoiner, Invocation, Outcome, TranscoderPlugin, Work
+from protocol.plugins import JOINED, Conclusion, Follower, InputJoiner, Invocation, Outcome, TranscoderPlugin, Work
 from protocol.results import Failure, StagedFile
 
 log = structlog.get_logger()
 T = TypeVar("T")
+
+MOST_INVOCATIONS = 500
+"""Of one attempt, before its checks."""
 
 
 class _Failed(Exception):
@@ -161,13 +164,25 @@ class _Attempt:
         return await self._do(plugin, replace(work, input_path=str(supply.path)), place, supply)
 
     async def _do(self, plugin: TranscoderPlugin, work: Work, place: Place, supply: Supply | None = None) -> Conclusion:
-        await self._use(plugin, work, place, plugin.plan(work), supply.feeder if supply else None)
+        feeder = supply.feeder if supply else None
+        await self._use(plugin, work, place, plugin.plan(work), feeder)
+        while more := self._following(plugin, work):
+            await self._use(plugin, work, place, more, feeder)
         files = place.made(len(self._outcomes))
         proofs = _or_fail(plugin.checks(work, files))
         if proofs and supply is not None and supply.has_holes:
             raise _Failed(failures.holes())
         await self._use(plugin, work, place, proofs)
         return _or_fail(plugin.conclude(work, tuple(self._outcomes), files))
+
+    def _following(self, plugin: TranscoderPlugin, work: Work) -> Sequence[Invocation]:
+        """What the plugin wants to run by what it has seen so far. Raises PLUGIN_FAILED for one that finds no end."""
+        if not isinstance(plugin, Follower):
+            return ()
+        more = plugin.follow(work, tuple(self._outcomes))
+        if more and len(self._outcomes) >= MOST_INVOCATIONS:
+            raise ReelyardError(ErrorCode.PLUGIN_FAILED, f"Plugin {plugin.name} finds no end after {MOST_INVOCATIONS} processes.")
+        return more
 
     async def _bring(self, plugin: TranscoderPlugin, work: Work, access: InputAccess, remote: RemoteInput, place: Place) -> str:
         """Fetch the input from the net, join its tracks where it comes apart; the ending of the file it is now."""

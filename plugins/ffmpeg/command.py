@@ -9,8 +9,8 @@ from plugins.ffmpeg.encoders import audio_file_arguments, device_arguments, pict
 from plugins.ffmpeg.filters import Graph, build, length_cap
 from plugins.media.calling import MAX_ALLOC, PROBED_ENTRIES, quiet, untrusted
 from plugins.media.lengths import output_rate
+from protocol.packaging import HlsPackaging, SegmentFormat
 from protocol.plugins import JOINED
-from protocol.profiles import HlsPackaging, SegmentFormat
 from protocol.recipes import AnalyzeRecipe, PlannedRendition, TranscodeRecipe
 
 SPEECH_ARGUMENTS = ("-c:a", "pcm_s16le", "-ar", "16000", "-ac", "1")
@@ -129,7 +129,7 @@ def _rendition(
     picture, sound = labels
     rate = output_rate(video) if video else Fraction(25)
     seconds = gcd(recipe.hls.segment_seconds if recipe.hls else 0, recipe.group_seconds or 0) or DEFAULT_GROUP_SECONDS
-    encode = picture_arguments(planned.encoder, planned.rendition, rate=rate, segment_seconds=seconds, threads=threads)
+    encode = picture_arguments(planned, rate=rate, segment_seconds=seconds, threads=threads)
     arguments = ("-map", f"[{picture}]", *encode, "-fps_mode", "passthrough")
     if sound is not None:
         arguments += ("-map", f"[{sound}]", *sound_arguments(planned.rendition.audio, recipe.source.audio[0].channels))

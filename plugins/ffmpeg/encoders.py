@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
+from protocol.encoding import HARDWARE_ENCODERS, Preset
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.profiles import HARDWARE_ENCODERS, AudioFile, Preset, Rendition, RenditionAudio
+from protocol.recipes import PlannedRendition
+from protocol.sounds import AudioFile, RenditionAudio
 
 PICTURE_TRIAL = ("-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25")
 GPU_TRIAL = ("-f", "lavfi", "-i", "testsrc2=size=256x144:rate=25", "-frames:v", "10")
@@ -64,16 +66,14 @@ def device_arguments(encoders: Iterable[str], device: str | None) -> tuple[str, 
 _DEVICE_OPTION = {"h264_qsv": "-qsv_device", "h264_vaapi": "-vaapi_device"}
 
 
-def picture_arguments(
-    encoder: str, rendition: Rendition, *, rate: Fraction, segment_seconds: int, threads: int
-) -> tuple[str, ...]:
+def picture_arguments(planned: PlannedRendition, *, rate: Fraction, segment_seconds: int, threads: int) -> tuple[str, ...]:
     """The video encoder's arguments. Raises ReelyardError(TOOL_MISSING) for an encoder without a row."""
-    build = _PICTURE.get(encoder)
+    build = _PICTURE.get(planned.encoder)
     if build is None:
-        raise ReelyardError(ErrorCode.TOOL_MISSING, f"The FFmpeg plugin does not drive the encoder {encoder}.")
+        raise ReelyardError(ErrorCode.TOOL_MISSING, f"The FFmpeg plugin does not drive the encoder {planned.encoder}.")
     gop = -(-rate.numerator * segment_seconds // rate.denominator)  # frames up to the next boundary, rounded up
-    own = build(rendition)
-    return (*own, *_group(gop, segment_seconds), *(() if encoder in HARDWARE_ENCODERS else ("-threads:v", str(threads))))
+    own = build(planned)
+    return (*own, *_group(gop, segment_seconds), *(() if planned.encoder in HARDWARE_ENCODERS else ("-threads:v", str(threads))))
 
 
 def _group(gop: int, segment_seconds: int) -> tuple[str, ...]:
@@ -81,37 +81,50 @@ def _group(gop: int, segment_seconds: int) -> tuple[str, ...]:
     return ("-g", str(gop), "-force_key_frames", f"expr:gte(t,n_forced*{segment_seconds})", "-flags:v", "+cgop+global_header")
 
 
-def _libx264(rendition: Rendition) -> tuple[str, ...]:
+def _crf(planned: PlannedRendition) -> float:
+    return planned.spends.crf or 0.0
+
+
+def _shape(profile: str | None, level: str | None) -> tuple[str, ...]:
+    return (*(("-profile:v", profile) if profile else ()), *(("-level:v", level) if level else ()))
+
+
+def _libx264(planned: PlannedRendition) -> tuple[str, ...]:
+    rendition = planned.rendition
     return (
-        *("-c:v", "libx264", "-preset", rendition.preset.value, "-crf", str(rendition.crf)),
-        *("-profile:v", rendition.profile, "-level:v", rendition.level),
+        *("-c:v", "libx264", "-preset", planned.preset.value, "-crf", f"{_crf(planned):g}"),
+        *_shape(rendition.profile, rendition.level),
     )
 
 
-def _nvenc(rendition: Rendition) -> tuple[str, ...]:
+def _nvenc(planned: PlannedRendition) -> tuple[str, ...]:
     """Constant quality is variable bit rate without a bit rate; 0 would mean that the encoder chooses the quality."""
+    rendition = planned.rendition
     return (
-        *("-c:v", "h264_nvenc", "-gpu", "0", "-preset", _NVENC_PRESETS[rendition.preset]),
-        *("-rc", "vbr", "-cq", str(max(1, rendition.crf)), "-b:v", "0"),
-        *("-profile:v", rendition.profile, "-level:v", rendition.level, "-forced-idr", "1"),
+        *("-c:v", "h264_nvenc", "-gpu", "0", "-preset", _NVENC_PRESETS[planned.preset]),
+        *("-rc", "vbr", "-cq", f"{max(1, _crf(planned)):g}", "-b:v", "0"),
+        *(*_shape(rendition.profile, rendition.level), "-forced-idr", "1"),
     )
 
 
-def _qsv(rendition: Rendition) -> tuple[str, ...]:
+def _qsv(planned: PlannedRendition) -> tuple[str, ...]:
     """`global_quality` alone is its constant quality (ICQ). Its level is a number: 31 for 3.1."""
-    preset = "veryfast" if rendition.preset in (Preset.ULTRAFAST, Preset.SUPERFAST) else rendition.preset.value
+    preset = "veryfast" if planned.preset in (Preset.ULTRAFAST, Preset.SUPERFAST) else planned.preset.value
+    rendition = planned.rendition
+    level = rendition.level.replace(".", "") if rendition.level else None
     return (
-        *("-c:v", "h264_qsv", "-preset", preset, "-global_quality", str(max(1, rendition.crf))),
-        *("-profile:v", rendition.profile, "-level:v", rendition.level.replace(".", ""), "-forced_idr", "1"),
+        *("-c:v", "h264_qsv", "-preset", preset, "-global_quality", f"{max(1, _crf(planned)):.0f}"),
+        *(*_shape(rendition.profile, level), "-forced_idr", "1"),
     )
 
 
-def _vaapi(rendition: Rendition) -> tuple[str, ...]:
+def _vaapi(planned: PlannedRendition) -> tuple[str, ...]:
     """A constant quantizer: every driver has that. Presets mean nothing to it; forced keyframes are IDR frames anyway."""
+    rendition = planned.rendition
     profile = "constrained_baseline" if rendition.profile == "baseline" else rendition.profile
     return (
-        *("-c:v", "h264_vaapi", "-rc_mode", "CQP", "-qp", str(max(1, rendition.crf))),
-        *("-profile:v", profile, "-level:v", rendition.level),
+        *("-c:v", "h264_vaapi", "-rc_mode", "CQP", "-qp", f"{max(1, _crf(planned)):.0f}"),
+        *_shape(profile, rendition.level),
     )
 
 
@@ -126,7 +139,7 @@ _NVENC_PRESETS: dict[Preset, str] = {
     Preset.SLOWER: "p6",
     Preset.VERYSLOW: "p7",
 }
-_PICTURE: dict[str, Callable[[Rendition], tuple[str, ...]]] = {
+_PICTURE: dict[str, Callable[[PlannedRendition], tuple[str, ...]]] = {
     "libx264": _libx264,
     "h264_nvenc": _nvenc,
     "h264_qsv": _qsv,

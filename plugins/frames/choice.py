@@ -9,8 +9,8 @@ from plugins.media.lengths import output_rate, picture_end
 from plugins.media.rejected import Rejected
 from plugins.media.sizes import even
 from protocol.errors import ErrorCode
+from protocol.extras import Frames
 from protocol.media import MediaFacts, VideoStream
-from protocol.profiles import Frames
 from protocol.steps import EXTRACT_FRAMES
 
 MOST_PICTURES = 100_000

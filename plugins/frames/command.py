@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from plugins.frames.choice import MOST_BYTES, MOST_PICTURES, Choice
 from plugins.media.calling import own_file, quiet, untrusted
-from protocol.profiles import PictureFormat
+from protocol.extras import PictureFormat
 from protocol.recipes import FramesRecipe
 
 PICTURES, PROOF = "pictures", "proof"

@@ -16,8 +16,8 @@ from plugins.media.record import ToolName, refusal, tool_uses
 from plugins.media.rejected import Rejected
 from protocol.capabilities import PluginDescription
 from protocol.errors import ErrorCode, ReelyardError
+from protocol.extras import PictureFormat
 from protocol.plugins import Conclusion, Invocation, Limits, MadeFile, Outcome, Work
-from protocol.profiles import PictureFormat
 from protocol.recipes import FramesRecipe
 from protocol.results import AttemptResult, Failure, FileRole, OutputFacts, StepReport
 from protocol.states import StepState, TaskKind

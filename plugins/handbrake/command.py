@@ -63,8 +63,10 @@ def _picture(recipe: HandbrakeRecipe, planned: PlannedRendition, video: VideoStr
     rendition, rate = planned.rendition, output_rate(video)
     slowed = () if rate == Fraction(video.frame_rate) else ("--rate", f"{float(rate):.6g}")
     return (
-        *("--encoder", _encoder(planned), "--encoder-preset", rendition.preset.value),
-        *("--encoder-profile", rendition.profile, "--encoder-level", rendition.level, "--quality", str(rendition.crf)),
+        *("--encoder", _encoder(planned), "--encoder-preset", planned.preset.value),
+        *(("--encoder-profile", rendition.profile) if rendition.profile else ()),
+        *(("--encoder-level", rendition.level) if rendition.level else ()),
+        *("--quality", f"{planned.spends.crf or 0:g}"),
         *("--encopts", _encoder_options(recipe, rate, threads)),
         *("--width", str(planned.width), "--height", str(planned.height), "--non-anamorphic", "--modulus", "2"),
         *("--crop-mode", "none", *slowed, "--cfr", *(("--bwdif",) if video.is_interlaced else ())),

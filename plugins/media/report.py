@@ -10,8 +10,8 @@ from plugins.media.lengths import output_rate
 from plugins.media.sizes import thumbnail_size
 from plugins.media.verdict import redact
 from plugins.media.verify import Proof, ProvenRendition
+from protocol.packaging import HlsPackaging
 from protocol.plugins import Conclusion, Outcome
-from protocol.profiles import HlsPackaging
 from protocol.recipes import TranscodeRecipe
 from protocol.results import AttemptResult, FileRole, OutputFacts, StepReport, ToolUse
 from protocol.states import StepState

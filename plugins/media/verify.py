@@ -16,8 +16,8 @@ from plugins.media.probe import Unreadable, coded_profile, facts_of
 from plugins.media.rejected import Rejected
 from protocol.errors import ErrorCode
 from protocol.media import MediaFacts
+from protocol.packaging import SegmentFormat
 from protocol.plugins import MadeFile, Outcome
-from protocol.profiles import SegmentFormat
 from protocol.recipes import PlannedRendition, TranscodeRecipe
 from protocol.steps import EXTRACT_AUDIO_MP3, GENERATE_THUMBNAILS, hls_step, transcode_step
 

@@ -8,7 +8,9 @@ import tomllib
 from pathlib import Path
 
 from dispatch.core.profile_rules import check
-from protocol.profiles import CmafPackaging, Profile, Tool, Transcription
+from protocol.extras import Transcription
+from protocol.packaging import CmafPackaging
+from protocol.profiles import Profile, Tool
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "profiles.md"
 

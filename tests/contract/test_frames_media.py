@@ -10,9 +10,9 @@ import pytest
 from plugins.frames import choice
 from plugins.frames.plugin import FramesPlugin
 from protocol.errors import ErrorCode, FailureClass
+from protocol.extras import Frames, PictureFormat
 from protocol.media import MediaFacts
 from protocol.plugins import Work
-from protocol.profiles import Frames, PictureFormat
 from protocol.recipes import FramesRecipe
 from protocol.results import Failure, FileRole, OutputFacts
 from protocol.steps import EXTRACT_FRAMES

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from plugins.handbrake.plugin import HandbrakePlugin
+from protocol.encoding import Preset
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts
 from protocol.plugins import Conclusion, Work
-from protocol.profiles import Preset
 from protocol.recipes import HandbrakeRecipe
 from protocol.results import Failure
 from protocol.states import StepState

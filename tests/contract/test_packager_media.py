@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from plugins.packager.plugin import PackagerPlugin
+from protocol.encoding import Preset
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
+from protocol.packaging import CmafPackaging
 from protocol.plugins import Work
-from protocol.profiles import CmafPackaging, Preset
 from protocol.recipes import PackageRecipe, PlannedRendition
 from protocol.results import Failure, FileRole
 from protocol.steps import PACKAGE_STREAMS

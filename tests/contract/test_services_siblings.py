@@ -11,9 +11,10 @@ import pytest
 
 from dispatch.core.ladder import SPEECH_PATH
 from protocol.capabilities import Capabilities, RegisterReply, RegisterRequest
+from protocol.extras import Transcription
 from protocol.jobs import JobInput
 from protocol.leases import Complete, Grant, Start
-from protocol.profiles import OutputOverrides, Transcription
+from protocol.profiles import OutputOverrides
 from protocol.results import AttemptResult, FileRole, OutputFacts, StagedFile
 from tests.contract.services_world import BOOT, CAN, CLIENT, SLOTS, World, world
 from tests.unit.dispatch_jobs import analyzed, video

@@ -37,7 +37,7 @@ def test_partial_indexes_are_partial_in_the_file_too(connection: Connection) -> 
         "ix_tasks_pending": "state = 'pending'",
         "ix_attempts_live": "state IN ('granted', 'acked', 'running')",
         "ix_webhook_deliveries_due": "state = 'pending'",
-        "ix_jobs_original": "source_kind = 'storage' OR thumbnail_json IS NOT NULL",
+        "ix_jobs_original": "source_kind = 'storage' OR thumbnail_json IS NOT NULL OR attachments_json IS NOT NULL",
         "ix_jobs_expires": "expires_at IS NOT NULL",
         "ix_jobs_finish_by": "finish_by IS NOT NULL AND priority < 10",
         "ix_attempts_log": "log_tail != ''",

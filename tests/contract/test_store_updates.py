@@ -24,6 +24,7 @@ WORDS: dict[str, Any] = {  # any field of a record
     "webhook_url": "https://example.org/hook",
     "engine_id": "eng_7",
     "digest": "f" * 64,
+    "keys_sealed": "sealed",
     "log_tail": "the end of a log",
 }
 

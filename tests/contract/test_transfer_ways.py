@@ -28,10 +28,10 @@ from engine.shell.shares import Shares
 from engine.shell.transfer import Transfer
 from plugins.ffmpeg.plugin import FFmpegPlugin
 from plugins.storage_local.provider import LocalStorage
+from protocol.encoding import Preset
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import Complete, Fail, Grant, InputAccess
 from protocol.media import MediaFacts
-from protocol.profiles import Preset
 from protocol.recipes import AnalyzeRecipe, InputLimits, Recipe
 from protocol.results import StepReport
 from protocol.states import TaskKind

@@ -11,7 +11,7 @@ from plugins.ffmpeg import command
 from plugins.media import checks
 from protocol.errors import ReelyardError
 from protocol.media import AudioStream, MediaFacts, VideoStream
-from protocol.profiles import HlsPackaging, SegmentFormat
+from protocol.packaging import HlsPackaging, SegmentFormat
 from protocol.recipes import AnalyzeRecipe, InputLimits, TranscodeRecipe
 from tests.ffmpeg_recipes import web
 

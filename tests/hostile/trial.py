@@ -23,12 +23,14 @@ from engine.shell.sandbox_check import SandboxCheck
 from engine.shell.scratch import Scratch
 from engine.shell.transfer import Transfer
 from plugins.ffmpeg.plugin import FFmpegPlugin
+from protocol.encoding import Preset
 from protocol.leases import Complete, Fail, Grant, InputAccess
 from protocol.media import MediaFacts
+from protocol.packaging import HlsPackaging
 from protocol.plugins import Invocation, Limits, MadeFile, Outcome, Work
-from protocol.profiles import AudioFile, HlsPackaging, Preset
 from protocol.recipes import AnalyzeRecipe, InputLimits, PlannedAudio, TranscodeRecipe
 from protocol.results import Failure, StepReport
+from protocol.sounds import AudioFile
 from protocol.states import TaskKind
 from protocol.steps import EXTRACT_AUDIO_MP3, UPLOAD_SOURCE, VALIDATE_VIDEO
 from tests.ffmpeg_recipes import steps, web

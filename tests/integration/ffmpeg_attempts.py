@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from plugins.ffmpeg.plugin import FFmpegPlugin
+from protocol.encoding import Preset
 from protocol.media import MediaFacts
+from protocol.packaging import HlsPackaging
 from protocol.plugins import Conclusion, Work
-from protocol.profiles import HlsPackaging, Preset
 from protocol.recipes import AnalyzeRecipe, InputLimits, TranscodeRecipe
 from protocol.results import Failure
 from protocol.steps import UPLOAD_SOURCE, VALIDATE_VIDEO

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from plugins.ffmpeg.plugin import FFmpegPlugin
+from protocol.encoding import Preset
 from protocol.errors import ErrorCode, FailureClass
+from protocol.packaging import HlsPackaging, SegmentFormat
 from protocol.plugins import Conclusion
-from protocol.profiles import HlsPackaging, Preset, SegmentFormat
 from protocol.recipes import InputLimits
 from protocol.results import Failure, FileRole
 from protocol.states import StepState

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from protocol.extras import Transcription
 from protocol.jobs import JobSubmission
-from protocol.profiles import OutputOverrides, Transcription
+from protocol.profiles import OutputOverrides
 from protocol.states import JobState
 from tests.farm import fact, farm
 from tests.media import run_ffmpeg

@@ -19,7 +19,9 @@ from dispatch.events.bus import CommitBus
 from dispatch.services.files import as_client_error
 from engine.ports import Unreachable
 from protocol.errors import ReelyardError
-from protocol.profiles import CmafPackaging, Frames, Profile
+from protocol.extras import Frames
+from protocol.packaging import CmafPackaging
+from protocol.profiles import Profile
 from protocol.storage import StorageError
 from tests.sim.ground import Ground
 from tests.sim.plan import Plan

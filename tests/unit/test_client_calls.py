@@ -139,4 +139,4 @@ def test_every_command_leads_to_a_function_that_takes_its_options(row: Row) -> N
 def test_wishes_for_outputs_go_with_a_form_as_json() -> None:
     submission = JobSubmission(outputs=OutputOverrides(renditions=("360p",), hls=None))
 
-    assert form_fields(submission) == {"outputs": '{"renditions": ["360p"], "hls": null}'}
+    assert form_fields(submission) == {"outputs": '{"hls": null, "renditions": ["360p"]}'}

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from config.profiles import BadProfile, load_profiles
-from protocol.profiles import HlsPackaging, RenditionAudio, SegmentFormat, Thumbnails
+from protocol.encoding import Preset
+from protocol.extras import Thumbnails
+from protocol.packaging import HlsPackaging, SegmentFormat
+from protocol.sounds import RenditionAudio
 
 BUILT_IN = {"dash", "frames", "hls-cmaf", "noop", "web"}
 GOOD = 'name = "small"\n[[renditions]]\nname = "240p"\nheight = 240\ncrf = 30\nprofile = "main"\nlevel = "3.1"\n'
@@ -17,9 +20,9 @@ GOOD += "min_source_width = 16\nmin_source_height = 16\naudio = { bitrate = 6400
 def test_web_is_what_the_page_says() -> None:
     web = {profile.name: profile for profile in load_profiles()}["web"]
 
-    assert [(r.name, r.height, r.profile, r.level, r.crf, r.preset.value, r.audio) for r in web.renditions] == [
-        ("360p", 360, "main", "3.1", 23, "medium", RenditionAudio(bitrate=96_000, sample_rate=44_100)),
-        ("720p", 720, "high", "4.0", 22, "medium", RenditionAudio(bitrate=128_000, sample_rate=48_000)),
+    assert [(r.name, r.height, r.profile, r.level, r.crf, r.preset, r.audio) for r in web.renditions] == [
+        ("360p", 360, "main", "3.1", 23, Preset.MEDIUM, RenditionAudio(bitrate=96_000, sample_rate=44_100)),
+        ("720p", 720, "high", "4.0", 22, Preset.MEDIUM, RenditionAudio(bitrate=128_000, sample_rate=48_000)),
     ]
     assert [(r.min_source_width, r.min_source_height) for r in web.renditions] == [(640, 360), (1280, 720)]
     assert web.hls == HlsPackaging(segment_seconds=10, format=SegmentFormat.TS)

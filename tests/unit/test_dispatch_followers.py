@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from dispatch.core import endings, followers
-from dispatch.core.besides import NO_SPEECH, model_for, read_paths
+from dispatch.core.besides import NO_SPEECH, model_for
+from dispatch.core.feeding import read_paths
 from dispatch.core.followers import plan_job
 from dispatch.core.ladder import SPEECH_PATH
 from dispatch.core.planning import RECIPE, task_kinds
@@ -17,8 +18,10 @@ from dispatch.core.profile_rules import check_whole
 from dispatch.core.records import Graph
 from dispatch.core.views import step_views
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
+from protocol.extras import Frames, Transcription
 from protocol.media import MediaFacts
-from protocol.profiles import CmafPackaging, Frames, HlsPackaging, Profile, Tool, Transcription
+from protocol.packaging import CmafPackaging, HlsPackaging
+from protocol.profiles import Profile, Tool
 from protocol.recipes import FramesRecipe, PackageRecipe, TranscodeRecipe, TranscribeRecipe
 from protocol.results import Failure, FileRole
 from protocol.states import JobState, TaskKind, TaskState

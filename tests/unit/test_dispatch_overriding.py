@@ -6,7 +6,8 @@ import pytest
 
 from dispatch.core.overriding import overridden
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.profiles import OutputOverrides, Thumbnails
+from protocol.extras import Thumbnails
+from protocol.profiles import OutputOverrides
 from tests.unit.dispatch_jobs import PROFILES
 
 WEB = PROFILES["web"]

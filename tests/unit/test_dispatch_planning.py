@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dispatch.core.ladder import PIXELS_PER_SECOND, plan_transcode
 from dispatch.core.planning import Demands, Frame, first_tasks, limits_of
-from dispatch.core.plans import LeftOut, Planned
+from dispatch.core.plans import Film, LeftOut, Planned
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts
 from protocol.profiles import Profile
@@ -21,7 +21,7 @@ from tests.unit.dispatch_jobs import NOOP, NOW, WEB, video
 
 
 def planned(facts: MediaFacts, profile: Profile = WEB) -> Planned[TranscodeRecipe]:
-    made = plan_transcode(profile, facts)
+    made = plan_transcode(Film(profile, facts))
     assert isinstance(made, Planned), made
     return made
 
@@ -54,7 +54,7 @@ def test_the_ladder_of_web(source: tuple[int, int], made: dict[str, tuple[int, i
 
 @given(st.integers(min_value=16, max_value=8192), st.integers(min_value=16, max_value=4352))
 def test_sizes_are_even_keep_the_shape_and_are_never_upscaled(width: int, height: int) -> None:
-    made = plan_transcode(WEB, video(width, height))
+    made = plan_transcode(Film(WEB, video(width, height)))
     assert not isinstance(made, LeftOut)
     if isinstance(made, Failure):
         assert made.code is ErrorCode.INPUT_TOO_SMALL
@@ -106,7 +106,7 @@ def test_the_estimate_follows_pixels_and_time() -> None:
 
 
 def test_a_picture_that_is_too_small_is_told_what_it_lacks() -> None:
-    assert plan_transcode(WEB, video(639, 360)) == Failure(
+    assert plan_transcode(Film(WEB, video(639, 360))) == Failure(
         failure_class=FailureClass.INPUT,
         code=ErrorCode.INPUT_TOO_SMALL,
         message="the picture is 639x360; profile web needs at least 640x360",
@@ -116,7 +116,7 @@ def test_a_picture_that_is_too_small_is_told_what_it_lacks() -> None:
 def test_sound_alone_is_no_input_for_web() -> None:
     sound = video(640, 360).model_copy(update={"video": None})
 
-    assert plan_transcode(WEB, sound) == Failure(
+    assert plan_transcode(Film(WEB, sound)) == Failure(
         failure_class=FailureClass.INPUT, code=ErrorCode.INPUT_NO_VIDEO, message="profile web makes video, and the input has none"
     )
 

@@ -10,8 +10,10 @@ from dispatch.core.followers import plan_job
 from dispatch.core.plans import Planned
 from plugins.ffmpeg.command import transcode
 from plugins.packager import command, dash
+from protocol.encoding import Preset
 from protocol.media import MediaFacts, VideoStream
-from protocol.profiles import CmafPackaging, HlsPackaging, Preset, Profile, Tool
+from protocol.packaging import CmafPackaging, HlsPackaging
+from protocol.profiles import Profile, Tool
 from protocol.recipes import HandbrakeRecipe, PackageRecipe, TranscodeRecipe
 from protocol.states import TaskKind
 from tests.ffmpeg_recipes import planned, rendition, web

@@ -86,9 +86,9 @@ BROKEN = {
     "misnamed": ("Misnamed", "its entry point calls it misnamed, and it calls itself noop2; give both one name"),
     "unknown": (
         "Unknown",
-        "it does sing, and tasks are: analyze, transcode, handbrake, transcribe, frames, package, noop",
+        "it does sing, and tasks are: analyze, measure, transcode, handbrake, transcribe, frames, package, live, noop",
     ),
-    "idle": ("Idle", "it does nothing, and tasks are: analyze, transcode, handbrake, transcribe, frames, package, noop"),
+    "idle": ("Idle", "it does nothing, and tasks are: analyze, measure, transcode, handbrake, transcribe, frames, package, live, noop"),
 }
 
 

@@ -11,9 +11,10 @@ from protocol.capabilities import Capabilities, Device
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import Fail, Grant
 from protocol.media import MediaFacts, VideoStream
-from protocol.profiles import Rendition, RenditionAudio
+from protocol.profiles import Rendition
 from protocol.recipes import PlannedRendition, TranscodeRecipe
 from protocol.results import Failure
+from protocol.sounds import RenditionAudio
 from protocol.states import TaskKind
 from tests.unit.engine_desk import Desk, beats, completed, grant, leases, runs, saves
 

@@ -8,11 +8,13 @@ from engine.core import messages as m
 from engine.core.speeds import Speeds, measured
 from plugins.media import report
 from protocol.capabilities import FASTEST_FPS, MOST_SPEEDS, SLOWEST_FPS, Capabilities, EncoderSpeed
+from protocol.extras import Frames
 from protocol.leases import Complete, Grant, Heartbeat
 from protocol.media import MediaFacts, VideoStream
-from protocol.profiles import Frames, Rendition, RenditionAudio
+from protocol.profiles import Rendition
 from protocol.recipes import FramesRecipe, HandbrakeRecipe, NoopRecipe, Pace, PlannedRendition, Recipe, TranscodeRecipe
 from protocol.results import AttemptResult, StepReport
+from protocol.sounds import RenditionAudio
 from protocol.states import StepState, TaskKind
 from tests.unit.engine_desk import Desk, beat_answered, beats, grant, saves
 

@@ -11,8 +11,8 @@ from fractions import Fraction
 
 from protocol.capabilities import PluginDescription
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
+from protocol.extras import PictureFormat
 from protocol.plugins import Conclusion, Invocation, Limits, MadeFile, Outcome, Work
-from protocol.profiles import PictureFormat
 from protocol.recipes import FramesRecipe
 from protocol.results import AttemptResult, Failure, FileRole, OutputFacts, StepReport, ToolUse
 from protocol.states import StepState, TaskKind

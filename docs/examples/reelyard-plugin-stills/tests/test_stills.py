@@ -8,9 +8,9 @@ from reelyard_stills import plugin
 from reelyard_stills.plugin import StillsPlugin
 
 from protocol.errors import ErrorCode
+from protocol.extras import Frames
 from protocol.media import MediaFacts, VideoStream
 from protocol.plugins import Conclusion, Invocation, Outcome, TranscoderPlugin, Work
-from protocol.profiles import Frames
 from protocol.recipes import FramesRecipe
 from protocol.results import Failure
 

@@ -1,0 +1,39 @@
+"""What a rendition's words mean to its encoder: the preset and the rate that follow from a quality word or a target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from protocol.encoding import Preset, Quality, Rate, VideoCodec
+from protocol.profiles import Rendition
+
+QUALITY_PRESETS: Mapping[Quality, Preset] = {
+    Quality.DRAFT: Preset.ULTRAFAST,
+    Quality.FAST: Preset.FAST,
+    Quality.BALANCED: Preset.MEDIUM,
+    Quality.HIGH: Preset.SLOW,
+    Quality.MAX: Preset.VERYSLOW,
+}
+
+QUALITY_CRFS: Mapping[VideoCodec, Mapping[Quality, float]] = {
+    VideoCodec.H264: {Quality.DRAFT: 28, Quality.FAST: 25, Quality.BALANCED: 23, Quality.HIGH: 20, Quality.MAX: 18},
+    VideoCodec.HEVC: {Quality.DRAFT: 31, Quality.FAST: 28, Quality.BALANCED: 26, Quality.HIGH: 23, Quality.MAX: 20},
+    VideoCodec.AV1: {Quality.DRAFT: 45, Quality.FAST: 40, Quality.BALANCED: 35, Quality.HIGH: 30, Quality.MAX: 25},
+    VideoCodec.VP9: {Quality.DRAFT: 41, Quality.FAST: 37, Quality.BALANCED: 33, Quality.HIGH: 29, Quality.MAX: 25},
+}
+"""For about the same look from each codec as from x264."""
+
+
+def preset_of(rendition: Rendition) -> Preset:
+    if rendition.quality is not None:
+        return QUALITY_PRESETS[rendition.quality]
+    return rendition.preset or Preset.MEDIUM
+
+
+def rate_of(rendition: Rendition) -> Rate:
+    """A target that was not measured is aimed at by the CRF of `balanced`."""
+    crf = rendition.crf
+    if rendition.bitrate is None and crf is None:
+        crf = QUALITY_CRFS[rendition.codec][rendition.quality or Quality.BALANCED]
+    cap, seconds = rendition.max_bitrate, rendition.buffer_seconds
+    return Rate(crf=crf, bitrate=rendition.bitrate, max_bitrate=cap, buffer_seconds=seconds)
