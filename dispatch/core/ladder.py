@@ -7,13 +7,15 @@ from fractions import Fraction
 from itertools import takewhile
 
 from dispatch.core.plans import Film, LeftOut, Planned, steps_of
+from dispatch.core.sounding import audio_file
+from dispatch.core.stills import thumbnails
 from protocol import steps as step_names
 from protocol.encoding import HARDWARE_ENCODERS, SOFTWARE_ENCODERS
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts, VideoStream
 from protocol.packaging import SegmentFormat
 from protocol.profiles import Profile, Rendition, Tool
-from protocol.recipes import HandbrakeRecipe, PlannedAudio, PlannedRendition, ThumbnailShot, TranscodeRecipe
+from protocol.recipes import HandbrakeRecipe, PlannedRendition, TranscodeRecipe
 from protocol.results import Failure
 from protocol.states import TaskKind
 
@@ -57,14 +59,13 @@ def plan_transcode(film: Film, *, speech: bool = False, gpu: str | None = None) 
     if isinstance(ladder, Failure):
         return ladder
     planned = () if profile.tool is Tool.HANDBRAKE else ladder
-    audio = PlannedAudio(audio=profile.audio, path="audio/audio.mp3") if profile.audio and facts.audio else None
     recipe = TranscodeRecipe(
         source=facts,
         renditions=planned,
         hls=profile.hls if planned else None,
         master_playlist="hls/master.m3u8" if profile.hls and planned else None,
-        audio=audio,
-        thumbnails=_thumbnails(profile, facts),
+        audio=audio_file(film),
+        thumbnails=thumbnails(profile, facts),
         speech=SPEECH_PATH if speech and facts.audio else None,
         group_seconds=_group_seconds(profile),
     )
@@ -127,16 +128,6 @@ def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profil
         path=f"{name}/video_{name}.mp4",
         playlist=playlist,
         segments=segments,
-    )
-
-
-def _thumbnails(profile: Profile, facts: MediaFacts) -> tuple[ThumbnailShot, ...]:
-    if profile.thumbnails is None or facts.video is None:
-        return ()
-    duration = Fraction(facts.video.duration or facts.duration)
-    return tuple(
-        ThumbnailShot(percent=percent, at=str(duration * percent / 100), path=f"thumbnails/thumb_{percent:02d}.jpg")
-        for percent in sorted(set(profile.thumbnails.percents))
     )
 
 

@@ -9,7 +9,6 @@ from fractions import Fraction
 from protocol.encoding import HARDWARE_ENCODERS, Preset
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.recipes import PlannedRendition
-from protocol.sounds import AudioFile, RenditionAudio
 
 PICTURE_TRIAL = ("-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25")
 GPU_TRIAL = ("-f", "lavfi", "-i", "testsrc2=size=256x144:rate=25", "-frames:v", "10")
@@ -145,15 +144,3 @@ _PICTURE: dict[str, Callable[[PlannedRendition], tuple[str, ...]]] = {
     "h264_qsv": _qsv,
     "h264_vaapi": _vaapi,
 }
-
-
-def sound_arguments(audio: RenditionAudio, channels: int) -> tuple[str, ...]:
-    """AAC beside a picture. More than two channels are mixed down to stereo; mono stays mono."""
-    return (
-        *("-c:a", "aac", "-b:a", str(audio.bitrate), "-ar", str(audio.sample_rate)),
-        *("-ac", str(min(channels, 2)), "-flags:a", "+global_header"),
-    )
-
-
-def audio_file_arguments(audio: AudioFile, channels: int) -> tuple[str, ...]:
-    return ("-c:a", "libmp3lame", "-b:a", str(audio.bitrate), "-ar", str(audio.sample_rate), "-ac", str(min(channels, 2)))

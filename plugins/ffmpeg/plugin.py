@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from fractions import Fraction
 
-from plugins.ffmpeg import analysis, command, inventory
+from plugins.ffmpeg import analysis, command, inventory, looking
 from plugins.ffmpeg.goal import goal_of
 from plugins.media import checks, progress, report, verdict, verify
 from plugins.media.locate import Tools, locate
@@ -79,8 +79,8 @@ class FFmpegPlugin:
         tools, reads = self._tools(), (_input_of(work),)
         match work.recipe:
             case AnalyzeRecipe() as recipe:
-                probe = command.probe(tools.ffprobe.path, recipe)
-                first = command.first_frames(tools.ffmpeg.path, recipe, work.threads)
+                probe = looking.probe(tools.ffprobe.path, recipe)
+                first = looking.first_frames(tools.ffmpeg.path, recipe, work.threads)
                 return (
                     Invocation(name=PROBE, argv=probe, reads=reads, limits=ANALYZE_LIMITS),
                     Invocation(name=FIRST_FRAMES, argv=first, reads=reads, limits=ANALYZE_LIMITS),
@@ -96,7 +96,7 @@ class FFmpegPlugin:
 
     def join(self, work: Work, picture: str, sound: str) -> Invocation:
         """Satisfies `InputJoiner`."""
-        return Invocation(name=JOIN, argv=command.join(self._tools().ffmpeg.path), reads=(picture, sound), limits=JOIN_LIMITS)
+        return Invocation(name=JOIN, argv=looking.join(self._tools().ffmpeg.path), reads=(picture, sound), limits=JOIN_LIMITS)
 
     def read(self, work: Work, invocation: Invocation, line: str) -> tuple[StepReport, ...]:
         if invocation.name != ENCODE or not isinstance(work.recipe, TranscodeRecipe):
@@ -137,7 +137,7 @@ class FFmpegPlugin:
         if work.directory not in self._unmeasured:
             return ()
         self._unmeasured.discard(work.directory)
-        argv = command.measure(self._tools().ffmpeg.path, recipe)
+        argv = looking.measure(self._tools().ffmpeg.path, recipe)
         return (Invocation(name=MEASURE, argv=argv, reads=(_input_of(work),), limits=MEASURE_LIMITS),)
 
     def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.ffmpeg import command
+from plugins.ffmpeg import command, looking
 from plugins.media import checks
 from protocol.errors import ReelyardError
 from protocol.media import AudioStream, MediaFacts, VideoStream
@@ -81,9 +81,9 @@ def test_an_encoder_is_not_sent_to_a_gpu_of_another_make() -> None:
 def test_analysis_arguments_are_those_recorded() -> None:
     recipe = AnalyzeRecipe(limits=InputLimits())
 
-    assert list(command.probe("ffprobe", recipe)) == recorded("probe")
-    assert list(command.first_frames("ffmpeg", recipe, 2)) == recorded("first_frames")
-    assert list(command.measure("ffmpeg", recipe)) == recorded("measure")
+    assert list(looking.probe("ffprobe", recipe)) == recorded("probe")
+    assert list(looking.first_frames("ffmpeg", recipe, 2)) == recorded("first_frames")
+    assert list(looking.measure("ffmpeg", recipe)) == recorded("measure")
 
 
 @pytest.mark.parametrize("name", ["full_hd", "no_sound", "only_sound"])

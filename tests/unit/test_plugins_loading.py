@@ -72,6 +72,7 @@ def names(loaded: Loaded) -> list[str]:
     return [plugin.name for plugin in loaded.plugins]
 
 
+KINDS = "analyze, measure, transcode, handbrake, transcribe, frames, package, live, noop"
 BROKEN = {
     "gone": ("nowhere.at.all:Plugin", "ModuleNotFoundError: No module named 'nowhere'"),
     "unmakeable": ("Unmakeable", "RuntimeError: no licence"),
@@ -86,9 +87,12 @@ BROKEN = {
     "misnamed": ("Misnamed", "its entry point calls it misnamed, and it calls itself noop2; give both one name"),
     "unknown": (
         "Unknown",
-        "it does sing, and tasks are: analyze, measure, transcode, handbrake, transcribe, frames, package, live, noop",
+        f"it does sing, and tasks are: {KINDS}",
     ),
-    "idle": ("Idle", "it does nothing, and tasks are: analyze, measure, transcode, handbrake, transcribe, frames, package, live, noop"),
+    "idle": (
+        "Idle",
+        f"it does nothing, and tasks are: {KINDS}",
+    ),
 }
 
 

@@ -1,0 +1,21 @@
+"""A filter graph in FFmpeg's words, with the labels of what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The text for `-filter_complex` and the labels of its outputs, in the order of the recipe."""
+
+    text: str
+    pictures: tuple[str, ...]
+    shots: tuple[str, ...]
+    sounds: tuple[str, ...]
+
+
+def split(name: str, labels: list[str] | tuple[str, ...]) -> str:
+    """The end of a chain that feeds `labels`."""
+    ends = "".join(f"[{label}]" for label in labels)
+    return ends if len(labels) == 1 else f",{name}={len(labels)}{ends}"
