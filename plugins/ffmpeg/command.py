@@ -23,11 +23,17 @@ def transcode(ffmpeg: str, recipe: TranscodeRecipe, threads: int, device: str | 
     head = (
         *(ffmpeg, "-y", *quiet(), "-progress", "pipe:1", "-stats_period", "0.5"),
         *device_arguments((planned.encoder for planned in recipe.renditions), device),
-        *(*untrusted(), "-threads", str(threads), "-t", cap, "-fd", "{fd0}", "-i", "fd:"),
+        *source(recipe, threads),
         *("-filter_complex_threads", str(threads), "-filter_complex", graph.text),
     )
     common = ("-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1", "-t", cap)
     return (*head, *(argument for output in _outputs(recipe, graph, threads) for argument in _with(output, common)))
+
+
+def source(recipe: TranscodeRecipe, threads: int) -> tuple[str, ...]:
+    """The inputs of the graph that `filters.build` makes, in its order: for the encode, and for what measures by the same graph."""
+    cap = f"{float(length_cap(recipe.source)):.3f}"
+    return (*untrusted(), "-threads", str(threads), "-t", cap, "-fd", "{fd0}", "-i", "fd:")
 
 
 def _with(output: tuple[str, ...], common: tuple[str, ...]) -> tuple[str, ...]:
