@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from dispatch.core import attachments, thumbnails
 from dispatch.core.ladder import SPEECH_PATH
+from dispatch.core.records import Job
 from protocol.recipes import (
     AnalyzeRecipe,
     LiveRecipe,
@@ -20,6 +23,29 @@ ATTACHED = "attachment-"
 
 THUMBNAIL = "thumbnail"
 """The name of the client's own picture among a task's inputs."""
+
+
+SOURCE = "source"
+"""What the link to a job's input ends with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A file that came with a job beside its input; `path` in the storage."""
+
+    path: str
+    filename: str
+    size: int
+    sha256: str | None = None
+
+
+def brought_files(job: Job) -> Mapping[str, Brought]:
+    """By the name that a task's inputs have for each."""
+    found = {attached(name): Brought(one.path, one.filename, one.size) for name, one in attachments.of_job(job).items()}
+    picture = thumbnails.of_job(job)
+    if picture is not None:
+        found[THUMBNAIL] = Brought(picture.path, f"thumbnail.{picture.type}", picture.size, picture.sha256)
+    return found
 
 
 def attached(name: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+import orjson
+
 from dispatch.core.records import Job
 from dispatch.core.thumbnails import of_job
 from protocol.states import TERMINAL_JOB_STATES
 
-_NAME = re.compile(r"(job_[0-9a-z]+)_(?:original(?:-[0-9]+)?|thumbnail)\.[A-Za-z0-9]+")
+_NAME = re.compile(r"(job_[0-9a-z]+)_(?:original(?:-[0-9]+)?|thumbnail|attachment-[a-z0-9_-]+)\.[A-Za-z0-9]+")
 
 
 def extension_of(filename: str) -> str:
@@ -34,6 +36,12 @@ def job_of_original(path: str) -> str | None:
 
 def is_left_behind(path: str, job: Job) -> bool:
     """Whether the job, which is over, refers to other files or to none."""
+    return job.state in TERMINAL_JOB_STATES and path not in brought_paths(job)
+
+
+def brought_paths(job: Job) -> tuple[str, ...]:
+    """What came in for the job and lies in the storage: its original, the client's own picture, files beside them."""
     picture = of_job(job)
-    is_source, is_picture = job.source.kind == "storage" and job.source.path == path, picture is not None and picture.path == path
-    return job.state in TERMINAL_JOB_STATES and not is_source and not is_picture
+    source = (job.source.path,) if job.source.kind == "storage" else ()
+    beside = [str(one["path"]) for one in orjson.loads(job.attachments_json or "{}").values()]
+    return (*source, *((picture.path,) if picture is not None else ()), *beside)

@@ -13,6 +13,7 @@ import orjson
 from dispatch.core import times
 from dispatch.core.copying import replace
 from dispatch.core.machine import InvalidTransition
+from dispatch.core.originals import brought_paths
 from dispatch.core.paging import refuse
 from dispatch.core.publication import published_prefix
 from dispatch.core.records import PURGED, Graph, Job, NewEvent
@@ -108,25 +109,22 @@ def _require_ended(graph: Graph, what: str) -> None:
 
 
 def _without_outputs(job: Job, *, now: float) -> Job:
-    return replace(job, outputs_json=None, outputs_purged_at=now, updated_at=now)
+    return replace(job, outputs_json=None, keys_sealed=None, outputs_purged_at=now, updated_at=now)
 
 
 def _without_original(job: Job, *, now: float) -> Job:
     source = replace(job.source, kind=PURGED, path="") if job.source.kind == "storage" else job.source
-    return replace(job, source=source, thumbnail_json=None, updated_at=now)
+    return replace(job, source=source, thumbnail_json=None, attachments_json=None, updated_at=now)
 
 
 def has_original(job: Job) -> bool:
-    """Whether something that came in for it lies in the storage: its original, or the client's own picture."""
-    return job.source.kind == "storage" or job.thumbnail_json is not None
+    """Whether something that came in for it lies in the storage: its original, the client's own picture, files beside."""
+    return job.source.kind == "storage" or job.thumbnail_json is not None or job.attachments_json is not None
 
 
 def _original_paths(job: Job) -> tuple[str, ...]:
     """What came in for the job."""
-    found = [job.source.path] if job.source.kind == "storage" else []
-    if job.thumbnail_json is not None:
-        found.append(str(orjson.loads(job.thumbnail_json)["path"]))
-    return tuple(path for path in found if is_of(job, path))
+    return tuple(path for path in brought_paths(job) if is_of(job, path))
 
 
 def _staging(job: Job) -> str:

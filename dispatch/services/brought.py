@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import structlog
 
-from dispatch.core import sniffing, thumbnails, uploads
+from dispatch.core import attachments, sniffing, thumbnails, uploads
+from dispatch.core.attachments import Attached
 from dispatch.core.callers import Caller
 from dispatch.core.originals import extension_of
 from dispatch.core.records import Job, Source, Upload
@@ -35,7 +36,7 @@ class BroughtFiles:
         UPLOAD_GONE, and what is wrong with the files; then nothing is left behind."""
         wanted, thumbnail = checked.submission.input, checked.submission.thumbnail
         upload_id = None if wanted is None else wanted.upload_id
-        if upload_id is None and thumbnail is None:
+        if upload_id is None and thumbnail is None and not checked.submission.attachments:
             return checked
         named = replace(checked, job_id=checked.job_id or self._ids.new("job", self._clock.now()))
         try:
@@ -43,6 +44,7 @@ class BroughtFiles:
                 named = await self._original(who, named, upload_id)
             if thumbnail is not None:
                 named = await self._thumbnail(who, named, thumbnail.upload_id)
+            named = await self._attachments(who, named)
         except BaseException:
             await self.drop(named.brought)
             raise
@@ -70,6 +72,19 @@ class BroughtFiles:
         await self._uploads.give(upload, path)
         picture = Picture(path, upload.received, digest.hexdigest(), type_)
         return replace(checked, thumbnail_json=thumbnails.stored(picture), brought=(*checked.brought, path))
+
+    async def _attachments(self, who: Caller, checked: Checked) -> Checked:
+        wanted, found = checked.submission.attachments, {}
+        uses = attachments.uses_of(checked.profile, wanted)
+        for name, told in wanted.items():
+            upload = await self._uploads.usable(who, told.upload_id)
+            head = await self._head(upload, sniffing.SNIFF_BYTES)
+            attachments.check(name, uses[name], head, upload.received, most_bytes=self._sources.rules.limits.max_bytes)
+            path = attachments.path_of(self._root(who), checked.job_id or "", name, upload.filename)
+            await self._uploads.give(upload, path)
+            checked = replace(checked, brought=(*checked.brought, path))
+            found[name] = Attached(path, upload.received, upload.filename, uses[name], told.language)
+        return replace(checked, attachments_json=attachments.stored(found))
 
     async def picture(self, path: str, written: Written) -> Picture:
         """The picture that came with a form, as it was stored. Raises VALIDATION_FAILED."""

@@ -7,7 +7,8 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from dispatch.core.records import Source
+from dispatch.core.feeding import SOURCE, brought_files
+from dispatch.core.records import Job
 from dispatch.ports import Clock, Store
 from protocol import signing
 from protocol.errors import ErrorCode, ReelyardError
@@ -58,7 +59,7 @@ class FileService:
         """Raises LINK_INVALID, LINK_EXPIRED or FILE_NOT_FOUND."""
         signing.check(self._secret, signature, method=method, path=path, now=self._clock.now())
         if path.startswith("inputs/"):
-            return await self._open_input(path.split("/")[1])
+            return await self._open_input(*path.split("/", 2)[1:])
         return await self.open_output(path)
 
     async def open_output(self, storage_path: str) -> Readable:
@@ -69,13 +70,14 @@ class FileService:
         filename = storage_path.rsplit("/", 1)[-1]
         return Readable(self._storage.local_path(storage_path), storage_path, found.size, found.modified, filename)
 
-    async def _open_input(self, job_id: str) -> Readable:
-        def source(graphs: dict[str, Source]) -> Source:
-            if job_id not in graphs:
-                raise ReelyardError(ErrorCode.FILE_NOT_FOUND)
-            return graphs[job_id]
-
-        found = await self._store.read(lambda tx: source({k: g.job.source for k, g in tx.graphs([job_id]).items()}))
+    async def _open_input(self, job_id: str, name: str = SOURCE) -> Readable:
+        """What came in for a job: its input by the name `source`, else a file beside it."""
+        graph = await self._store.read(lambda tx: tx.graphs([job_id]).get(job_id))
+        if graph is None:
+            raise ReelyardError(ErrorCode.FILE_NOT_FOUND)
+        if name != SOURCE:
+            return await self._open_beside(graph.job, name)
+        found = graph.job.source
         if found.kind == "storage":
             return await self.open_output(found.path)
         if found.kind != "server":
@@ -85,6 +87,12 @@ class FileService:
         except OSError:
             raise ReelyardError(ErrorCode.FILE_NOT_FOUND) from None
         return Readable(found.path, None, status.st_size, status.st_mtime, found.filename)
+
+    async def _open_beside(self, job: Job, name: str) -> Readable:
+        file = brought_files(job).get(name)
+        if file is None:
+            raise ReelyardError(ErrorCode.FILE_NOT_FOUND)
+        return await self.open_output(file.path)
 
     async def stage(self, signature: str, path: str, blocks: AsyncIterator[bytes]) -> Written:
         """Create-only: what an attempt staged once never changes. Raises FILE_EXISTS, STORAGE_FULL."""

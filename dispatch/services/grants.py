@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from dispatch.core.feeding import read_paths, reads_input
+from dispatch.core.feeding import SOURCE, Brought, brought_files, brought_names, read_paths, reads_input
 from dispatch.core.planning import RECIPE, STEPS
 from dispatch.core.records import Job, StagedRow, Task
 from protocol import signing
@@ -58,7 +58,7 @@ class GrantWriter:
             lease_s=self._lease_s,
             estimate_s=task.cost_s,
             input=self._input(job, shared, now=now) if job.source.kind != "none" and reads_input(recipe) else None,
-            inputs=self._inputs(of_siblings, staged, now=now) if of_siblings else (),
+            inputs=(*self._inputs(of_siblings, staged, now=now), *self._brought(recipe, job, now=now)),
             staging_url=self.staging_url(task, now=now) if makes_files else None,
         )
 
@@ -66,10 +66,22 @@ class GrantWriter:
         if job.source.kind == "url":
             remote = RemoteInput(url=job.source.path, policy=self._fetch)
             return InputAccess(url="", filename=job.source.filename, size=0, remote=remote)
+        url = self._came_in(job, SOURCE, now=now)
+        return InputAccess(url=url, filename=job.source.filename, size=job.source.size, sha256=job.source.sha256, shared=shared)
+
+    def _came_in(self, job: Job, name: str, *, now: float) -> str:
         prefix = f"inputs/{job.job_id}"
         signature = signing.sign(self._secret, method="GET", prefix=prefix, expiry=int(now) + LINK_S)
-        url = f"/files/s/{signature}/{prefix}/source"
-        return InputAccess(url=url, filename=job.source.filename, size=job.source.size, sha256=job.source.sha256, shared=shared)
+        return f"/files/s/{signature}/{prefix}/{name}"
+
+    def _brought(self, recipe: Recipe, job: Job, *, now: float) -> tuple[TaskInput, ...]:
+        """Links to what came with the job beside its input; what is purged by now is left out, and the engine says so."""
+        files = brought_files(job)
+        names = sorted(brought_names(recipe) & files.keys())
+        return tuple(TaskInput(name=name, access=self._beside(job, name, files[name], now=now)) for name in names)
+
+    def _beside(self, job: Job, name: str, file: Brought, *, now: float) -> InputAccess:
+        return InputAccess(url=self._came_in(job, name, now=now), filename=file.filename, size=file.size, sha256=file.sha256)
 
     def _inputs(self, wanted: Mapping[str, str], staged: Iterable[StagedRow], *, now: float) -> tuple[TaskInput, ...]:
         """Links to what siblings staged, each good for the files of one token alone."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from dispatch.core import sniffing
+from dispatch.core import attachments, sniffing
 from dispatch.core.callers import Caller
 from dispatch.core.overriding import overridden
 from dispatch.core.paging import refuse
@@ -43,6 +43,7 @@ class Checked:
     source: Source
     job_id: str | None = None
     thumbnail_json: str | None = None
+    attachments_json: str | None = None
     brought: tuple[str, ...] = ()
 
 
@@ -76,10 +77,11 @@ class Sources:
         found = self._profiles.find(submission.profile or default)
         if found[0].is_noop and submission.input is not None:
             raise refuse("input", "profile noop takes no input")
-        if not submission.outputs.model_fields_set:
-            return found
-        own = overridden(found[0], submission.outputs)
-        return own, own.model_dump_json()
+        if submission.outputs.model_fields_set:
+            own = overridden(found[0], submission.outputs)
+            found = own, own.model_dump_json()
+        attachments.uses_of(found[0], submission.attachments)
+        return found
 
     async def _source(self, submission: JobSubmission) -> Source:
         wanted = submission.input

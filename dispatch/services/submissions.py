@@ -201,6 +201,7 @@ class SubmissionService:
             expires_at=expiry_of(submission.expires_at, now=now),
             webhook_url=submission.webhook_url,
             thumbnail_json=checked.thumbnail_json,
+            attachments_json=checked.attachments_json,
             finish_by=moment_ahead("finish_by", submission.finish_by, now=now),
         )
         return endings.created(job, tasks)
