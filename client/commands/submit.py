@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from client.besides import check_files, completed, sent_besides
 from client.commands.jobs import exit_for, fetch_outputs, follow
-from client.errors import ClientError, ExitCode, exit_code, one_line
+from client.errors import ExitCode, exit_code, one_line
 from client.options import SubmitOptions
 from client.progress import Display, display, ending
 from client.screen import program
 from client.shell import Shell
 from client.sources import LocalFile, Source, check_file, key_for, read_source, read_submission
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.jobs import BatchItem, JobSubmission, JobView, Thumbnail
+from protocol.jobs import BatchItem, JobSubmission, JobView
 
 WATCHED_AT_ONCE = 16  # each takes a connection; aiohttp holds 100 per session
 
@@ -44,13 +44,15 @@ class Sent:
 async def submit(shell: Shell, options: SubmitOptions) -> int:
     orders = read_orders(options)
     here = [order.source.path for order in orders if isinstance(order.source, LocalFile)]
-    for path in (*here, *([options.thumbnail] if options.thumbnail else [])):
+    for path in here:
         await asyncio.to_thread(check_file, path)
+    await asyncio.to_thread(check_files, options)
     if here and options.profile is not None:
         await check_profile(shell, options.profile)
     is_waiting = options.wait or options.download is not None
     with display(shell.screen, jobs=len(orders)) as view:
-        async with pictured(shell, orders, options) as whole:
+        async with sent_besides(shell, options) as fields:
+            whole = [replace(order, submission=completed(order.submission, fields)) for order in orders]
             sent = await send(shell, whole, view)
         if is_waiting:
             sent = await stay(shell, sent, view)
@@ -79,19 +81,6 @@ async def check_profile(shell: Shell, name: str) -> None:
             raise ReelyardError(ErrorCode.PROFILE_NOT_FOUND, f"there is no profile {name!r}; known are {known}") from error
         if error.code is not ErrorCode.FORBIDDEN:  # a key that may submit need not be one that may look
             raise
-
-
-@asynccontextmanager
-async def pictured(shell: Shell, orders: list[Order], options: SubmitOptions) -> AsyncIterator[list[Order]]:
-    """The orders with the user's own picture, sent once; each job makes a copy of its own."""
-    if options.thumbnail is None:
-        yield orders
-        return
-    key = None if options.idempotency_key is None else f"{options.idempotency_key}.thumbnail"
-    picture = Thumbnail(upload_id=await shell.client.send_file(options.thumbnail, key=key))
-    yield [replace(one, submission=one.submission.model_copy(update={"thumbnail": picture})) for one in orders]
-    with suppress(ReelyardError, ClientError):  # it expires by itself
-        await shell.client.end_upload(picture.upload_id)
 
 
 async def send(shell: Shell, orders: Sequence[Order], view: Display) -> list[Sent]:

@@ -35,6 +35,13 @@ class SubmitOptions(Remote):
     thumbnail: Annotated[
         Path | None, typer.Option("--thumbnail", metavar="FILE", help="Your own picture: JPEG, PNG or WebP, at most 5 MB.")
     ] = None
+    attach: Annotated[
+        list[str],
+        typer.Option("--attach", metavar="NAME[:LANG]=FILE", help="A file beside it: watermark=logo.png, subs:en=film.srt."),
+    ] = field(default_factory=list)
+    content_keys: Annotated[
+        Path | None, typer.Option("--content-keys", metavar="FILE", help="Keys for its encryption, as JSON; see howto/drm.md.")
+    ] = None
     expires_at: Annotated[
         str | None,
         typer.Option("--expires-at", metavar="TIME", help="Its files are purged then: 2027-01-31T00:00:00Z."),
