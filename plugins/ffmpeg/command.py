@@ -31,7 +31,7 @@ def transcode(ffmpeg: str, recipe: TranscodeRecipe, threads: int, device: str | 
 
 
 def source(recipe: TranscodeRecipe, threads: int) -> tuple[str, ...]:
-    """The inputs of the graph that `filters.build` makes, in its order: for the encode, and for what measures by the same graph."""
+    """The inputs of the graph that `filters.build` makes: for the encode, and for what measures by the same graph."""
     cap = f"{float(length_cap(recipe.source)):.3f}"
     return (*untrusted(), "-threads", str(threads), "-t", cap, "-fd", "{fd0}", "-i", "fd:")
 
