@@ -28,6 +28,7 @@ class Rendition(Message):
     """One encoded version of the picture. Made only of sources at least `min_source_width` x `min_source_height`, and
     never enlarged.
 
+    With `keeps_smaller` a smaller source keeps its own height; without it the source goes without this rendition.
     `encoders` are in order of preference: the first that an engine has proven on a GPU counts, else the software one;
     empty is the codec's software encoder. How bits are spent is said by exactly one of `crf`, `bitrate` (two passes),
     `target` and `quality`; `max_bitrate` caps each. `max_fps` halves a faster source's rate until it fits.
@@ -35,6 +36,7 @@ class Rendition(Message):
 
     name: Name
     height: Annotated[int, Field(ge=16, le=4352)]
+    keeps_smaller: bool = False
     codec: VideoCodec = VideoCodec.H264
     encoders: Annotated[tuple[Encoder, ...], Field(max_length=8)] = ()
     preset: Preset | None = None

@@ -96,7 +96,8 @@ def allows(rendition: Rendition, video: VideoStream) -> bool:
     long, short = max(video.width, video.height), min(video.width, video.height)
     needed_long = max(rendition.min_source_width, rendition.min_source_height)
     needed_short = min(rendition.min_source_width, rendition.min_source_height)
-    return long >= needed_long and short >= needed_short and video.height >= rendition.height
+    is_tall_enough = video.height >= rendition.height or rendition.keeps_smaller
+    return long >= needed_long and short >= needed_short and is_tall_enough
 
 
 def _too_small(profile: Profile, video: VideoStream | None) -> Failure:
@@ -104,16 +105,16 @@ def _too_small(profile: Profile, video: VideoStream | None) -> Failure:
         message = f"profile {profile.name} makes video, and the input has none"
         return Failure(failure_class=FailureClass.INPUT, code=ErrorCode.INPUT_NO_VIDEO, message=message)
     smallest = min(profile.renditions, key=lambda r: r.height)
-    message = (
-        f"the picture is {video.width}x{video.height}; profile {profile.name} needs at least "
-        f"{smallest.min_source_width}x{smallest.min_source_height}"
-    )
+    width, height = smallest.min_source_width, max(smallest.min_source_height, smallest.height)
+    size = f"{width}x{height}" if width > 1 else f"{height} lines"
+    message = f"the picture is {video.width}x{video.height}; profile {profile.name} needs at least {size}"
     return Failure(failure_class=FailureClass.INPUT, code=ErrorCode.INPUT_TOO_SMALL, message=message)
 
 
 def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profile, gpu: str | None) -> PlannedRendition:
     """As `scale=-2:H` does: the width that keeps the shape, rounded to even, a half upwards."""
-    height = rendition.height - rendition.height % 2
+    height = min(rendition.height, video.height) if rendition.keeps_smaller else rendition.height
+    height -= height % 2
     width = max(2, 2 * ((video.width * height + video.height) // (2 * video.height)))
     name = rendition.name
     playlist = segments = None
@@ -163,6 +164,13 @@ def _reasons_of_ladder(profile: Profile, renditions: Iterable[PlannedRendition])
     reasons: dict[str, str] = {}
     for rendition in profile.renditions:
         if rendition.name not in made:
-            reason = f"the source is smaller than {rendition.min_source_width}x{rendition.min_source_height}"
+            reason = _reason(rendition)
             reasons[step_names.transcode_step(rendition.name)] = reasons[step_names.hls_step(rendition.name)] = reason
     return reasons
+
+
+def _reason(rendition: Rendition) -> str:
+    """Why a source goes without it."""
+    if rendition.min_source_width > 1 or rendition.min_source_height > 1:
+        return f"the source is smaller than {rendition.min_source_width}x{rendition.min_source_height}"
+    return f"the source has less than {rendition.height} lines"
