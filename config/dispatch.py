@@ -43,6 +43,7 @@ def _network(text: str) -> str:
     return str(ip_network(text))
 
 
+Url = Annotated[str, Field(pattern=r"^https?://[!-~]+$", max_length=2048)]
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s*]+)$")]
 
 
@@ -192,6 +193,33 @@ class Uploads(Section):
     max_open: Annotated[int, Field(ge=1)] = 1000
 
 
+class LicenceUrls(Section):
+    """Where licences come from, by DRM system."""
+
+    widevine: Url | None = None
+    playready: Url | None = None
+    fairplay: Url | None = None
+
+
+class Playback(Section):
+    """`link_s`: how long a link plays. `licence_urls` are the servers that licence requests are passed on to, and no other.
+
+    `licence_header` goes with each of these requests, with what `licence_secret_file` holds.
+    """
+
+    link_s: Annotated[int, Field(ge=60, le=7 * 86_400)] = 21_600
+    licence_urls: LicenceUrls = LicenceUrls()
+    licence_timeout_s: Span = 10.0
+    licence_header: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9-]{0,63}$")] | None = None
+    licence_secret_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _header_has_a_value(self) -> Playback:
+        if (self.licence_header is None) != (self.licence_secret_file is None):
+            raise ValueError("licence_header and licence_secret_file go together: the name, and the file of its value")
+        return self
+
+
 class DispatchSettings(BaseSettings):
     """`listen` is HOST:PORT; port 0 picks a free one."""
 
@@ -210,3 +238,4 @@ class DispatchSettings(BaseSettings):
     webhooks: Webhooks = Webhooks()
     retention: Retention = Retention()
     uploads: Uploads = Uploads()
+    playback: Playback = Playback()

@@ -61,6 +61,8 @@ class ErrorCode(StrEnum):
     OUTPUTS_NOT_READY = "OUTPUTS_NOT_READY"
     OUTPUTS_PURGED = "OUTPUTS_PURGED"
     INPUT_PURGED = "INPUT_PURGED"
+    LICENCE_REFUSED = "LICENCE_REFUSED"
+    LICENCE_UNAVAILABLE = "LICENCE_UNAVAILABLE"
     NO_ENGINE = "NO_ENGINE"
     IDEMPOTENCY_KEY_REQUIRED = "IDEMPOTENCY_KEY_REQUIRED"
     IDEMPOTENCY_KEY_INVALID = "IDEMPOTENCY_KEY_INVALID"
@@ -159,7 +161,9 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.ENDPOINT_DISABLED: ErrorRow(409, "The delivery's endpoint is disabled or deleted. Enable it first."),
     _C.ENDPOINT_LIMIT: ErrorRow(409, "The tenant has as many webhook endpoints as it may; `details.most` says how many."),
     _C.WEBHOOK_URL_REFUSED: ErrorRow(422, "Nothing is sent to this URL: its form, its port, or where it leads."),
-    _C.SECRET_UNREADABLE: ErrorRow(409, "The signing secret was sealed with a key this server no longer has. Rotate it."),
+    _C.SECRET_UNREADABLE: ErrorRow(
+        409, "The secret was sealed with a key this server no longer has. Rotate it, or submit the job anew."
+    ),
     _C.PATH_NOT_ALLOWED: ErrorRow(403, "The path lies outside the roots this server may read (`inputs.allowed_roots`)."),
     _C.FILE_EXISTS: ErrorRow(409, "The file exists already and is never overwritten."),
     _C.RANGE_NOT_SATISFIABLE: ErrorRow(416, "The range starts behind the end of the file."),
@@ -172,6 +176,8 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.OUTPUTS_NOT_READY: ErrorRow(409, "The job has not completed; it has no outputs yet."),
     _C.OUTPUTS_PURGED: ErrorRow(410, "The job's outputs were purged and do not come back. Submit the input again."),
     _C.INPUT_PURGED: ErrorRow(409, "The job's original was purged, so it cannot be tried again. Submit the input anew."),
+    _C.LICENCE_REFUSED: ErrorRow(403, "The licence server refused the request; `details.status` is what it answered."),
+    _C.LICENCE_UNAVAILABLE: ErrorRow(503, "The licence server cannot be reached, or its answer is none. Try again."),
     _C.NO_ENGINE: ErrorRow(503, "No engine that could look at the input answered in time. Try again, or submit the job."),
     _C.IDEMPOTENCY_KEY_REQUIRED: ErrorRow(400, "This server takes this call with an Idempotency-Key only. Send one."),
     _C.IDEMPOTENCY_KEY_INVALID: ErrorRow(400, "An Idempotency-Key is 1 to 255 visible ASCII characters."),

@@ -8,6 +8,7 @@ from client.calls.base import Calls
 from client.download import fetch_file, fetch_whole
 from client.transport import Call
 from protocol import jobs
+from protocol.playback import PlaybackReply
 
 
 class FileCalls(Calls):
@@ -15,6 +16,10 @@ class FileCalls(Calls):
         """Links that are good for `expires_in` seconds (an hour unless told), for whoever has them."""
         query = {} if expires_in is None else {"expires_in": str(expires_in)}
         return await self._ask("job_outputs", jobs.OutputsReply, ids={"job_id": job_id}, query=query)
+
+    async def playback(self, job_id: str) -> PlaybackReply:
+        """A link that plays by itself, for whoever has it."""
+        return await self._ask("playback", PlaybackReply, ids={"job_id": job_id})
 
     async def download(self, link: jobs.OutputLink, directory: Path) -> Path:
         """Fetch one output to `directory/<its path>`; it appears there whole, with the digest told, or not at all."""

@@ -1,4 +1,4 @@
-"""Bytes of files: served whole or by one range, and staged by signed links."""
+"""Bytes of files: sent whole or by one range, and staged by signed links."""
 
 from __future__ import annotations
 
@@ -21,16 +21,10 @@ from dispatch.services.files import Readable
 from protocol.errors import ErrorCode, ReelyardError
 
 INLINE, ATTACHMENT = "inline", "attachment"
+ASKS_AGAIN = "private, max-age=0, must-revalidate"
 
 SLICE = 1 << 18
 """Bytes the kernel sends between two looks at the reader."""
-
-
-async def signed_get(call: Call) -> web.StreamResponse:
-    """Players and CDNs append query parameters of their own: those are passed over."""
-    method, signature, path = call.request.method, call.path("signature"), call.path("path")
-    kind = shown_as(call.request.query)
-    return await send(call, await call.services.files.open_signed(signature, method, path), kind)
 
 
 def shown_as(query: Mapping[str, str]) -> str:
@@ -64,12 +58,12 @@ async def _put_piece(call: Call) -> web.Response:
     return web.Response(status=call.operation.status, headers={OFFSET: str(received)})
 
 
-async def send(call: Call, file: Readable, kind: str = INLINE) -> web.StreamResponse:
+async def send(call: Call, file: Readable, kind: str = INLINE, cache: str = ASKS_AGAIN) -> web.StreamResponse:
     """The file, a range of it, or 304. Published and staged files never change, so size and date make a strong tag."""
-    headers = _headers(file, kind)
+    headers = {**_headers(file, kind), "Cache-Control": cache}
     tag, modified = headers["ETag"], headers["Last-Modified"]
     if held(call.header("If-None-Match"), tag) is not None:
-        return web.Response(status=304, headers={"ETag": tag, "Last-Modified": modified})
+        return web.Response(status=304, headers={"ETag": tag, "Last-Modified": modified, "Cache-Control": cache})
     asked = call.header("Range") if is_range_current(call.header("If-Range"), tag=tag, modified=modified) else None
     span = _span(call, asked, file)
     response = web.StreamResponse(status=200 if span is None else 206, headers=headers)
@@ -92,7 +86,6 @@ def _headers(file: Readable, kind: str) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         "ETag": f'"{int(file.modified * 1_000_000):x}-{file.size:x}"',
         "Last-Modified": formatdate(file.modified, usegmt=True),
-        "Cache-Control": "private, max-age=0, must-revalidate",
     }
 
 
@@ -142,4 +135,4 @@ async def _sendfile(call: Call, response: web.StreamResponse, opened: BinaryIO, 
     return response
 
 
-HANDLERS: dict[str, Handler] = {"signed_get": signed_get, "signed_put": signed_put}
+HANDLERS: dict[str, Handler] = {"signed_put": signed_put}

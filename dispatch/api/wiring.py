@@ -19,6 +19,7 @@ from dispatch.services.health import HealthService
 from dispatch.services.idempotency import Idempotency
 from dispatch.services.jobs import JobService
 from dispatch.services.keys import KeyService
+from dispatch.services.playback import PlaybackService
 from dispatch.services.profiles import ProfileBook, ProfileService
 from dispatch.services.registration import RegistrationService
 from dispatch.services.releases import ReleaseShelf
@@ -47,6 +48,7 @@ class Services:
     engines: EngineService
     leases: EngineCalls
     files: FileService
+    playback: PlaybackService
     staging: StagingService
     health: HealthService
     uploads: UploadService

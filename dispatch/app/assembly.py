@@ -10,6 +10,7 @@ from dispatch.api.wiring import Services
 from dispatch.app.access import assemble_access, assemble_tokens
 from dispatch.app.care import assemble_care
 from dispatch.app.outside import Outside as Outside
+from dispatch.app.playback import assemble_playback
 from dispatch.app.tenants import TenantParts, assemble_tenants
 from dispatch.app.uploads import assemble_uploads
 from dispatch.app.webhooks import assemble_webhooks, webhook_policy
@@ -88,6 +89,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     parts = assemble_care(outside, settings, inputs, work.registry, access.once)
     telling = assemble_webhooks(outside, settings, access.sealer, access.once)
     brought = BroughtFiles(taking_in.service, outside.storage, sources, outside.ids, outside.clock)
+    files = FileService(outside.store, outside.storage, outside.clock, outside.secrets.signing)
     services = Services(
         care=parts.care,
         keys=access.keys,
@@ -100,7 +102,8 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         jobs=JobService(outside.store, access.once, work.scheduler, outside.clock, webhook_policy(settings)),
         engines=work.engines,
         leases=work.calls,
-        files=FileService(outside.store, outside.storage, outside.clock, outside.secrets.signing),
+        files=files,
+        playback=assemble_playback(outside, settings, files, access.sealer),
         staging=StagingService(outside.storage, outside.clock, outside.secrets.signing),
         health=HealthService(outside.store, work.gate, work.registry, outside.clock, work.scheduler.standstill),
         uploads=taking_in.service,

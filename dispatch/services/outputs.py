@@ -76,13 +76,13 @@ class OutputService:
     async def _load(self, who: Caller, job_id: str, more: Callable[[Transaction], T]) -> tuple[Job, T]:
         def load(tx: Transaction) -> tuple[Job, T]:
             graph = visible(tx, who, job_id)
-            _require_outputs(graph)
+            require_outputs(graph)
             return graph.job, more(tx)
 
         return await self._store.read(load)
 
 
-def _require_outputs(graph: Graph) -> None:
+def require_outputs(graph: Graph) -> None:
     if graph.job.state is not JobState.COMPLETED:
         raise ReelyardError(ErrorCode.OUTPUTS_NOT_READY, details={"state": str(graph.job.state)})
     if graph.job.outputs_purged_at is not None:

@@ -9,6 +9,7 @@ from protocol.operations import (
     files,
     jobs,
     operators,
+    playback,
     profiles,
     releases,
     tasks,
@@ -35,6 +36,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *profiles.OPERATIONS,
     *operators.OPERATIONS,
     *releases.OPERATIONS,
+    *playback.OPERATIONS,
     *files.OPERATIONS,
 )
 

@@ -68,6 +68,7 @@ TAGS: dict[str, str] = {
     "webhooks": "Who is told when a job ends, and what became of each message",
     "version": "Which version answers",
     "files": "Bytes by signed links; no key, the link is one",
+    "playback": "Links that play",
     "openapi.json": "This document",
     "docs": "This document as a page",
 }
