@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
@@ -10,6 +11,37 @@ from pydantic import Field
 from protocol.base import Message
 from protocol.encoding import AudioCodec
 from protocol.pictures import Language
+
+
+SOUND_ENCODERS: Mapping[AudioCodec, str] = {
+    AudioCodec.AAC: "aac",
+    AudioCodec.OPUS: "libopus",
+    AudioCodec.MP3: "libmp3lame",
+    AudioCodec.AC3: "ac3",
+}
+
+FILE_ENDINGS: Mapping[AudioCodec, str] = {
+    AudioCodec.AAC: "m4a",
+    AudioCodec.OPUS: "opus",
+    AudioCodec.MP3: "mp3",
+    AudioCodec.AC3: "ac3",
+}
+
+SAMPLE_RATES: Mapping[AudioCodec, tuple[int, ...]] = {
+    AudioCodec.AAC: (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000),
+    AudioCodec.OPUS: (48_000,),
+    AudioCodec.MP3: (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
+    AudioCodec.AC3: (32_000, 44_100, 48_000),
+}
+"""What each codec knows; Opus always plays at 48 kHz."""
+
+LAYOUTS: Mapping[AudioCodec, Mapping[int, str]] = {
+    AudioCodec.AAC: {3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"},
+    AudioCodec.OPUS: {3: "3.0", 4: "quad", 5: "5.0", 6: "5.1"},
+    AudioCodec.MP3: {},
+    AudioCodec.AC3: {3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"},
+}
+"""What more than two channels are called in FFmpeg's words, in the order of speakers that the codec has for so many."""
 
 
 class RenditionAudio(Message):
