@@ -98,10 +98,10 @@ def _metadata_place(job: Job) -> dict[str, str | int] | None:
 
 
 def _picture_place(job: Job) -> tuple[dict[str, str | int], ...]:
-    """The client's own thumbnail, if it sent one; its original may be purged already."""
+    """The client's own thumbnail, where it was published as it was sent: it is among no task's files, and tells its digest."""
     outputs = {} if job.outputs_json is None else orjson.loads(job.outputs_json)["outputs"]
     place = outputs.get("thumbnails", {}).get("custom")
-    return () if place is None else (place,)
+    return () if place is None or "sha256" not in place else (place,)
 
 
 def _picture_link(job: Job, base: str) -> tuple[OutputLink, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from dispatch.core import endings, thumbnails
-from dispatch.core.publication import METADATA, Publication, publication, published_rows
+from dispatch.core.publication import METADATA, Publication, publication, published_rows, sent_picture
 from dispatch.core.records import Attempt, Graph, StagedRow
 from dispatch.ports import Clock, Commit, Store, Transaction
 from dispatch.services.grants import staging_prefix
@@ -94,7 +94,7 @@ class Publisher:
     async def _publish(self, ready: _Ready, made: Publication) -> None:
         job = ready.graph.job
         files = [Promoted(_staged_path(row), row.path, row.size, row.sha256) for row in ready.staged]
-        if (picture := thumbnails.of_job(job)) is not None:
+        if (picture := sent_picture(job, ready.staged)) is not None:
             files.append(Promoted(picture.path, thumbnails.published_name(picture), picture.size, picture.sha256))
         work = f"staging/{job.job_id}/publish-{job.version}"
         await self._storage.promote(made.target, work, files, {METADATA: made.metadata})
@@ -116,7 +116,7 @@ class Publisher:
 
     async def _give_up_or_redo(self, ready: _Ready, lost: StagedFileLost) -> None:
         """No task can make the client's own picture again."""
-        picture = thumbnails.of_job(ready.graph.job)
+        picture = sent_picture(ready.graph.job, ready.staged)
         if picture is not None and lost.path == picture.path:
             await self._refuse(ready, lost, ErrorCode.STAGED_FILE_LOST)
         else:
