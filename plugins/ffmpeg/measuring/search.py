@@ -1,11 +1,13 @@
 """The CRF that reaches a wanted VMAF, by as few probe encodes as will do.
 
 VMAF falls as CRF rises, but not for every step of a noisy sample: the probes are levelled to a falling curve first. Where the
-target lies between two probes the next one stands on the line between them; outside, the last slope leads further.
+target lies between two probes the next one stands on the line between them; outside, the last slope leads further. Lines are
+drawn over the logarithm of what is missing to 100: there the curves of real films are nearly straight.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +18,8 @@ TOLERANCE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The CRFs of an encoder that are worth a try, the finest step it takes, and the VMAF that a step of 1 usually costs."""
+    """The CRFs of an encoder that are worth a try, the finest step it takes, and by what share a step of 1 usually enlarges
+    what is missing to 100."""
 
     lowest: float
     highest: float
@@ -30,10 +33,10 @@ class Scale:
 
 
 SCALES: Mapping[str, Scale] = {
-    "libx264": Scale(10, 40, 0.1, 1.6),
-    "libx265": Scale(10, 42, 0.1, 1.6),
-    "libsvtav1": Scale(12, 60, 1, 0.8),
-    "libvpx-vp9": Scale(12, 60, 1, 0.8),
+    "libx264": Scale(10, 40, 0.1, 0.16),
+    "libx265": Scale(10, 42, 0.1, 0.16),
+    "libsvtav1": Scale(12, 60, 1, 0.08),
+    "libvpx-vp9": Scale(12, 60, 1, 0.08),
 }
 """By software encoder. x264 and x265 take fractions, the others as FFmpeg drives them whole numbers."""
 
@@ -85,9 +88,15 @@ def _meets(target: float, curve: Sequence[Tried], scale: Scale) -> float:
     worse = [one for one in curve if one.vmaf < target]
     if better and worse:
         above, below = better[-1], worse[0]
-        return above.crf + (above.vmaf - target) / (above.vmaf - below.vmaf) * (below.crf - above.crf)
+        share = (_missing(target) - _missing(above.vmaf)) / (_missing(below.vmaf) - _missing(above.vmaf))
+        return above.crf + share * (below.crf - above.crf)
     edge = better[-1] if better else worse[0]
-    return edge.crf + (edge.vmaf - target) / _slope(curve, edge, scale)
+    return edge.crf + (_missing(target) - _missing(edge.vmaf)) / _slope(curve, edge, scale)
+
+
+def _missing(vmaf: float) -> float:
+    """The logarithm of what is missing to 100; a VMAF of 99.9 and one of 100 are the same."""
+    return math.log(max(100.0 - vmaf, 0.1))
 
 
 def _slope(curve: Sequence[Tried], edge: Tried, scale: Scale) -> float:
@@ -96,7 +105,7 @@ def _slope(curve: Sequence[Tried], edge: Tried, scale: Scale) -> float:
     if not others:
         return scale.slope
     nearest = min(others, key=lambda one: abs(one.crf - edge.crf))
-    told = (nearest.vmaf - edge.vmaf) / (edge.crf - nearest.crf)
+    told = (_missing(edge.vmaf) - _missing(nearest.vmaf)) / (edge.crf - nearest.crf)
     return min(max(told, scale.slope / 4), scale.slope * 4)
 
 
@@ -105,6 +114,9 @@ def _expected(crf: float, curve: Sequence[Tried], scale: Scale) -> float:
     higher = [one for one in curve if one.crf > crf]
     if lower and higher:
         left, right = lower[-1], higher[0]
-        return left.vmaf + (right.vmaf - left.vmaf) * (crf - left.crf) / (right.crf - left.crf)
-    edge = lower[-1] if lower else higher[0]
-    return min(100.0, max(0.0, edge.vmaf - (crf - edge.crf) * _slope(curve, edge, scale)))
+        share = (crf - left.crf) / (right.crf - left.crf)
+        missing = _missing(left.vmaf) + share * (_missing(right.vmaf) - _missing(left.vmaf))
+    else:
+        edge = lower[-1] if lower else higher[0]
+        missing = _missing(edge.vmaf) + (crf - edge.crf) * _slope(curve, edge, scale)
+    return min(100.0, max(0.0, 100.0 - math.exp(missing)))
