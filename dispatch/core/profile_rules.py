@@ -6,7 +6,10 @@ import zlib
 from collections import Counter
 
 from dispatch.core.paging import refuse
-from protocol.profiles import Profile, Tool
+from protocol.profiles import INPUT, Profile, Tool
+
+MAKE = ("renditions", "audio", "thumbnails", "sprite", "subtitles", "frames", "transcription", "content", "compare")
+"""Parts of which each makes something by itself."""
 
 
 def check(name: str, profile: Profile) -> None:
@@ -23,8 +26,10 @@ def check_whole(profile: Profile, below: str = "") -> None:
     twice = [word for word, count in Counter(rendition.name for rendition in profile.renditions).items() if count > 1]
     if twice:
         raise refuse(f"{below}renditions", f"{twice[0]} is there twice; each needs a name of its own")
-    if not (profile.renditions or profile.audio or profile.thumbnails or profile.frames or profile.transcription):
-        raise refuse(f"{below}renditions", "nothing would be made: give renditions, audio, thumbnails, frames or transcription")
+    if not any(getattr(profile, part) for part in MAKE):
+        raise refuse(f"{below}renditions", f"nothing would be made: give one of {', '.join(MAKE)}")
+    if profile.concat and profile.concat.count(INPUT) != 1:
+        raise refuse(f"{below}concat", f"must name {INPUT} once: where the job's own film stands among the others")
     if profile.hls is not None and not profile.renditions:
         raise refuse(f"{below}hls", "packages renditions, and there are none")
     _check_packaging(profile, below)
