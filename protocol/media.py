@@ -63,6 +63,8 @@ class VideoStream(Message):
     start: Rational = "0"
     colour: Colour = Colour()
     mastering: MasteringDisplay | None = None
+    dolby_vision: int | None = None
+    """Its profile; 5 has no picture that other players could show."""
 
 
 class AudioStream(Message):

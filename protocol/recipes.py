@@ -19,6 +19,10 @@ from protocol.sounds import AudioFile, Loudness, TrackLoudness
 from protocol.states import LIGHT_TASK_KINDS, TaskKind
 
 
+InputName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]{1,60}$")]
+"""What a task calls one of its further inputs."""
+
+
 class InputLimits(Message):
     """What an input may be. The defaults are those of the built-in profiles; `min_*` sizes come from the profile."""
 
@@ -43,7 +47,7 @@ class AnalyzeRecipe(Message):
 
     kind: Literal["analyze"] = "analyze"
     limits: InputLimits
-    parts: tuple[Name, ...] = ()
+    parts: tuple[InputName, ...] = ()
 
 
 class ThumbnailShot(Message):
@@ -142,10 +146,14 @@ class PlannedOverlay(Message):
 
 
 class PlannedBurnIn(Message):
-    """Subtitles drawn into the picture: a track of the source by its index, or a file by the name of the task's input."""
+    """Subtitles drawn into the picture: a track of the source by its index, or a file by the name of the task's input.
+
+    `offset` is what the text's clock says when the timeline begins, in seconds.
+    """
 
     stream: int | None = None
     attachment: str | None = None
+    offset: Rational = "0"
 
 
 class Cut(Message):
@@ -156,10 +164,15 @@ class Cut(Message):
 
 
 class SourcePart(Message):
-    """One of several inputs shown one behind the other. `attachment` is its name among the task's inputs, None the job's own."""
+    """One of several inputs shown one behind the other. `attachment` is its name among the task's inputs, None the job's own.
+
+    It is shown from `start` on for `length` seconds, whole frames of the timeline; None is to its end.
+    """
 
     facts: MediaFacts
     attachment: str | None = None
+    start: Rational = "0"
+    length: Rational | None = None
 
 
 class PicturePlan(Message):
@@ -181,7 +194,8 @@ GroupSeconds = Annotated[int, Field(ge=1, le=60)] | None
 class TranscodeRecipe(Message):
     """Decode once, write every output in one process, then verify each.
 
-    `source` is the timeline that all outputs show: the input, or what `cut` takes of it, or `parts` one behind the other.
+    `source` is the timeline that all outputs show: the input, or what `cut` takes of it, or `parts` one behind the other,
+    which know their own cuts. Its picture's `width` and `height` are those after `picture`.
     """
 
     kind: Literal["transcode"] = "transcode"

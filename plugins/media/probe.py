@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
 
+from plugins.media import colours, texts
+from plugins.media.entries import Entry, fraction, integer
+from plugins.media.sizes import shown_size
 from protocol.media import AudioStream, MediaFacts, VideoStream
-
-Entry = Mapping[str, Any]  # one object of ffprobe's JSON, whose values may be of any kind
 
 STANDARD_RATES = (
     *(Fraction(10), Fraction(12), Fraction(15), Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001)),
@@ -41,12 +40,12 @@ def facts_of(stdout: bytes, size_bytes: int, measured: Fraction | None = None) -
     except ValueError as error:
         raise Unreadable("The file cannot be read as media.") from error
     streams, container = document.get("streams") or [], document.get("format") or {}
-    start = _fraction(container.get("start_time")) or Fraction(0)
+    start = fraction(container.get("start_time")) or Fraction(0)
     video = next((s for s in streams if s.get("codec_type") == "video" and not _is_still(s)), None)
     audio = [s for s in streams if s.get("codec_type") == "audio" and s.get("codec_name") not in (None, "unknown")]
     if video is None and not audio:
         raise Unreadable("The file holds neither a picture nor a sound that can be read.")
-    duration = _fraction(container.get("duration")) or max((_span(s) or Fraction(0) for s in streams), default=Fraction(0))
+    duration = fraction(container.get("duration")) or max((_span(s) or Fraction(0) for s in streams), default=Fraction(0))
     duration = duration if duration > 0 else measured or Fraction(0)
     if duration <= 0:
         raise Unmeasured("The file does not tell how long it is, and reading it through did not either.")
@@ -54,10 +53,12 @@ def facts_of(stdout: bytes, size_bytes: int, measured: Fraction | None = None) -
         container=_container(container, streams),
         duration=_text(duration),
         size_bytes=size_bytes,
-        bitrate=_integer(container.get("bit_rate")),
+        bitrate=integer(container.get("bit_rate")),
         video=None if video is None else _video(video, start),
         audio=tuple(_audio(stream, start) for stream in audio),
         streams=len(streams),
+        subtitles=texts.subtitles(streams),
+        chapters=texts.chapters(document.get("chapters") or [], start, duration),
     )
 
 
@@ -65,7 +66,7 @@ def coded_profile(stdout: bytes) -> tuple[str, int]:
     """The profile and ten times the level of the first picture, as its own header tells them; ("", 0) without one."""
     streams: list[Entry] = json.loads(stdout).get("streams") or []
     video: Entry = next((stream for stream in streams if stream.get("codec_type") == "video"), {})
-    return str(video.get("profile") or ""), _integer(video.get("level")) or 0
+    return str(video.get("profile") or ""), integer(video.get("level")) or 0
 
 
 def _is_still(stream: Entry) -> bool:
@@ -78,11 +79,10 @@ def _video(stream: Entry, start: Fraction) -> VideoStream:
     coded_width, coded_height = int(stream.get("width") or 0), int(stream.get("height") or 0)
     if not stream.get("codec_name") or coded_width <= 0 or coded_height <= 0:
         raise Unreadable("The picture's codec is not known.")
-    aspect = _fraction(stream.get("sample_aspect_ratio"))
+    aspect = fraction(stream.get("sample_aspect_ratio"))
     aspect = aspect if aspect and Fraction(1, 16) <= aspect <= 16 else Fraction(1)
-    width, height, rotation = round(coded_width * aspect / 2) * 2 if aspect != 1 else coded_width, coded_height, _rotation(stream)
-    if rotation in (90, 270):
-        width, height = height, width
+    rotation = _rotation(stream)
+    width, height = shown_size((coded_width, coded_height), aspect, rotation)
     return VideoStream(
         index=int(stream["index"]),
         codec=str(stream["codec_name"]),
@@ -98,23 +98,28 @@ def _video(stream: Entry, start: Fraction) -> VideoStream:
         is_interlaced=stream.get("field_order") in INTERLACED_ORDERS,
         is_hdr=stream.get("color_transfer") in HDR_TRANSFERS,
         duration=_optional_text(_span(stream)),
-        frames=_integer(stream.get("nb_frames")),
-        bitrate=_integer(stream.get("bit_rate")),
+        frames=integer(stream.get("nb_frames")),
+        bitrate=integer(stream.get("bit_rate")),
         start=_start(stream, start),
+        colour=colours.colour(stream),
+        mastering=colours.mastering(stream.get("side_data_list") or []),
+        dolby_vision=colours.dolby_vision(stream),
     )
 
 
 def _audio(stream: Entry, start: Fraction) -> AudioStream:
-    language = (stream.get("tags") or {}).get("language")
     return AudioStream(
         index=int(stream["index"]),
         codec=str(stream["codec_name"]),
-        channels=max(1, _integer(stream.get("channels")) or 1),
-        sample_rate=_integer(stream.get("sample_rate")) or 0,
-        bitrate=_integer(stream.get("bit_rate")),
-        language=language if isinstance(language, str) and re.fullmatch(r"[A-Za-z]{2,3}", language) else None,
+        channels=max(1, integer(stream.get("channels")) or 1),
+        sample_rate=integer(stream.get("sample_rate")) or 0,
+        bitrate=integer(stream.get("bit_rate")),
+        language=texts.language(stream),
         duration=_optional_text(_span(stream)),
         start=_start(stream, start),
+        title=texts.title(stream),
+        is_default=texts.is_set(stream, "default"),
+        layout=texts.clean(stream.get("channel_layout")),
     )
 
 
@@ -123,7 +128,7 @@ def _rate(stream: Entry) -> Fraction:
 
     The base rate of an interlaced stream counts fields, and that of a variable one may be the time base itself.
     """
-    average, base = _fraction(stream.get("avg_frame_rate")), _fraction(stream.get("r_frame_rate"))
+    average, base = fraction(stream.get("avg_frame_rate")), fraction(stream.get("r_frame_rate"))
     if not average:
         average = base or Fraction(25)
     most = average if stream.get("field_order") in INTERLACED_ORDERS else 2 * average
@@ -136,19 +141,19 @@ def _rate(stream: Entry) -> Fraction:
 def _rotation(stream: Entry) -> int:
     """Degrees clockwise that turn the coded picture upright; ffprobe counts the other way round."""
     for side_data in stream.get("side_data_list") or []:
-        if (angle := _fraction(side_data.get("rotation"))) is not None:
+        if (angle := fraction(side_data.get("rotation"))) is not None:
             return -round(angle) % 360
     return 0
 
 
 def _bit_depth(stream: Entry) -> int:
     found = _DEPTH.search(str(stream.get("pix_fmt") or ""))
-    return int(found[1]) if found else _integer(stream.get("bits_per_raw_sample")) or 8
+    return int(found[1]) if found else integer(stream.get("bits_per_raw_sample")) or 8
 
 
 def _span(stream: Entry) -> Fraction | None:
     """The stream's own duration; Matroska keeps it in a tag, as `00:00:20.040000000`."""
-    ticks, base = _integer(stream.get("duration_ts")), _fraction(stream.get("time_base"))
+    ticks, base = integer(stream.get("duration_ts")), fraction(stream.get("time_base"))
     if ticks and base:
         return ticks * base
     for name, value in (stream.get("tags") or {}).items():
@@ -159,7 +164,7 @@ def _span(stream: Entry) -> Fraction | None:
 
 
 def _start(stream: Entry, origin: Fraction) -> str:
-    start = _fraction(stream.get("start_time"))
+    start = fraction(stream.get("start_time"))
     return "0" if start is None else _text(max(Fraction(0), start - origin))
 
 
@@ -172,21 +177,6 @@ def _container(container: Entry, streams: list[Entry]) -> str:
         codecs = {s.get("codec_name") for s in streams if s.get("codec_type") in ("video", "audio")}
         return "webm" if codecs <= WEB_CODECS else "mkv"
     return "wmv" if name == "asf" else name.partition(",")[0]
-
-
-def _fraction(value: object) -> Fraction | None:
-    """`30000/1001`, `64:45`, `20.04`, `-90`; None for `N/A`, `0/0` and everything else."""
-    if value is None or isinstance(value, bool):
-        return None
-    try:
-        return Fraction(str(value).replace(":", "/"))
-    except (ValueError, ZeroDivisionError):
-        return None
-
-
-def _integer(value: object) -> int | None:
-    found = _fraction(value)
-    return None if found is None or found.denominator != 1 else int(found)
 
 
 def _text(value: Fraction) -> str:

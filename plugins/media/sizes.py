@@ -22,6 +22,12 @@ def thumbnail_size(recipe: TranscodeRecipe) -> tuple[int, int]:
     return even(width * factor), even(height * factor)
 
 
+def shown_size(coded: tuple[int, int], aspect: Fraction, rotation: int) -> tuple[int, int]:
+    """The picture's size with square pixels, upright."""
+    width, height = round(coded[0] * aspect / 2) * 2 if aspect != 1 else coded[0], coded[1]
+    return (height, width) if rotation in (90, 270) else (width, height)
+
+
 def even(value: Fraction) -> int:
     """The nearest even number, at least 2: H.264 and JPEG share colour between two pixels."""
     return max(2, round(value / 2) * 2)

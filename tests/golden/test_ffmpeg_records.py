@@ -10,7 +10,7 @@ import pytest
 from plugins.media import progress, report, verdict
 from plugins.media.probe import facts_of
 from protocol.errors import ErrorCode, FailureClass
-from protocol.media import AudioStream, MediaFacts, VideoStream
+from protocol.media import AudioStream, Colour, MediaFacts, VideoStream
 from protocol.plugins import Invocation, Outcome
 from protocol.results import StepReport
 
@@ -120,6 +120,8 @@ def test_a_rotated_phone_clip_is_told_as_displayed() -> None:
                 bitrate=facts("phone_rotated").audio[0].bitrate,
                 language="und",
                 duration="3",
+                is_default=True,
+                layout="mono",
             ),
         ),
         streams=2,
