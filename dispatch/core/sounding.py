@@ -2,11 +2,98 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Sequence
+
 from dispatch.core.plans import Film
-from protocol.recipes import PlannedAudio
+from protocol.languages import short
+from protocol.media import AudioStream
+from protocol.packaging import HlsPackaging, SegmentFormat
+from protocol.recipes import PlannedAudio, PlannedTrack, TranscodeRecipe
+from protocol.sounds import FILE_ENDINGS, SOUND_ENCODERS, Channels, Sound, Tracks
+
+MOST_CHANNELS = {Channels.STEREO: 2, Channels.KEEP: 6}
+MOST_TITLE = 80
+_NOT_IN_TITLES = re.compile(r"[^\w .,()&+'!\-]")
+
+
+def tracks(film: Film) -> tuple[PlannedTrack, ...]:
+    """The tracks that outputs carry, the default one first. Empty where the profile says nothing of it: then outputs carry
+    the first one alone, without a word on its language.
+    """
+    sound = film.profile.sound
+    if sound is None:
+        return ()
+    seen: Counter[str] = Counter()
+    planned = []
+    for place, stream in enumerate(chosen(sound, film.facts.audio)):
+        language = short(stream.language)
+        seen[language or "und"] += 1
+        number = seen[language or "und"]
+        name = f"{language or 'und'}{f'-{number}' if number > 1 else ''}"
+        planned.append(_track(film, sound, stream, name).model_copy(update={"language": language, "is_default": place == 0}))
+    return tuple(_with_playlists(planned, film.profile.hls))
+
+
+def chosen(sound: Sound, audio: Sequence[AudioStream]) -> tuple[AudioStream, ...]:
+    """By the wish for languages, then as the file calls one its default, then as they stand. Where none is in a language
+    wished for, the film's own default is taken: a film in another language is more than one without sound.
+    """
+    wishes = [short(language) for language in sound.languages]
+    usual = sorted(audio, key=lambda stream: not stream.is_default)
+    wished = [stream for stream in usual if short(stream.language) in wishes]
+    wished.sort(key=lambda stream: wishes.index(short(stream.language)))
+    found = wished if wishes else usual
+    return tuple(found if found and sound.tracks is Tracks.ALL else (*found, *usual)[:1])
+
+
+def title_of(stream: AudioStream) -> str | None:
+    """The file's own words as far as they are harmless in playlists and tags."""
+    words = " ".join(_NOT_IN_TITLES.sub(" ", stream.title or "").split())
+    return words[:MOST_TITLE].strip() or None
+
+
+def _track(film: Film, sound: Sound, stream: AudioStream, name: str) -> PlannedTrack:
+    measured = film.measured.loudness.get(stream.index) if film.measured and sound.loudness else None
+    return PlannedTrack(
+        stream=stream.index,
+        name=name,
+        title=title_of(stream),
+        channels=min(stream.channels, MOST_CHANNELS[sound.channels]),
+        loudness=sound.loudness,
+        measured=measured,
+    )
+
+
+def _with_playlists(planned: Sequence[PlannedTrack], hls: HlsPackaging | None) -> list[PlannedTrack]:
+    """The default track stands beside each picture; every other one has a playlist of its own."""
+    if hls is None:
+        return list(planned)
+    ending = "ts" if hls.format is SegmentFormat.TS else "m4s"
+    places = [
+        {} if n == 0 else {"playlist": f"audio/{one.name}/playlist.m3u8", "segments": f"audio/{one.name}/segment_%03d.{ending}"}
+        for n, one in enumerate(planned)
+    ]
+    return [one.model_copy(update=place) for one, place in zip(planned, places, strict=True)]
 
 
 def audio_file(film: Film) -> PlannedAudio | None:
-    """Of the first track; None where there is none, or none is asked for."""
+    """Of the default track; None where there is none, or none is asked for."""
     audio = film.profile.audio
-    return PlannedAudio(audio=audio, path="audio/audio.mp3") if audio and film.facts.audio else None
+    return PlannedAudio(audio=audio, path=f"audio/audio.{FILE_ENDINGS[audio.codec]}") if audio and film.facts.audio else None
+
+
+def more_audio_files(film: Film, planned: Sequence[PlannedTrack]) -> tuple[PlannedAudio, ...]:
+    """Of every track after the first."""
+    audio = film.profile.audio
+    if audio is None:
+        return ()
+    ending = FILE_ENDINGS[audio.codec]
+    return tuple(PlannedAudio(audio=audio, path=f"audio/audio_{one.name}.{ending}", track=one.name) for one in planned[1:])
+
+
+def encoders(recipe: TranscodeRecipe) -> frozenset[str]:
+    """What makes the sound of all its outputs."""
+    beside = {one.rendition.audio.codec for one in recipe.renditions if recipe.source.audio}
+    return frozenset(SOUND_ENCODERS[codec] for codec in beside | ({recipe.audio.audio.codec} if recipe.audio else set()))
