@@ -225,8 +225,9 @@ class MeasureRecipe(Message):
     """What must be known of the film before it is encoded, or is asked for itself: nothing here makes a rendition.
 
     `tracks` are the indexes of sound tracks whose loudness is measured, against `loudness`, each mixed to as many channels
-    as stand at its place in `channels` (empty: as it is), since that is what the second pass is given. `probes` are renditions whose
-    CRF is to be found; with `per_title` all of `ladder` is weighed. `compare` names settings to be tried on a sample.
+    as stand at its place in `channels` (empty: as it is), since that is what the second pass is given. `probes` are
+    renditions whose CRF is to be found; with `per_title` all of `ladder` is weighed. `compare` names settings to be tried on
+    a sample.
     """
 
     kind: Literal["measure"] = "measure"
