@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import takewhile
 
 from dispatch.core.plans import Film, LeftOut, Planned, steps_of
-from dispatch.core.sounding import audio_file
+from dispatch.core.sounding import audio_file, encoders, more_audio_files, tracks
 from dispatch.core.stills import thumbnails
 from protocol import steps as step_names
 from protocol.encoding import HARDWARE_ENCODERS, SOFTWARE_ENCODERS
@@ -59,12 +59,15 @@ def plan_transcode(film: Film, *, speech: bool = False, gpu: str | None = None) 
     if isinstance(ladder, Failure):
         return ladder
     planned = () if profile.tool is Tool.HANDBRAKE else ladder
+    heard = tracks(film)
     recipe = TranscodeRecipe(
         source=facts,
         renditions=planned,
         hls=profile.hls if planned else None,
         master_playlist="hls/master.m3u8" if profile.hls and planned else None,
+        tracks=heard,
         audio=audio_file(film),
+        more_audio=more_audio_files(film, heard),
         thumbnails=thumbnails(profile, facts),
         speech=SPEECH_PATH if speech and facts.audio else None,
         group_seconds=_group_seconds(profile),
@@ -133,14 +136,8 @@ def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profil
 
 
 def _needs(recipe: TranscodeRecipe) -> tuple[str, ...]:
-    encoders = {f"encoder:{r.encoder}" for r in recipe.renditions}
-    if recipe.renditions and recipe.source.audio:
-        encoders.add("encoder:aac")
-    if recipe.audio is not None:
-        encoders.add("encoder:libmp3lame")
-    if recipe.thumbnails:
-        encoders.add("encoder:mjpeg")
-    return tuple(sorted(encoders))
+    needed = {r.encoder for r in recipe.renditions} | encoders(recipe) | ({"mjpeg"} if recipe.thumbnails else set())
+    return tuple(sorted(f"encoder:{name}" for name in needed))
 
 
 def _cost(source: MediaFacts, renditions: Iterable[PlannedRendition]) -> float:

@@ -7,9 +7,10 @@ from plugins.ffmpeg.filters import build
 from plugins.ffmpeg.graph import Graph
 from plugins.ffmpeg.picture_chain import length_cap
 from plugins.ffmpeg.renditions import rendition
-from plugins.ffmpeg.soundfiles import sound_files
+from plugins.ffmpeg.soundfiles import sound_alone
 from plugins.ffmpeg.stills import stills
 from plugins.media.calling import quiet, untrusted
+from plugins.media.soundtracks import own_playlists, sound_files
 from protocol.recipes import TranscodeRecipe
 
 
@@ -43,19 +44,17 @@ def _with(output: tuple[str, ...], common: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _outputs(recipe: TranscodeRecipe, graph: Graph, threads: int) -> list[tuple[str, ...]]:
-    sounds = iter(graph.sounds)
-    made = [
-        rendition(recipe, planned, (picture, next(sounds, None)), threads)
-        for planned, picture in zip(recipe.renditions, graph.pictures, strict=False)  # sound alone has no picture
-    ]
-    return [*made, *sound_files(recipe, sounds), *stills(recipe, graph.shots)]
+    pairs = zip(recipe.renditions, graph.pictures, graph.sounds.renditions, strict=False)  # sound alone has no picture
+    made = [rendition(recipe, planned, (picture, sounds), threads) for planned, picture, sounds in pairs]
+    return [*made, *sound_alone(recipe, graph.sounds), *stills(recipe, graph.shots)]
 
 
 def directories(recipe: TranscodeRecipe) -> tuple[str, ...]:
     """The directories the outputs go to, below the work directory."""
     paths = [planned.path for planned in recipe.renditions]
     paths += [path for planned in recipe.renditions for path in (planned.playlist, planned.segments) if path]
-    paths += [recipe.audio.path] if recipe.audio else []
+    paths += [file.planned.path for file in sound_files(recipe)]
+    paths += [track.planned.playlist for track in own_playlists(recipe) if track.planned.playlist]
     paths += [recipe.speech] if recipe.speech else []
     paths += [shot.path for shot in recipe.thumbnails]
     return tuple(sorted({parent for path in paths if (parent := path.rpartition("/")[0])}))

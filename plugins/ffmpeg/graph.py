@@ -6,13 +6,22 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Sounds:
+    """Labels of sound: for each rendition those of its tracks, for each file its own, and that of the speech."""
+
+    renditions: tuple[tuple[str, ...], ...] = ()
+    files: tuple[str, ...] = ()
+    speech: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """The text for `-filter_complex` and the labels of its outputs, in the order of the recipe."""
 
     text: str
     pictures: tuple[str, ...]
     shots: tuple[str, ...]
-    sounds: tuple[str, ...]
+    sounds: Sounds
 
 
 def split(name: str, labels: list[str] | tuple[str, ...]) -> str:

@@ -1,0 +1,44 @@
+"""Where an encode's packets go besides its MP4: the HLS of the picture with the default track, and of the other tracks alone.
+
+All of it through one `tee`: nothing is encoded twice.
+"""
+
+from __future__ import annotations
+
+from plugins.media.groups import START, has_groups
+from plugins.media.soundtracks import heard, host, own_playlists
+from protocol.packaging import HlsPackaging, SegmentFormat
+from protocol.recipes import PlannedRendition, TranscodeRecipe
+
+INIT_SEGMENT = "init.mp4"
+
+
+def targets(recipe: TranscodeRecipe, planned: PlannedRendition) -> str:
+    """The text of `-f tee` for a rendition with a playlist. Names need no escaping: paths of a recipe hold only letters,
+    digits and `._-/%`.
+    """
+    branches = [f"[f=mp4:movflags=+faststart]file:{planned.path}"]
+    tracks = heard(recipe)
+    if recipe.hls is not None and planned.playlist and planned.segments:
+        only = _only("v:0", "a:0") if len(tracks) > 1 else ""
+        branches.append(_hls(recipe, recipe.hls, planned.playlist, planned.segments, only))
+    if recipe.hls is not None and host(recipe) == planned:
+        for track in own_playlists(recipe):
+            playlist, segments = track.planned.playlist or "", track.planned.segments or ""
+            branches.append(_hls(recipe, recipe.hls, playlist, segments, _only(f"a:{track.place}")))
+    return "|".join(branches)
+
+
+def _only(*streams: str) -> str:
+    """Which of the encode's streams a branch takes. Quoted, since a colon ends an option."""
+    return f"select=\\'{','.join(streams)}\\':"
+
+
+def _hls(recipe: TranscodeRecipe, hls: HlsPackaging, playlist: str, segments: str, only: str) -> str:
+    """Playlists that are played together begin at one moment: each muxer would shift its own else, until none is negative."""
+    options = [f"hls_time={hls.segment_seconds}", "hls_list_size=0", "hls_playlist_type=vod", "hls_flags=independent_segments"]
+    if hls.format is SegmentFormat.FMP4:
+        options += ["hls_segment_type=fmp4", f"hls_fmp4_init_filename={INIT_SEGMENT}"]
+    if has_groups(recipe):
+        options.append(f"output_ts_offset={START}")
+    return f"[f=hls:{only}{':'.join(options)}:hls_segment_filename={segments}]file:{playlist}"
