@@ -232,6 +232,7 @@ class MeasureRecipe(Message):
 
     kind: Literal["measure"] = "measure"
     source: MediaFacts
+    parts: tuple[SourcePart, ...] = ()
     cut: Cut | None = None
     picture: PicturePlan = PicturePlan()
     tracks: tuple[int, ...] = ()
