@@ -20,6 +20,10 @@ MOST_LATE_S = 600
 """How much later than the file a stream may begin. Films with an overture take minutes, broken ones hours."""
 
 
+DOLBY_VISION_ALONE = 5
+"""The profile without a picture for other players."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What is wrong with an input, for a client."""
@@ -33,6 +37,15 @@ def problem_of(facts: MediaFacts, limits: InputLimits) -> Problem | None:
     for rule in RULES:
         if (problem := rule(facts, limits)) is not None:
             return problem
+    return None
+
+
+def whole_problem_of(facts: MediaFacts, limits: InputLimits) -> Problem | None:
+    """What is wrong with a film made of several inputs, each of which is within the limits."""
+    lasts = sum((Fraction(part.duration) for part in facts.parts.values()), start=Fraction(facts.duration))
+    if lasts > Fraction(limits.max_duration_s):
+        message = f"All parts together last {float(lasts):.0f} s; at most {limits.max_duration_s:g} s are taken."
+        return Problem(ErrorCode.INPUT_TOO_LONG, message)
     return None
 
 
@@ -71,6 +84,14 @@ def _picture(facts: MediaFacts, limits: InputLimits) -> Problem | None:
     if facts.video is None or not limits.needs_video:
         return None
     return _too_small(facts.video, limits) or _too_big(facts.video, limits)
+
+
+def _dolby(facts: MediaFacts, limits: InputLimits) -> Problem | None:
+    """Profile 5 codes colours of its own, which turn green and violet where they are taken for BT.2020."""
+    if facts.video is None or not limits.needs_video or facts.video.dolby_vision != DOLBY_VISION_ALONE:
+        return None
+    message = "The picture is Dolby Vision profile 5, whose colours nothing else can show; give HDR10, HLG, or profile 8."
+    return Problem(ErrorCode.INPUT_FORMAT, message)
 
 
 def _too_small(video: VideoStream, limits: InputLimits) -> Problem | None:
@@ -127,5 +148,6 @@ RULES: tuple[Callable[[MediaFacts, InputLimits], Problem | None], ...] = (
     _duration,
     _start,
     _sound,
+    _dolby,
     _picture,
 )

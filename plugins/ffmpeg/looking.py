@@ -9,11 +9,23 @@ from protocol.recipes import AnalyzeRecipe
 FIRST_FRAMES = 10
 
 
+LOOKED_FOR = f"{PROBED_ENTRIES}:chapter=start_time,end_time:chapter_tags=title"
+
+
 def probe(ffprobe: str, recipe: AnalyzeRecipe) -> tuple[str, ...]:
     """ffprobe's view of the input as JSON."""
     return (
         *(ffprobe, "-hide_banner", "-loglevel", "level+error", "-max_alloc", str(MAX_ALLOC), *untrusted(recipe.limits)),
-        *("-show_entries", PROBED_ENTRIES, "-of", "json=compact=1", "-fd", "{fd0}", "-i", "fd:"),
+        *("-show_entries", LOOKED_FOR, "-of", "json=compact=1", "-fd", "{fd0}", "-i", "fd:"),
+    )
+
+
+def light(ffprobe: str, recipe: AnalyzeRecipe) -> tuple[str, ...]:
+    """The light levels that stand in the headers of the first frame, as JSON."""
+    return (
+        *(ffprobe, "-hide_banner", "-loglevel", "level+error", "-max_alloc", str(MAX_ALLOC), *untrusted(recipe.limits)),
+        *("-select_streams", "V:0", "-read_intervals", "%+#1", "-show_entries", "frame=pts:frame_side_data_list"),
+        *("-of", "json=compact=1", "-fd", "{fd0}", "-i", "fd:"),
     )
 
 

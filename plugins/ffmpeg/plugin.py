@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from fractions import Fraction
 
-from plugins.ffmpeg import analysis, command, inventory, looking
+from plugins.ffmpeg import analysis, command, examining, inventory, looking
 from plugins.ffmpeg.goal import goal_of
 from plugins.media import checks, progress, report, verdict, verify
 from plugins.media.locate import Tools, locate
@@ -21,12 +21,9 @@ from protocol.results import AttemptResult, Failure, StepReport
 from protocol.states import StepState, TaskKind
 from protocol.steps import VALIDATE_VIDEO
 
-PROBE, FIRST_FRAMES, MEASURE, ENCODE, JOIN = "probe", "first_frames", "measure", "encode", "join"
-READS_INPUT = frozenset({PROBE, FIRST_FRAMES, MEASURE, ENCODE, JOIN})
-ONLY_READS = frozenset({PROBE, FIRST_FRAMES, MEASURE})
+ENCODE, JOIN = "encode", "join"
+READS_INPUT = frozenset({ENCODE, JOIN})
 
-MEASURE_LIMITS = Limits(wall_s=1800.0, cpu_s=1800, memory_bytes=4 << 30, file_bytes=1 << 20)
-ANALYZE_LIMITS = Limits(wall_s=180.0, cpu_s=300, memory_bytes=4 << 30, file_bytes=1 << 20)
 JOIN_LIMITS = Limits(wall_s=1800.0, cpu_s=1800, memory_bytes=4 << 30)
 LEAST_WALL_S, WALL_PER_SECOND = 4 * 3600.0, 20.0
 """An encode may run 4 h, or 20 times the length of its source where that is longer."""
@@ -43,7 +40,7 @@ class FFmpegPlugin:
     def __init__(self) -> None:
         self._found: Tools | None = None
         self._progress: dict[str, progress.Progress] = {}
-        self._unmeasured: set[str] = set()
+        self._unmeasured: dict[str, tuple[str | None, ...]] = {}
 
     def _tools(self) -> Tools:
         if self._found is None:
@@ -79,12 +76,8 @@ class FFmpegPlugin:
         tools, reads = self._tools(), (_input_of(work),)
         match work.recipe:
             case AnalyzeRecipe() as recipe:
-                probe = looking.probe(tools.ffprobe.path, recipe)
-                first = looking.first_frames(tools.ffmpeg.path, recipe, work.threads)
-                return (
-                    Invocation(name=PROBE, argv=probe, reads=reads, limits=ANALYZE_LIMITS),
-                    Invocation(name=FIRST_FRAMES, argv=first, reads=reads, limits=ANALYZE_LIMITS),
-                )
+                self._unmeasured.pop(work.directory, None)
+                return examining.plan(tools.ffmpeg.path, tools.ffprobe.path, work, recipe)
             case TranscodeRecipe() as recipe:
                 self._progress[work.directory] = progress.Progress()
                 argv = command.transcode(tools.ffmpeg.path, recipe, work.threads, work.device)
@@ -93,6 +86,12 @@ class FFmpegPlugin:
                 return (Invocation(name=ENCODE, argv=argv, reads=reads, makes=makes, streams=True, limits=limits),)
             case _:
                 raise _unfit(work)
+
+    def follow(self, work: Work, outcomes: Sequence[Outcome]) -> Sequence[Invocation]:
+        """Satisfies `Follower`."""
+        if isinstance(work.recipe, AnalyzeRecipe):
+            return examining.follow(self._tools().ffprobe.path, work, work.recipe, outcomes)
+        return ()
 
     def join(self, work: Work, picture: str, sound: str) -> Invocation:
         """Satisfies `InputJoiner`."""
@@ -110,16 +109,13 @@ class FFmpegPlugin:
     def judge(self, work: Work, outcome: Outcome) -> Failure | None:
         if outcome.invocation.name == ENCODE:
             self._progress.pop(work.directory, None)
+        if isinstance(work.recipe, AnalyzeRecipe) and outcome.invocation.name != JOIN:
+            if examining.unmeasured(outcome):
+                part = analysis.part_of(outcome.invocation.name)[1]
+                self._unmeasured[work.directory] = (*self._unmeasured.get(work.directory, ()), part)
+            return examining.judge(work, work.recipe, outcome)
         step = VALIDATE_VIDEO if isinstance(work.recipe, AnalyzeRecipe) else None
-        name = outcome.invocation.name
-        failure = verdict.judge(outcome, reads_input=name in READS_INPUT, only_reads=name in ONLY_READS, step=step)
-        if failure is None and outcome.invocation.name == PROBE and isinstance(work.recipe, AnalyzeRecipe):
-            if analysis.needs_measuring(outcome):
-                self._unmeasured.add(work.directory)
-                return None
-            facts = analysis.facts_or_failure(work.recipe, outcome, work.input_size)
-            return facts if isinstance(facts, Failure) else None
-        return failure
+        return verdict.judge(outcome, reads_input=outcome.invocation.name in READS_INPUT, step=step)
 
     def checks(self, work: Work, files: Sequence[MadeFile]) -> Sequence[Invocation] | Failure:
         if isinstance(work.recipe, AnalyzeRecipe):
@@ -134,18 +130,14 @@ class FFmpegPlugin:
         return checks.build(tools.ffmpeg.path, tools.ffprobe.path, work.recipe, work.threads)
 
     def _measures(self, work: Work, recipe: AnalyzeRecipe) -> Sequence[Invocation]:
-        if work.directory not in self._unmeasured:
-            return ()
-        self._unmeasured.discard(work.directory)
-        argv = looking.measure(self._tools().ffmpeg.path, recipe)
-        return (Invocation(name=MEASURE, argv=argv, reads=(_input_of(work),), limits=MEASURE_LIMITS),)
+        return examining.measures(self._tools().ffmpeg.path, work, recipe, self._unmeasured.pop(work.directory, ()))
 
     def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure:
         tools = tool_uses(outcomes, self._tools().names)
         by_name = {outcome.invocation.name: outcome for outcome in outcomes}
         match work.recipe:
             case AnalyzeRecipe() as recipe:
-                facts = analysis.facts_or_failure(recipe, by_name[PROBE], work.input_size, by_name.get(MEASURE))
+                facts = analysis.all_facts(recipe, by_name, work.input_size)
                 if isinstance(facts, Failure):
                     return facts
                 return Conclusion(facts={}, result=_analyzed(work, facts, outcomes).model_copy(update={"tools": tools}))

@@ -62,6 +62,15 @@ def facts_of(stdout: bytes, size_bytes: int, measured: Fraction | None = None) -
     )
 
 
+def told_size(stdout: bytes) -> int:
+    """The bytes of the file, as ffprobe counts them; 0 where it does not."""
+    try:
+        document = json.loads(stdout)
+    except ValueError:
+        return 0
+    return max(0, integer((document.get("format") or {}).get("size")) or 0)
+
+
 def coded_profile(stdout: bytes) -> tuple[str, int]:
     """The profile and ten times the level of the first picture, as its own header tells them; ("", 0) without one."""
     streams: list[Entry] = json.loads(stdout).get("streams") or []
