@@ -11,7 +11,7 @@ from _pytest.mark import ParameterSet
 from engine.shell.sandbox import Sandboxing
 from protocol.errors import FailureClass
 from tests.damaged.films import FILMS, SECONDS, Damaged
-from tests.damaged.measured import length_of
+from tests.damaged.measured import length_of, naive
 from tests.hostile.cases import VALID
 from tests.hostile.detectors import baited
 from tests.hostile.trial import Range, Verdict, ranged
