@@ -87,6 +87,7 @@ class ErrorCode(StrEnum):
     INPUT_TOO_LONG = "INPUT_TOO_LONG"
     INPUT_NO_VIDEO = "INPUT_NO_VIDEO"
     INPUT_LIMITS = "INPUT_LIMITS"
+    INPUT_CLIP = "INPUT_CLIP"
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     STORAGE_FULL = "STORAGE_FULL"
     DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
@@ -105,6 +106,9 @@ class ErrorCode(StrEnum):
     TRANSFER_FAILED = "TRANSFER_FAILED"
     ENGINE_DIED = "ENGINE_DIED"
     LEASE_LOST = "LEASE_LOST"
+    LIVE_NO_PUBLISHER = "LIVE_NO_PUBLISHER"
+    LIVE_NO_PORT = "LIVE_NO_PORT"
+    LIVE_NOT_STREAMING = "LIVE_NOT_STREAMING"
     PLUGIN_FAILED = "PLUGIN_FAILED"
     PUBLISH_CONFLICT = "PUBLISH_CONFLICT"
     STAGED_FILE_LOST = "STAGED_FILE_LOST"
@@ -206,6 +210,7 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.INPUT_TOO_LONG: ErrorRow(422, "The input is longer than `inputs.max_duration_s`."),
     _C.INPUT_NO_VIDEO: ErrorRow(422, "The profile makes video, and the input has none."),
     _C.INPUT_LIMITS: ErrorRow(422, "The input exceeds a limit on size, frame rate or number of streams."),
+    _C.INPUT_CLIP: ErrorRow(422, "The clip does not lie within the film, or nothing can be seen in it."),
     _C.STORAGE_UNAVAILABLE: ErrorRow(503, "The storage cannot be reached. Nothing was accepted; try again later."),
     _C.STORAGE_FULL: ErrorRow(507, "The storage is full. Nothing was accepted; free some space."),
     _C.DATABASE_UNAVAILABLE: ErrorRow(503, "The database cannot be written. Nothing was accepted; try again later."),
@@ -223,6 +228,9 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.TRANSFER_FAILED: ErrorRow(409, "The input could not be fetched or a result could not be stored."),
     _C.ENGINE_DIED: ErrorRow(409, "The engine died while it ran the task."),
     _C.LEASE_LOST: ErrorRow(409, "The engine fell silent and its lease ran out."),
+    _C.LIVE_NO_PUBLISHER: ErrorRow(409, "Nobody published the stream in time (`live.wait_s`), or nothing of it could be read."),
+    _C.LIVE_NO_PORT: ErrorRow(409, "The engine has no free port to receive a stream at; give it more (`live_ports`)."),
+    _C.LIVE_NOT_STREAMING: ErrorRow(409, "The job streams nothing that can be watched: not yet, not any more, or it is none."),
     _C.PLUGIN_FAILED: ErrorRow(409, "A plugin of the engine failed."),
     _C.PUBLISH_CONFLICT: ErrorRow(409, "Other files stand where the job's outputs belong. Nothing was overwritten."),
     _C.STAGED_FILE_LOST: ErrorRow(409, "A staged file is missing or damaged; the task is done again."),

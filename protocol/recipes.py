@@ -166,7 +166,7 @@ class Cut(Message):
 class SourcePart(Message):
     """One of several inputs shown one behind the other. `attachment` is its name among the task's inputs, None the job's own.
 
-    It is shown from `start` on for `length` seconds, whole frames of the timeline; None is to its end.
+    It is shown from `start` on for `length` seconds; None is to its end.
     """
 
     facts: MediaFacts

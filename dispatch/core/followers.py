@@ -9,6 +9,7 @@ from dispatch.core.besides import NO_SPEECH, plan_frames, plan_package, plan_tra
 from dispatch.core.copying import replace
 from dispatch.core.ladder import gpu_wishes, plan_handbrake, plan_renditions, plan_transcode
 from dispatch.core.measuring import plan_measure, without
+from dispatch.core.picturing import shown
 from dispatch.core.planning import STEPS, load_profile, load_steps, optional_speech, task_kinds
 from dispatch.core.plans import Film, LeftOut, Plan, Planned
 from dispatch.core.records import Graph, Task
@@ -51,8 +52,11 @@ def plan_job(profile: Profile, facts: MediaFacts, finds: Finds, measured: Measur
     plans: dict[TaskKind, Plan] = {}
     kinds = task_kinds(profile)[1:]
     profile = profile if measured is None else without(profile, measured)
+    film = shown(Film(profile, facts, measured))
+    if isinstance(film, Failure):
+        return film
     for kind in sorted(kinds, key=lambda kind: kind is not TaskKind.TRANSCRIBE):  # what `transcode` stages depends on it
-        plan = _plan(kind, Film(profile, facts, measured), plans, finds)
+        plan = _plan(kind, film, plans, finds)
         if isinstance(plan, Failure):
             return plan
         if kind is TaskKind.TRANSCRIBE and isinstance(plan, Planned) and optional_speech(profile) and not finds(plan):

@@ -62,6 +62,9 @@ def plan_transcode(film: Film, *, speech: bool = False, gpu: str | None = None) 
     heard = tracks(film)
     recipe = TranscodeRecipe(
         source=facts,
+        parts=film.parts,
+        cut=film.cut,
+        picture=film.picture,
         renditions=planned,
         hls=profile.hls if planned else None,
         master_playlist="hls/master.m3u8" if profile.hls and planned else None,

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from pydantic import TypeAdapter
 
+from dispatch.core.picturing import parts_of
 from dispatch.core.records import Task
 from protocol import steps as step_names
 from protocol.profiles import Profile, Tool
@@ -81,7 +82,7 @@ def _first_recipe(profile_json: str, limits: InputLimits, kind: TaskKind) -> str
         case TaskKind.NOOP:
             return NoopRecipe(seconds=profile.noop_seconds or 0.0).model_dump_json()
         case TaskKind.ANALYZE:
-            return AnalyzeRecipe(limits=limits_of(profile, limits)).model_dump_json()
+            return AnalyzeRecipe(limits=limits_of(profile, limits), parts=parts_of(profile)).model_dump_json()
         case _:
             return None
 

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from protocol import steps as step_names
 from protocol.media import MediaFacts
 from protocol.profiles import Profile
-from protocol.recipes import Recipe
+from protocol.recipes import Cut, PicturePlan, Recipe, SourcePart
 from protocol.results import Measured, StepReport
 from protocol.states import StepState, TaskKind
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """What is planned for: the profile, what is known of the input, and what `measure` found, where it ran."""
+    """What is planned for: the profile, what is known of the input, and what `measure` found, where it ran.
+
+    Once it went through `picturing.shown`, `facts` are those of the timeline, and `parts`, `cut` and `picture` make it.
+    """
 
     profile: Profile
     facts: MediaFacts
     measured: Measured | None = None
+    parts: tuple[SourcePart, ...] = ()
+    cut: Cut | None = None
+    picture: PicturePlan = field(default_factory=PicturePlan)
 
 
 R = TypeVar("R", bound=Recipe, covariant=True)
