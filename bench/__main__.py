@@ -19,6 +19,7 @@ BENCHES = {
     "choice": "choosing one task among a million, in memory",
     "api": "the API under load: status beside an encode, calls of all kinds, a hundred uploads at once",
     "engines": "what an engine costs its box: idle, while FFmpeg works, and at its start",
+    "streaming": "a packaged ladder against shaka-streamer's, and how soon the first segment can be played",
     "media": "a real clip through the system against FFmpeg run bare; decode once against one run per output",
 }
 RESULTS = Path("bench/results")

@@ -17,7 +17,7 @@ import psutil
 from bench.bare import Spent, encode
 from bench.clips import Clip, minute
 from bench.farm import Farm, farm
-from bench.record import Finished, finished, parts, recipe_of
+from bench.record import Finished, Json, finished, parts, recipe_of
 from bench.rows import Row
 from plugins.ffmpeg import command
 from plugins.media.locate import locate
@@ -36,9 +36,11 @@ def _cpu_of_farm() -> float:
     return spent
 
 
-async def _job(running: Farm, session: aiohttp.ClientSession, clip: Clip) -> Finished:
+async def job(
+    running: Farm, session: aiohttp.ClientSession, clip: Clip, profile: str = "web", outputs: Json | None = None
+) -> Finished:
     """One job from a server path. The stream of its events ends when it has ended: nobody asks in between."""
-    body = json.dumps({"input": {"path": str(clip.path)}, "profile": "web"})
+    body = json.dumps({"input": {"path": str(clip.path)}, "profile": profile, "outputs": outputs or {}})
     cpu, sent = _cpu_of_farm(), time.time()
     async with session.post("/api/v1/jobs", data=body) as reply:
         if reply.status != 202:
@@ -64,7 +66,7 @@ async def _rounds(clip: Clip) -> tuple[list[Finished], list[Spent], TranscodeRec
     settings = {"REELYARD_DISPATCH_INPUTS__ALLOWED_ROOTS": json.dumps([str(clip.path.parent)])}
     async with farm(settings=settings) as running, running.session() as session:
         for _ in range(ROUNDS):
-            jobs.append(await _job(running, session, clip))
+            jobs.append(await job(running, session, clip))
             recipe = recipe_of(running.data / "dispatch.db", jobs[-1].view["job_id"])
             argv = [ffmpeg, *jobs[-1].encode["argv"][1:]]
             bare.append(await asyncio.to_thread(encode, argv, clip.path, command.directories(recipe)))

