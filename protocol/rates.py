@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 
 from protocol.encoding import Preset, Quality, Rate, VideoCodec
 from protocol.profiles import Rendition
@@ -37,3 +38,14 @@ def rate_of(rendition: Rendition) -> Rate:
         crf = QUALITY_CRFS[rendition.codec][rendition.quality or Quality.BALANCED]
     cap, seconds = rendition.max_bitrate, rendition.buffer_seconds
     return Rate(crf=crf, bitrate=rendition.bitrate, max_bitrate=cap, buffer_seconds=seconds)
+
+
+HIGHEST_RATE = 60
+"""Frames a second of a timeline, where no rendition asks for more."""
+
+
+def capped_rate(rate: Fraction, most: int = HIGHEST_RATE) -> Fraction:
+    """The source's frame rate, halved until it is at most `most`: every frame that is left was one of the source."""
+    while rate > most:
+        rate /= 2
+    return rate

@@ -5,8 +5,9 @@ from __future__ import annotations
 from plugins.ffmpeg.encoders import device_arguments
 from plugins.ffmpeg.filters import build
 from plugins.ffmpeg.graph import Graph
+from plugins.ffmpeg.passes import STATS, first_of, in_order
 from plugins.ffmpeg.picture_chain import length_cap
-from plugins.ffmpeg.renditions import rendition
+from plugins.ffmpeg.renditions import first_pass, rendition
 from plugins.ffmpeg.soundfiles import sound_alone
 from plugins.ffmpeg.stills import stills
 from plugins.media.calling import quiet, untrusted
@@ -20,6 +21,26 @@ def transcode(ffmpeg: str, recipe: TranscodeRecipe, threads: int, device: str | 
     MP4 and HLS of a rendition share one encode through the `tee` muxer.
     """
     graph = build(recipe)
+    return _process(ffmpeg, recipe, graph, _outputs(recipe, graph, threads), threads, device)
+
+
+def first_passes(ffmpeg: str, recipe: TranscodeRecipe, threads: int) -> tuple[str, ...] | None:
+    """The process before it, where renditions take two passes: one decode, every first pass of them; None where none does."""
+    first = first_of(recipe)
+    if first is None:
+        return None
+    graph = build(first)
+    outputs = [
+        output
+        for n in in_order(first.renditions)
+        for output in first_pass(recipe, first.renditions[n], graph.pictures[n], threads)
+    ]
+    return _process(ffmpeg, first, graph, outputs, threads, None)
+
+
+def _process(
+    ffmpeg: str, recipe: TranscodeRecipe, graph: Graph, outputs: list[tuple[str, ...]], threads: int, device: str | None
+) -> tuple[str, ...]:
     cap = f"{float(length_cap(recipe.source)):.3f}"
     head = (
         *(ffmpeg, "-y", *quiet(), "-progress", "pipe:1", "-stats_period", "0.5"),
@@ -28,7 +49,7 @@ def transcode(ffmpeg: str, recipe: TranscodeRecipe, threads: int, device: str | 
         *("-filter_complex_threads", str(threads), "-filter_complex", graph.text),
     )
     common = ("-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1", "-t", cap)
-    return (*head, *(argument for output in _outputs(recipe, graph, threads) for argument in _with(output, common)))
+    return (*head, *(argument for output in outputs for argument in _with(output, common)))
 
 
 def source(recipe: TranscodeRecipe, threads: int) -> tuple[str, ...]:
@@ -44,8 +65,11 @@ def _with(output: tuple[str, ...], common: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _outputs(recipe: TranscodeRecipe, graph: Graph, threads: int) -> list[tuple[str, ...]]:
-    pairs = zip(recipe.renditions, graph.pictures, graph.sounds.renditions, strict=False)  # sound alone has no picture
-    made = [rendition(recipe, planned, (picture, sounds), threads) for planned, picture, sounds in pairs]
+    made = [
+        rendition(recipe, recipe.renditions[n], (graph.pictures[n], graph.sounds.renditions[n]), threads)
+        for n in in_order(recipe.renditions)
+        if graph.pictures  # sound alone has no picture
+    ]
     return [*made, *sound_alone(recipe, graph.sounds), *stills(recipe, graph.shots)]
 
 
@@ -56,5 +80,6 @@ def directories(recipe: TranscodeRecipe) -> tuple[str, ...]:
     paths += [file.planned.path for file in sound_files(recipe)]
     paths += [track.planned.playlist for track in own_playlists(recipe) if track.planned.playlist]
     paths += [recipe.speech] if recipe.speech else []
+    paths += [f"{STATS}/" for _ in filter(None, [first_of(recipe)])]
     paths += [shot.path for shot in recipe.thumbnails]
     return tuple(sorted({parent for path in paths if (parent := path.rpartition("/")[0])}))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from plugins.ffmpeg.finishing import finished
 from plugins.ffmpeg.graph import Graph
-from plugins.ffmpeg.picture_chain import pictures, uploaded
+from plugins.ffmpeg.picture_chain import pictures
 from plugins.ffmpeg.sound_chain import sounds
 from plugins.ffmpeg.still_chain import shots
 from protocol.recipes import TranscodeRecipe
@@ -12,6 +13,6 @@ from protocol.recipes import TranscodeRecipe
 def build(recipe: TranscodeRecipe) -> Graph:
     """Pictures only where the source has one, sounds likewise."""
     lines: list[str] = []
-    made = uploaded(recipe, pictures(recipe, lines), lines)
+    made = finished(recipe, pictures(recipe, lines), lines)
     stills = shots(recipe, lines)
     return Graph(sounds=sounds(recipe, lines), pictures=made, shots=stills, text=";".join(lines))

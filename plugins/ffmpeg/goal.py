@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from plugins.media.lengths import output_rate, picture_end
+from plugins.ffmpeg.passes import in_order
+from plugins.media.lengths import picture_end, rendition_rate
 from plugins.media.progress import Goal
 from protocol.recipes import TranscodeRecipe
 
@@ -15,4 +16,5 @@ def goal_of(recipe: TranscodeRecipe) -> Goal:
     if video is None or not recipe.renditions:
         return Goal(frames=0, seconds=float(seconds), rate=0.0)
     end = picture_end(video) or seconds
-    return Goal(frames=max(1, round(end * output_rate(video))), seconds=float(end), rate=float(output_rate(video)))
+    rate = rendition_rate(recipe, recipe.renditions[in_order(recipe.renditions)[0]])  # FFmpeg counts its first picture's frames
+    return Goal(frames=max(1, round(end * rate)), seconds=float(end), rate=float(rate))

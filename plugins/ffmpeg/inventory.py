@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from plugins.ffmpeg.encoders import ENCODERS, HARDWARE_ROWS, PICTURE_TRIAL, EncoderRow, device_arguments
+from plugins.ffmpeg.encoders import ENCODERS, HARDWARE_ROWS, PICTURE_TRIAL, EncoderRow, device_arguments, environment
+from protocol.encoding import is_nvenc
 from protocol.plugins import Invocation, Limits, Outcome
 
 TRIAL_LIMITS = Limits(wall_s=30.0, cpu_s=60, memory_bytes=2 << 30, file_bytes=1 << 20)
@@ -38,7 +39,8 @@ def probes(ffmpeg: str, ffprobe: str, directory: str) -> tuple[Invocation, ...]:
 
 def _trial(ffmpeg: str, row: EncoderRow, device: tuple[str, ...] = ()) -> Invocation:
     head = (ffmpeg, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error", *device)
-    return Invocation(name=f"trial:{row.name}", argv=(*head, *row.trial, "-f", "null", "-"), limits=TRIAL_LIMITS)
+    argv = (*head, *row.trial, "-f", "null", "-")
+    return Invocation(name=f"trial:{row.name}", argv=argv, limits=TRIAL_LIMITS, env=environment((row.name,)))
 
 
 def hardware_trials(ffmpeg: str, devices: Sequence[str]) -> tuple[Invocation, ...]:
@@ -51,7 +53,7 @@ def hardware_trials(ffmpeg: str, devices: Sequence[str]) -> tuple[Invocation, ..
         )
         for device in devices
         for row in HARDWARE_ROWS
-        if (row.name == "h264_nvenc") == device.isdecimal()
+        if is_nvenc(row.name) == device.isdecimal()
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from plugins.ffmpeg.encoders import TAKES_UPLOADED, UPLOAD
+from plugins.ffmpeg.finishing import pixel_format
 from plugins.ffmpeg.graph import split
-from plugins.media.lengths import output_rate
+from plugins.media.lengths import timeline_rate
 from protocol.media import MediaFacts
 from protocol.recipes import PlannedRendition, TranscodeRecipe
 
@@ -31,39 +31,33 @@ def pictures(recipe: TranscodeRecipe, lines: list[str]) -> tuple[str, ...]:
     for place, n in enumerate(ladder):
         users[_parent(recipe.renditions, ladder[:place], n)].append(f"r{n}i")
     users[f"r{ladder[0]}" if ladder else "base"].extend(["shots"] if recipe.thumbnails else [])
-    lines.append(f"[0:{recipe.source.video.index}]{_head(recipe.source)}{split('split', users['base'])}")
+    lines.append(f"[0:{recipe.source.video.index}]{_head(recipe)}{split('split', users['base'])}")
     for n in ladder:
         planned = recipe.renditions[n]
-        lines.append(f"[r{n}i]{_scale(planned.width, planned.height)}{split('split', users[f'r{n}'])}")
+        lines.append(f"[r{n}i]{_scale(planned)}{split('split', users[f'r{n}'])}")
     return tuple(f"v{n}" for n in range(len(recipe.renditions)))
 
 
-def uploaded(recipe: TranscodeRecipe, pictures: tuple[str, ...], lines: list[str]) -> tuple[str, ...]:
-    """Pictures for encoders that take them only from their GPU's memory are brought there, each at its final size."""
-    labels: list[str] = []
-    for label, planned in zip(pictures, recipe.renditions, strict=False):  # sound alone has no picture
-        if planned.encoder in TAKES_UPLOADED:
-            lines.append(f"[{label}]{UPLOAD}[{label}u]")
-        labels.append(f"{label}u" if planned.encoder in TAKES_UPLOADED else label)
-    return tuple(labels)
-
-
 def _parent(renditions: tuple[PlannedRendition, ...], larger: list[int], n: int) -> str:
-    fit = [m for m in larger if renditions[m].height >= CHAIN_RATIO * renditions[n].height]
+    """A picture of more bits, or of another range, is not made of one that has lost them."""
+    kinds = [(planned.rendition.bit_depth, planned.keeps_hdr) for planned in renditions]
+    alike = [m for m in larger if kinds[m] == kinds[n]]
+    fit = [m for m in alike if renditions[m].height >= CHAIN_RATIO * renditions[n].height]
     return f"r{fit[-1]}" if fit else "base"
 
 
-def _head(source: MediaFacts) -> str:
+def _head(recipe: TranscodeRecipe) -> str:
     """Whole frames at a constant rate, the first at 0: segments, frame counts and thumbnails all rest on that grid.
 
     It is cut here, where frames are repeated to fill holes: `-t` of the outputs lets all that was repeated through the graph.
     """
-    video = source.video
+    video = recipe.source.video
     if video is None:
         return "null"
     deinterlace = "bwdif=mode=send_frame:deint=all," if video.is_interlaced else ""
-    return f"{deinterlace}fps=fps={output_rate(video)}:start_time=0,trim=end={float(length_cap(source)):.3f}"
+    return f"{deinterlace}fps=fps={timeline_rate(recipe)}:start_time=0,trim=end={float(length_cap(recipe.source)):.3f}"
 
 
-def _scale(width: int, height: int) -> str:
-    return f"scale=w={width}:h={height}:flags=bicubic:out_range=tv,setsar=1,format=yuv420p"
+def _scale(planned: PlannedRendition) -> str:
+    size = f"w={planned.width}:h={planned.height}"
+    return f"scale={size}:flags=bicubic:out_range=tv,setsar=1,format={pixel_format(planned)}"

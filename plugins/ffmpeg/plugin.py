@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from fractions import Fraction
 
-from plugins.ffmpeg import analysis, command, examining, inventory, looking
-from plugins.ffmpeg.goal import goal_of
+from plugins.ffmpeg import analysis, encoding, examining, inventory, looking
 from plugins.media import checks, progress, report, verdict, verify
 from plugins.media.locate import Tools, locate
 from plugins.media.record import refusal, tool_uses
@@ -21,12 +19,10 @@ from protocol.results import AttemptResult, Failure, StepReport
 from protocol.states import StepState, TaskKind
 from protocol.steps import VALIDATE_VIDEO
 
-ENCODE, JOIN = "encode", "join"
-READS_INPUT = frozenset({ENCODE, JOIN})
+JOIN = "join"
+READS_INPUT = encoding.PASSES | {JOIN}
 
 JOIN_LIMITS = Limits(wall_s=1800.0, cpu_s=1800, memory_bytes=4 << 30)
-LEAST_WALL_S, WALL_PER_SECOND = 4 * 3600.0, 20.0
-"""An encode may run 4 h, or 20 times the length of its source where that is longer."""
 
 
 class FFmpegPlugin:
@@ -39,7 +35,7 @@ class FFmpegPlugin:
 
     def __init__(self) -> None:
         self._found: Tools | None = None
-        self._progress: dict[str, progress.Progress] = {}
+        self._progress: dict[str, dict[str, progress.Progress]] = {}
         self._unmeasured: dict[str, tuple[str | None, ...]] = {}
 
     def _tools(self) -> Tools:
@@ -79,11 +75,8 @@ class FFmpegPlugin:
                 self._unmeasured.pop(work.directory, None)
                 return examining.plan(tools.ffmpeg.path, tools.ffprobe.path, work, recipe)
             case TranscodeRecipe() as recipe:
-                self._progress[work.directory] = progress.Progress()
-                argv = command.transcode(tools.ffmpeg.path, recipe, work.threads, work.device)
-                makes = command.directories(recipe)
-                limits = _encode_limits(recipe, work.threads)
-                return (Invocation(name=ENCODE, argv=argv, reads=reads, makes=makes, streams=True, limits=limits),)
+                self._progress[work.directory] = {}
+                return encoding.invocations(tools.ffmpeg.path, work, recipe, reads)
             case _:
                 raise _unfit(work)
 
@@ -98,16 +91,15 @@ class FFmpegPlugin:
         return Invocation(name=JOIN, argv=looking.join(self._tools().ffmpeg.path), reads=(picture, sound), limits=JOIN_LIMITS)
 
     def read(self, work: Work, invocation: Invocation, line: str) -> tuple[StepReport, ...]:
-        if invocation.name != ENCODE or not isinstance(work.recipe, TranscodeRecipe):
+        if invocation.name not in encoding.PASSES or not isinstance(work.recipe, TranscodeRecipe):
             return ()
-        goal = goal_of(work.recipe)
-        now = progress.advance(self._progress.get(work.directory, progress.Progress()), line, goal)
-        self._progress[work.directory] = now
-        served = report.served(work.recipe)
-        return progress.reports(now, tuple(step for step in work.steps if step in served), goal)
+        running = self._progress.setdefault(work.directory, {})
+        now = progress.advance(running.get(invocation.name, progress.Progress()), line, encoding.goal(work.recipe, invocation))
+        running[invocation.name] = now
+        return encoding.told(work, work.recipe, invocation, now)
 
     def judge(self, work: Work, outcome: Outcome) -> Failure | None:
-        if outcome.invocation.name == ENCODE:
+        if outcome.invocation.name == encoding.ENCODE:
             self._progress.pop(work.directory, None)
         if isinstance(work.recipe, AnalyzeRecipe) and outcome.invocation.name != JOIN:
             if examining.unmeasured(outcome):
@@ -145,8 +137,8 @@ class FFmpegPlugin:
                 try:
                     proof = verify.verify(recipe, by_name, files)
                 except Rejected as rejected:
-                    return refusal(rejected, by_name[ENCODE])
-                return report.conclusion(recipe, proof, work.steps, by_name[ENCODE], tools)
+                    return refusal(rejected, by_name[encoding.ENCODE])
+                return report.conclusion(recipe, proof, work.steps, encoding.whole(by_name), tools)
             case _:
                 raise _unfit(work)
 
@@ -161,12 +153,6 @@ def _input_of(work: Work) -> str:
     if work.input_path is None:
         raise ReelyardError(ErrorCode.PLUGIN_FAILED, "The FFmpeg plugin was given a task without an input.")
     return work.input_path
-
-
-def _encode_limits(recipe: TranscodeRecipe, threads: int) -> Limits:
-    seconds = float(Fraction(recipe.source.duration))
-    wall = max(LEAST_WALL_S, WALL_PER_SECOND * seconds)
-    return Limits(wall_s=wall, cpu_s=int(wall * max(threads, 1)))
 
 
 def _unfit(work: Work) -> ReelyardError:

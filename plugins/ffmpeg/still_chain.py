@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from plugins.ffmpeg.graph import split
-from plugins.media.lengths import output_rate, picture_end
+from plugins.media.lengths import picture_end, timeline_rate
 from plugins.media.sizes import thumbnail_size
 from protocol.recipes import ThumbnailShot, TranscodeRecipe
 
@@ -16,7 +16,7 @@ SPARSE_SECONDS = 10
 def shots(recipe: TranscodeRecipe, lines: list[str]) -> tuple[str, ...]:
     if recipe.source.video is None or not recipe.thumbnails:
         return ()
-    rate = output_rate(recipe.source.video)
+    rate = timeline_rate(recipe)
     end = picture_end(recipe.source.video)
     width, height = thumbnail_size(recipe)
     scale = "" if recipe.renditions else f"scale=w={width}:h={height}:flags=bicubic,setsar=1,"

@@ -12,8 +12,12 @@ from fractions import Fraction
 from plugins.media.rejected import Rejected
 from protocol.errors import ErrorCode
 from protocol.media import AudioStream, MediaFacts, VideoStream
+from protocol.rates import capped_rate
+from protocol.recipes import PlannedRendition, TranscodeRecipe
 
-HIGHEST_RATE = Fraction(60)
+NO_PICTURE_RATE = Fraction(25)
+"""For sums that need one where there is no picture."""
+
 LEAST_SLACK, SHARE_SLACK, SLACK_FRAMES = Fraction(1, 10), Fraction(1, 200), 2
 """A duration may be off by the largest of 0.1 s, half a percent and two frames."""
 
@@ -25,20 +29,41 @@ ESTIMATE_LEAST = {"mpegts": Fraction(1, 2), "mpeg": Fraction(1, 2)}
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """One sound track in all that carries it: when it should end, None where the source does not tell, and when it does."""
+
+    expected: Fraction | None
+    ends: tuple[Fraction, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Lengths:
-    """When each output's picture and sound end, and how long each playlist is, in seconds."""
+    """When each output's picture and sound end, and how long each playlist is, in seconds. `sounds` are of the first track,
+    `tracks` of any.
+    """
 
     pictures: tuple[Fraction, ...]
     sounds: tuple[Fraction, ...]
     playlists: tuple[Fraction, ...]
+    tracks: tuple[Heard, ...] = ()
 
 
 def output_rate(video: VideoStream) -> Fraction:
     """The source's frame rate, halved until it is at most 60."""
-    rate = Fraction(video.frame_rate)
-    while rate > HIGHEST_RATE:
-        rate /= 2
-    return rate
+    return capped_rate(Fraction(video.frame_rate))
+
+
+def rendition_rate(recipe: TranscodeRecipe, planned: PlannedRendition) -> Fraction:
+    """That of one rendition: the timeline's, or the one that it was planned with."""
+    if planned.frame_rate is not None:
+        return Fraction(planned.frame_rate)
+    return output_rate(recipe.source.video) if recipe.source.video else NO_PICTURE_RATE
+
+
+def timeline_rate(recipe: TranscodeRecipe) -> Fraction:
+    """The grid that all pictures are taken from: that of the fastest rendition. The others are it, halved."""
+    rates = [rendition_rate(recipe, planned) for planned in recipe.renditions]
+    return max(rates) if rates else output_rate(recipe.source.video) if recipe.source.video else NO_PICTURE_RATE
 
 
 def picture_end(video: VideoStream) -> Fraction | None:
@@ -53,15 +78,19 @@ def end_of(stream: VideoStream | AudioStream) -> Fraction:
 
 def hold(source: MediaFacts, lengths: Lengths) -> None:
     """Raises Rejected where a length is off."""
+    picture, first = expected_ends(source)
+    tracks = (*lengths.tracks, *([Heard(first, lengths.sounds)] if lengths.sounds else []))
     least = _least(source)
-    for ends in ((*lengths.pictures, *lengths.playlists), lengths.sounds):
+    for ends in ((*lengths.pictures, *lengths.playlists), *(track.ends for track in tracks)):
         if ends and max(ends) - min(ends) > least:
             raise Rejected(ErrorCode.OUTPUT_INVALID, "The outputs differ in length.")
-    picture, sound = expected_ends(source)
     _reaches("picture", lengths.pictures, picture, source)
-    _reaches("sound", lengths.sounds, sound, source)
-    if (lengths.pictures and picture is None) or (lengths.sounds and sound is None):
-        _reaches("file", (max((*lengths.pictures, *lengths.sounds)),), Fraction(source.duration), source)
+    for track in tracks:
+        _reaches("sound", track.ends, track.expected, source)
+    untold = [track.ends for track in tracks if track.ends and track.expected is None]
+    if untold or (lengths.pictures and picture is None):
+        every = (*lengths.pictures, *(end for track in tracks for end in track.ends))
+        _reaches("file", (max(every),), Fraction(source.duration), source)
 
 
 def expected_ends(source: MediaFacts) -> tuple[Fraction | None, Fraction | None]:

@@ -32,6 +32,17 @@ class Progress:
     is_fresh: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a process is of the whole that its steps are: it begins at `begin`, and is `share` of it."""
+
+    begin: float
+    share: float
+
+
+WHOLE = Part(0.0, 1.0)
+
+
 def advance(progress: Progress, line: str, goal: Goal) -> Progress:
     """The progress after one more line. FFmpeg writes blocks of `key=value` that end with `progress=`.
 
@@ -52,14 +63,14 @@ def advance(progress: Progress, line: str, goal: Goal) -> Progress:
             return replace(progress, is_fresh=False) if progress.is_fresh else progress
 
 
-def reports(progress: Progress, steps: tuple[str, ...], goal: Goal) -> tuple[StepReport, ...]:
+def reports(progress: Progress, steps: tuple[str, ...], goal: Goal, part: Part = WHOLE) -> tuple[StepReport, ...]:
     """What a block just ended tells about `steps`: one process makes them all, so they are equally far."""
     if not progress.is_fresh:
         return ()
-    eta = None
+    eta, done = None, part.begin + part.share * progress.fraction
     if progress.speed and progress.fraction > 0:
-        eta = round((1.0 - progress.fraction) * goal.seconds / _picture_speed(progress, goal), 1)
-    shown = round(min(progress.fraction, NOT_YET_DONE), 4)
+        eta = round((1.0 - done) / part.share * goal.seconds / _picture_speed(progress, goal), 1)
+    shown = round(min(done, NOT_YET_DONE), 4)
     return tuple(StepReport(name=step, state=StepState.RUNNING, progress=shown, eta_seconds=eta) for step in steps)
 
 

@@ -20,8 +20,13 @@ def outcomes(failed: str = "", filters: bytes = FILTERS) -> list[Outcome]:
 def test_what_encoded_is_listed() -> None:
     assert inventory.capabilities(outcomes()) == (
         "encoder:aac",
+        "encoder:ac3",
         "encoder:libmp3lame",
+        "encoder:libopus",
+        "encoder:libsvtav1",
+        "encoder:libvpx-vp9",
         "encoder:libx264",
+        "encoder:libx265",
         "encoder:mjpeg",
         "operation:analyze",
         "operation:transcode",
@@ -33,7 +38,7 @@ def test_an_encoder_that_fails_its_trial_takes_the_transcodes_with_it() -> None:
     proven = outcomes(failed="trial:libx264")
 
     assert inventory.operations(proven) == ("analyze",)
-    assert inventory.supported_codecs(proven) == ("aac", "mjpeg", "mp3")
+    assert inventory.supported_codecs(proven) == ("aac", "ac3", "av1", "hevc", "mjpeg", "mp3", "opus", "vp9")
     assert inventory.missing(proven) == "FFmpeg cannot encode with: libx264"
 
 
@@ -59,16 +64,16 @@ def test_without_working_tools_there_is_no_operation() -> None:
 
 def test_each_gpu_is_tried_with_the_encoders_it_may_know() -> None:
     trials = hardware_trials("ffmpeg", ["0", "1", "renderD128"])
+    nvenc = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
+    others = tuple(f"{codec}_{family}" for codec in ("h264", "hevc", "av1", "vp9") for family in ("qsv", "vaapi"))
 
-    assert [(trial.name, dict(trial.env)["CUDA_VISIBLE_DEVICES"]) for trial in trials] == [
-        ("trial:h264_nvenc@0", "0"),
-        ("trial:h264_nvenc@1", "1"),
-        ("trial:h264_qsv@renderD128", ""),
-        ("trial:h264_vaapi@renderD128", ""),
-    ]
-    assert [("/dev/dri/renderD128" in trial.argv, trial.argv[-3:]) for trial in trials] == [
-        (is_node, ("-f", "null", "-")) for is_node in (False, False, True, True)
-    ]
+    assert {(trial.name, dict(trial.env)["CUDA_VISIBLE_DEVICES"]) for trial in trials} == {
+        *((f"trial:{name}@{device}", device) for name in nvenc for device in ("0", "1")),
+        *((f"trial:{name}@renderD128", "") for name in others),
+    }
+    assert len(trials) == 2 * len(nvenc) + len(others)
+    assert all(("/dev/dri/renderD128" in trial.argv) == trial.name.endswith("@renderD128") for trial in trials)
+    assert {trial.argv[-3:] for trial in trials} == {("-f", "null", "-")}
 
 
 def test_a_gpu_has_the_encoders_that_encoded_on_it() -> None:

@@ -1,0 +1,70 @@
+"""The processes of an encode: one, or before it one more that makes the first passes of all renditions that take two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+
+from plugins.ffmpeg import command
+from plugins.ffmpeg.encoders import environment
+from plugins.ffmpeg.goal import goal_of
+from plugins.ffmpeg.passes import first_of
+from plugins.media import progress, report
+from plugins.media.progress import WHOLE, Goal, Part, Progress
+from protocol.plugins import Invocation, Limits, Outcome, Work
+from protocol.recipes import TranscodeRecipe
+from protocol.results import StepReport
+
+FIRST_PASS, ENCODE = "first_pass", "encode"
+PASSES = frozenset({FIRST_PASS, ENCODE})
+PARTS = {FIRST_PASS: Part(0.0, 0.35), ENCODE: Part(0.35, 0.65)}
+"""Of two passes the first is the faster one."""
+
+LEAST_WALL_S, WALL_PER_SECOND = 4 * 3600.0, 20.0
+"""An encode may run 4 h, or 20 times the length of its source where that is longer."""
+
+
+def invocations(ffmpeg: str, work: Work, recipe: TranscodeRecipe, reads: tuple[str, ...]) -> tuple[Invocation, ...]:
+    made = {
+        FIRST_PASS: command.first_passes(ffmpeg, recipe, work.threads),
+        ENCODE: command.transcode(ffmpeg, recipe, work.threads, work.device),
+    }
+    return tuple(
+        Invocation(
+            name=name,
+            argv=argv,
+            reads=reads,
+            makes=command.directories(recipe),
+            streams=True,
+            limits=_limits(recipe, work.threads),
+            env=environment(planned.encoder for planned in recipe.renditions),
+        )
+        for name, argv in made.items()
+        if argv is not None
+    )
+
+
+def told(work: Work, recipe: TranscodeRecipe, invocation: Invocation, now: Progress) -> tuple[StepReport, ...]:
+    """What a line just read tells of the steps, of both passes together."""
+    steps = tuple(step for step in work.steps if step in report.served(recipe))
+    part = WHOLE if first_of(recipe) is None else PARTS[invocation.name]
+    return progress.reports(now, steps, goal(recipe, invocation), part)
+
+
+def goal(recipe: TranscodeRecipe, invocation: Invocation) -> Goal:
+    """How much that process has to do."""
+    first = first_of(recipe) if invocation.name == FIRST_PASS else None
+    return goal_of(first or recipe)
+
+
+def whole(by_name: Mapping[str, Outcome]) -> Outcome:
+    """The encode with the time of the pass before it."""
+    encode, first = by_name[ENCODE], by_name.get(FIRST_PASS)
+    return encode if first is None else replace(encode, wall_seconds=encode.wall_seconds + first.wall_seconds)
+
+
+def _limits(recipe: TranscodeRecipe, threads: int) -> Limits:
+    seconds = float(Fraction(recipe.source.duration))
+    wall = max(LEAST_WALL_S, WALL_PER_SECOND * seconds)
+    return Limits(wall_s=wall, cpu_s=int(wall * max(threads, 1)))
