@@ -17,6 +17,8 @@ OPERATIONS: tuple[Operation, ...] = (
         None,
         gives=Form.BYTES,
         query=("download", "disposition"),
+        description="A file by a signed link; ranges. Below a link of playback `key/<key id>` is a key of an encrypted job.",
+        errors=(ErrorCode.OUTPUTS_NOT_READY, ErrorCode.OUTPUTS_PURGED, ErrorCode.SECRET_UNREADABLE),
     ),
     Operation(
         "signed_put",

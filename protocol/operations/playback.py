@@ -57,10 +57,12 @@ OPERATIONS: tuple[Operation, ...] = (
         None,
         takes=Form.BYTES,
         gives=Form.BYTES,
+        description="Below a link of playback: `licence/clearkey` answers the W3C's ClearKey request, `licence/<system>` what the"
+        " licence server of `playback.licence_urls` answers.",
         max_body=MOST_OF_A_REQUEST,
         errors=(
             *(ErrorCode.LICENCE_REFUSED, ErrorCode.LICENCE_UNAVAILABLE, ErrorCode.SECRET_UNREADABLE, ErrorCode.RATE_LIMITED),
-            *(ErrorCode.MALFORMED_JSON, ErrorCode.VALIDATION_FAILED),
+            *(ErrorCode.MALFORMED_JSON, ErrorCode.VALIDATION_FAILED, ErrorCode.OUTPUTS_NOT_READY, ErrorCode.OUTPUTS_PURGED),
         ),
     ),
 )
