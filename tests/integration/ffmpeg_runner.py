@@ -1,4 +1,4 @@
-"""The least that runs a plugin's attempt as the interface describes it: plan, judge, checks, conclude."""
+"""The least that runs a plugin's attempt as the interface describes it: plan, follow, judge, checks, conclude."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from protocol.plugins import Conclusion, Invocation, MadeFile, Outcome, TranscoderPlugin, Work
+from protocol.plugins import Conclusion, Follower, Invocation, MadeFile, Outcome, TranscoderPlugin, Work
 from protocol.results import Failure, StepReport
 
 TAIL_BYTES = 65_536
@@ -85,6 +85,9 @@ def run_attempt(plugin: TranscoderPlugin, work: Work) -> Attempt:
 def _conclude(plugin: TranscoderPlugin, work: Work, attempt: Attempt) -> Conclusion | Failure:
     if failure := _run_all(plugin, work, plugin.plan(work), attempt):
         return failure
+    while isinstance(plugin, Follower) and (more := plugin.follow(work, tuple(attempt.outcomes))):
+        if failure := _run_all(plugin, work, more, attempt):
+            return failure
     return _prove(plugin, work, attempt)
 
 
