@@ -10,8 +10,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from plugins.media.calling import facts, own_file, quiet, text
+from plugins.media.groups import TEXT, streamed_texts
 from plugins.media.lengths import expected_ends, output_rate, slack
+from plugins.media.segments import PLAYLIST
 from plugins.media.sizes import thumbnail_size
+from plugins.media.sound_checks import LOUDNESS, levelled, loudness
+from plugins.media.soundtracks import HeardTrack, heard, own_playlists, sound_files
 from protocol.media import MediaFacts
 from protocol.plugins import Invocation, Limits
 from protocol.recipes import TranscodeRecipe
@@ -22,7 +26,7 @@ FASTER_TAIL = ("-skip_loop_filter", "all", "-skip_frame", "noref")
 """To reach the last frame its whole group must be decoded; leaving out the deblocking and the frames that nothing refers
 to makes that a third cheaper. The last frame of a closed group is always a reference."""
 
-FACTS, PLAYLIST, KEYFRAMES, DECODE = "facts", "playlist", "keyframes", "decode"
+FACTS, KEYFRAMES, DECODE = "facts", "keyframes", "decode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,14 @@ class Ending:
 
 def build(ffmpeg: str, ffprobe: str, recipe: TranscodeRecipe, threads: int) -> tuple[Invocation, ...]:
     """Every check of a transcode, named `<check>:<path>`, or `<check>` for those over all files."""
-    media = [planned.path for planned in recipe.renditions]
-    if recipe.audio is not None and recipe.source.audio:
-        media.append(recipe.audio.path)
+    media = [planned.path for planned in recipe.renditions] + [file.planned.path for file in sound_files(recipe)]
     playlists = [planned.playlist for planned in recipe.renditions if planned.playlist]
+    beside = [track.planned.playlist for track in own_playlists(recipe) if track.planned.playlist]
     head = (ffmpeg, *quiet())
     made = [check(f"{FACTS}:{path}", facts(ffprobe, path)) for path in media]
-    made += [check(f"{PLAYLIST}:{path}", text(ffmpeg, path)) for path in playlists]
+    made += [check(f"{PLAYLIST}:{path}", text(ffmpeg, path)) for path in (*playlists, *beside)]
+    made += [check(f"{TEXT}:{one.source}", text(ffmpeg, one.source)) for one in streamed_texts(recipe)]
+    made += [check(f"{LOUDNESS}:{path}", loudness(ffmpeg, path, place)) for path, place in levelled(recipe)]
     if playlists:
         made.append(keyframes(ffmpeg, playlists))
     if media or recipe.thumbnails:
@@ -85,25 +90,27 @@ def endings(recipe: TranscodeRecipe) -> tuple[Ending, ...]:
 
 def _reads(recipe: TranscodeRecipe, threads: int) -> tuple[_Read, ...]:
     """The first frames and the last ones of every rendition, the end of the audio file, and every thumbnail."""
-    picture_end, sound_end = expected_ends(recipe.source)
-    has_sound = bool(recipe.source.audio)
+    picture_end, _ = expected_ends(recipe.source)
+    tracks = heard(recipe)
     rate = output_rate(recipe.source.video) if recipe.source.video else Fraction(25)
     first = ("-threads", "1", "-t", f"{float(2 / rate):.6f}")
     last_picture = ("-threads", str(threads), *FASTER_TAIL, *tail(recipe.source, picture_end))
-    last_sound = tail(recipe.source, sound_end)
     reads: list[_Read] = []
     for planned in recipe.renditions:
         picture, sound = Ending(planned.path, (planned.width, planned.height)), Ending(planned.path, None)
-        reads.append(_Read(first, (("v:0", picture), *((("a:0", sound),) if has_sound else ()))))
+        reads.append(_Read(first, (("v:0", picture), *((f"a:{track.place}", sound) for track in tracks))))
         reads.append(_Read(last_picture, (("v:0", replace(picture, is_required=picture_end is not None)),)))
-        if has_sound:
-            reads.append(_Read(last_sound, (("a:0", replace(sound, is_required=sound_end is not None)),)))
-    if recipe.audio is not None and has_sound:
-        ending = Ending(recipe.audio.path, None, is_required=sound_end is not None)
-        reads.append(_Read(last_sound, (("a:0", ending),)))
+        reads += [_last_sound(recipe, planned.path, track, track.place) for track in tracks]
+    reads += [_last_sound(recipe, file.planned.path, file.track, 0) for file in sound_files(recipe)]
+    reads += [_last_sound(recipe, track.planned.playlist or "", track, 0) for track in own_playlists(recipe)]
     size = thumbnail_size(recipe)
     reads += [_Read(("-f", "jpeg_pipe"), (("v:0", Ending(shot.path, size)),)) for shot in recipe.thumbnails]
     return tuple(reads)
+
+
+def _last_sound(recipe: TranscodeRecipe, path: str, track: HeardTrack, place: int) -> _Read:
+    """The end of a track, as stream `place` of the sound in that file."""
+    return _Read(tail(recipe.source, track.end), ((f"a:{place}", Ending(path, None, is_required=track.end is not None)),))
 
 
 def tail(source: MediaFacts, expected: Fraction | None) -> tuple[str, ...]:

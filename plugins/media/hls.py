@@ -50,7 +50,9 @@ def uris(master: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One line of a master playlist. Bandwidths are bits a second: of the largest segment, and over all of them."""
+    """One line of a master playlist. Bandwidths are bits a second: of the largest segment, and over all of them; with the
+    largest of what may be played beside it. `groups` are those of other sound and of subtitles, by attribute.
+    """
 
     uri: str
     width: int
@@ -59,19 +61,57 @@ class Variant:
     codecs: str
     peak: int
     average: int
+    groups: tuple[tuple[str, str], ...] = ()
 
 
-def master(variants: Sequence[Variant]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One line of what may be played beside the variants; without a URI it lies in each of them. `name` holds no quotes."""
+
+    kind: str
+    group: str
+    name: str
+    language: str | None = None
+    is_default: bool = False
+    is_chosen_by_language: bool = True
+    is_forced: bool = False
+    channels: int | None = None
+    uri: str | None = None
+
+    def line(self) -> str:
+        """Every one that is to be the default must be one that players may choose themselves (RFC 8216 4.3.4.1)."""
+        may_choose = self.is_default or self.is_chosen_by_language
+        words = [f"TYPE={self.kind}", f'GROUP-ID="{self.group}"', f'NAME="{self.name}"']
+        words += [f'LANGUAGE="{self.language}"'] if self.language else []
+        words += [f"DEFAULT={_yes(self.is_default)}", f"AUTOSELECT={_yes(may_choose)}"]
+        words += ["FORCED=YES"] if self.is_forced else []
+        words += [f'CHANNELS="{self.channels}"'] if self.channels else []
+        words += [f'URI="{self.uri}"'] if self.uri else []
+        return f"#EXT-X-MEDIA:{','.join(words)}"
+
+
+def _yes(fact: bool) -> str:
+    return "YES" if fact else "NO"
+
+
+def master(variants: Sequence[Variant], media: Sequence[Media] = ()) -> bytes:
     """The master playlist, smallest bandwidth first: a player begins with the first, and so shows a picture soon."""
-    lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-INDEPENDENT-SEGMENTS"]
+    lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-INDEPENDENT-SEGMENTS", *(one.line() for one in media)]
     for variant in sorted(variants, key=lambda one: one.peak):
+        groups = "".join(f',{kind}="{name}"' for kind, name in variant.groups)
         lines.append(
             f"#EXT-X-STREAM-INF:BANDWIDTH={variant.peak},AVERAGE-BANDWIDTH={variant.average},"
             f"RESOLUTION={variant.width}x{variant.height},FRAME-RATE={float(variant.rate):.3f},"
-            f'CODECS="{variant.codecs}"'
+            f'CODECS="{variant.codecs}"{groups}'
         )
         lines.append(variant.uri)
     return ("\n".join(lines) + "\n").encode()
+
+
+def single(uri: str, seconds: Fraction) -> bytes:
+    """A media playlist of one segment."""
+    lines = ["#EXTM3U", "#EXT-X-VERSION:6", f"#EXT-X-TARGETDURATION:{-(-seconds // 1)}", "#EXT-X-PLAYLIST-TYPE:VOD"]
+    return ("\n".join([*lines, f"#EXTINF:{float(seconds):.6f},", uri, "#EXT-X-ENDLIST"]) + "\n").encode()
 
 
 def bandwidths(playlist: Playlist, sizes: Sequence[int]) -> tuple[int, int]:

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from plugins.media import hls
-from plugins.media.lengths import output_rate
+from plugins.media.master import master
 from plugins.media.sizes import thumbnail_size
+from plugins.media.sound_report import sound_facts, unlevelled
+from plugins.media.soundtracks import sound_files
 from plugins.media.verdict import redact
 from plugins.media.verify import Proof, ProvenRendition
 from protocol.packaging import HlsPackaging
@@ -32,12 +34,14 @@ def conclusion(
     facts = dict(output_facts(recipe, proof))
     extra: dict[str, bytes] = {}
     if recipe.master_playlist and recipe.hls:
-        extra[recipe.master_playlist] = _master(recipe, proof, recipe.master_playlist)
+        for path, content, told in (file for text in proof.texts for file in text.files()):
+            extra[path], facts[path] = content, told
+        extra[recipe.master_playlist] = master(recipe, proof, recipe.master_playlist)
         facts[recipe.master_playlist] = OutputFacts(role=FileRole.MASTER_PLAYLIST)
     result = AttemptResult(
         steps=step_reports(steps, served(recipe), encode.wall_seconds),
         tools=tools,
-        warnings=warnings(encode),
+        warnings=(*warnings(encode), *unlevelled(recipe)),
         log_tail=redact(encode.stderr_tail),
     )
     return Conclusion(facts=facts, result=result, extra=extra)
@@ -47,7 +51,7 @@ def served(recipe: TranscodeRecipe) -> frozenset[str]:
     """The steps for which this recipe makes something."""
     names = {transcode_step(planned.rendition.name) for planned in recipe.renditions}
     names |= {hls_step(planned.rendition.name) for planned in recipe.renditions if planned.playlist}
-    names |= {EXTRACT_AUDIO_MP3} if recipe.audio is not None and recipe.source.audio else set()
+    names |= {EXTRACT_AUDIO_MP3} if sound_files(recipe) else set()
     return frozenset(names | ({GENERATE_THUMBNAILS} if recipe.thumbnails else set()))
 
 
@@ -72,16 +76,10 @@ def warnings(encode: Outcome) -> tuple[str, ...]:
 def output_facts(recipe: TranscodeRecipe, proof: Proof) -> Iterator[tuple[str, OutputFacts]]:
     """Each proven file by its path."""
     for proven in proof.renditions:
-        yield proven.planned.path, _rendition(proven)
+        yield proven.planned.path, _rendition(proven).model_copy(update={"loudness": proof.sound.level(proven.planned.path)})
         if recipe.hls and proven.playlist:
             yield from _hls(recipe.hls, proven, proven.playlist)
-    if recipe.audio is not None and proof.audio is not None:
-        yield recipe.audio.path, _audio(proof)
-    if recipe.speech is not None and proof.speech is not None:
-        yield (
-            recipe.speech,
-            OutputFacts(role=FileRole.SPEECH, codec="pcm_s16le", sample_rate=16_000, duration=float(proof.speech)),
-        )
+    yield from sound_facts(recipe, proof.sound)
     width, height = thumbnail_size(recipe)
     for shot in recipe.thumbnails:
         at = round(float(Fraction(shot.at)), 6)
@@ -126,30 +124,3 @@ def _hls(packaging: HlsPackaging, proven: ProvenRendition, playlist: hls.Playlis
         yield f"{directory}/{segment}", OutputFacts(role=FileRole.SEGMENT, rendition=name, duration=float(length))
     if playlist.init:
         yield f"{directory}/{playlist.init}", OutputFacts(role=FileRole.INIT_SEGMENT, rendition=name)
-
-
-def _audio(proof: Proof) -> OutputFacts:
-    facts = proof.audio
-    if facts is None:
-        return OutputFacts(role=FileRole.AUDIO)
-    sound, duration = facts.audio[0], Fraction(facts.duration)
-    return OutputFacts(
-        role=FileRole.AUDIO,
-        codec=sound.codec,
-        bitrate=round(facts.size_bytes * 8 / duration),
-        sample_rate=sound.sample_rate,
-        duration=round(float(duration), 6),
-    )
-
-
-def _master(recipe: TranscodeRecipe, proof: Proof, path: str) -> bytes:
-    rate = output_rate(recipe.source.video) if recipe.source.video else Fraction(25)
-    variants = []
-    for proven in proof.renditions:
-        if proven.playlist is None or proven.planned.playlist is None:
-            continue
-        peak, average = hls.bandwidths(proven.playlist, proven.sizes)
-        uri = hls.relative(proven.planned.playlist, path)
-        size = (proven.planned.width, proven.planned.height)
-        variants.append(hls.Variant(uri, *size, rate=rate, codecs=proven.codecs, peak=peak, average=average))
-    return hls.master(variants)

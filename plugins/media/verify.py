@@ -9,20 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from plugins.media import checks, hls
+from plugins.media import checks, hls, sound_proof
 from plugins.media.framecrc import Frames, frames_of
 from plugins.media.lengths import LEAST_SLACK, SLACK_FRAMES, Lengths, end_of, hold, output_rate
 from plugins.media.probe import Unreadable, coded_profile, facts_of
 from plugins.media.rejected import Rejected
+from plugins.media.segments import written
+from plugins.media.sound_proof import SoundProof
+from plugins.media.soundtracks import own_playlists, sound_files
+from plugins.media.text_playlists import TextPlaylist, texts_of
 from protocol.errors import ErrorCode
 from protocol.media import MediaFacts
-from protocol.packaging import SegmentFormat
 from protocol.plugins import MadeFile, Outcome
 from protocol.recipes import PlannedRendition, TranscodeRecipe
 from protocol.steps import EXTRACT_AUDIO_MP3, GENERATE_THUMBNAILS, hls_step, transcode_step
-
-SPEECH_BYTES = 16_000 * 2
-"""A second of 16 kHz mono s16le."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,8 @@ class Proof:
     """Everything that was measured of outputs that hold."""
 
     renditions: tuple[ProvenRendition, ...]
-    audio: MediaFacts | None
-    speech: Fraction | None = None
-    """How long the sound for a transcription is, in seconds."""
+    sound: SoundProof
+    texts: tuple[TextPlaylist, ...] = ()
 
 
 def presence(recipe: TranscodeRecipe, files: Sequence[MadeFile]) -> None:
@@ -54,7 +53,8 @@ def presence(recipe: TranscodeRecipe, files: Sequence[MadeFile]) -> None:
     expected: dict[str, str | None] = {planned.path: transcode_step(planned.rendition.name) for planned in recipe.renditions}
     expected |= {planned.playlist: hls_step(planned.rendition.name) for planned in recipe.renditions if planned.playlist}
     expected |= {shot.path: GENERATE_THUMBNAILS for shot in recipe.thumbnails}
-    expected |= {recipe.audio.path: EXTRACT_AUDIO_MP3} if recipe.audio and recipe.source.audio else {}
+    expected |= {track.planned.playlist: None for track in own_playlists(recipe) if track.planned.playlist}
+    expected |= {file.planned.path: EXTRACT_AUDIO_MP3 for file in sound_files(recipe)}
     expected |= {recipe.speech: None} if recipe.speech and recipe.source.audio else {}
     made = {file.path for file in files if file.size > 0}
     missing = [path for path in expected if path not in made]
@@ -63,6 +63,8 @@ def presence(recipe: TranscodeRecipe, files: Sequence[MadeFile]) -> None:
     shots = {shot.path for shot in recipe.thumbnails}
     if missing and shots == set(missing):  # each keeps the first frame of all until its own comes
         raise Rejected(ErrorCode.INPUT_CORRUPT, "No picture of the file decodes.", GENERATE_THUMBNAILS)
+    if missing and (silent := sound_proof.nothing_of(recipe, missing)):
+        raise sound_proof.undecoded(expected[silent])
     if missing:
         raise Rejected(ErrorCode.OUTPUT_INVALID, f"The tool did not make {missing[0]}.", expected[missing[0]])
 
@@ -78,13 +80,11 @@ def verify(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome], files: Sequ
         playlist: hls.Playlist | None = None
         segment_sizes: tuple[int, ...] = ()
         if planned.playlist:
-            playlist, segment_sizes = _playlist(recipe, planned, outcomes, sizes)
+            playlist, segment_sizes = written(recipe, planned.playlist, outcomes, sizes, hls_step(planned.rendition.name))
             _segments_hold(recipe, planned, playlist, keyframes.get(with_playlist))
             with_playlist += 1
         renditions.append(ProvenRendition(planned, facts, _codecs(recipe, planned, outcomes), playlist, segment_sizes))
-    audio = _audio_file(recipe, outcomes, sizes)
-    speech = Fraction(sizes[recipe.speech], SPEECH_BYTES) if recipe.speech and recipe.source.audio else None
-    proof = Proof(tuple(renditions), audio, speech)
+    proof = Proof(tuple(renditions), sound_proof.prove(recipe, outcomes, sizes), texts_of(recipe, outcomes))
     _lengths_hold(recipe, proof)  # before the endings: where the input ends early, they are missing too
     _decoded(recipe, outcomes)
     return proof
@@ -116,13 +116,11 @@ def _rendition(
 ) -> MediaFacts:
     step = transcode_step(planned.rendition.name)
     facts = _measured(outcomes, planned.path, sizes[planned.path], step)
-    video, sound = facts.video, facts.audio[0] if facts.audio else None
+    video = facts.video
     asked = (planned.rendition.codec.value, planned.width, planned.height)
     if video is None or (video.codec, video.coded_width, video.coded_height) != asked:
         raise Rejected(ErrorCode.OUTPUT_INVALID, f"The picture of {planned.path} is not what was asked for.", step)
-    wanted = (planned.rendition.audio.codec, planned.rendition.audio.sample_rate) if recipe.source.audio else None
-    if (None if sound is None else (sound.codec, sound.sample_rate)) != wanted or facts.streams != 1 + bool(wanted):
-        raise Rejected(ErrorCode.OUTPUT_INVALID, f"The sound of {planned.path} is not what was asked for.", step)
+    sound_proof.beside_picture(recipe, planned, facts)
     rate = Fraction(video.frame_rate)
     counted = Fraction(video.frames or 0) / rate
     if video.duration is None or abs(counted - Fraction(video.duration)) > SLACK_FRAMES / rate:
@@ -137,27 +135,6 @@ def _codecs(recipe: TranscodeRecipe, planned: PlannedRendition, outcomes: Mappin
         step = transcode_step(planned.rendition.name)
         raise Rejected(ErrorCode.OUTPUT_INVALID, f"{planned.path} has a profile that is not known.", step)
     return codecs
-
-
-def _playlist(
-    recipe: TranscodeRecipe, planned: PlannedRendition, outcomes: Mapping[str, Outcome], sizes: Mapping[str, int]
-) -> tuple[hls.Playlist, tuple[int, ...]]:
-    """The playlist and the bytes of its segments: exactly those that lie beside it, none of them empty."""
-    step, path = hls_step(planned.rendition.name), planned.playlist or ""
-    outcome = outcomes.get(f"{checks.PLAYLIST}:{path}")
-    playlist = hls.parse(outcome.stdout.decode("utf-8", "replace")) if outcome else None
-    if playlist is None:
-        raise Rejected(ErrorCode.OUTPUT_INVALID, f"{path} is not a finished playlist.", step)
-    directory = path.rpartition("/")[0]
-    named = [f"{directory}/{name}" for name, _ in playlist.segments]
-    init = [f"{directory}/{playlist.init}"] if playlist.init else []
-    is_fragmented = recipe.hls is not None and recipe.hls.format is SegmentFormat.FMP4
-    beside = {name for name in sizes if name.startswith(f"{directory}/")}
-    if beside != {path, *named, *init} or len(set(named)) != len(named) or bool(init) != is_fragmented:
-        raise Rejected(ErrorCode.OUTPUT_INVALID, f"{path} does not name the segments that were written.", step)
-    if not all(sizes[name] for name in (*named, *init)):
-        raise Rejected(ErrorCode.OUTPUT_INVALID, f"A segment of {path} is empty.", step)
-    return playlist, tuple(sizes[name] for name in named)
 
 
 def _segments_hold(recipe: TranscodeRecipe, planned: PlannedRendition, playlist: hls.Playlist, keyframes: Frames | None) -> None:
@@ -180,23 +157,14 @@ def begin_with_keyframes(name: str, playlist: hls.Playlist, keyframes: Frames | 
         raise Rejected(ErrorCode.OUTPUT_INVALID, f"A segment of {name} does not begin with a keyframe.", step)
 
 
-def _audio_file(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome], sizes: Mapping[str, int]) -> MediaFacts | None:
-    if recipe.audio is None or not recipe.source.audio:
-        return None
-    path, asked = recipe.audio.path, recipe.audio.audio
-    facts = _measured(outcomes, path, sizes[path], EXTRACT_AUDIO_MP3)
-    if not facts.audio or (facts.audio[0].codec, facts.audio[0].sample_rate) != (asked.codec, asked.sample_rate):
-        raise Rejected(ErrorCode.OUTPUT_INVALID, f"The sound of {path} is not what was asked for.", EXTRACT_AUDIO_MP3)
-    return facts
-
-
 def _lengths_hold(recipe: TranscodeRecipe, proof: Proof) -> None:
-    with_sound = [*(one.facts for one in proof.renditions), *([proof.audio] if proof.audio else [])]
+    made = tuple(one.facts for one in proof.renditions)
     hold(
         recipe.source,
         Lengths(
-            pictures=tuple(end_of(one.facts.video) for one in proof.renditions if one.facts.video),
-            sounds=(*(end_of(facts.audio[0]) for facts in with_sound if facts.audio), *([proof.speech] if proof.speech else [])),
+            pictures=tuple(end_of(facts.video) for facts in made if facts.video),
+            sounds=(),
             playlists=tuple(one.playlist.duration for one in proof.renditions if one.playlist),
+            tracks=sound_proof.lengths(recipe, made, proof.sound),
         ),
     )
