@@ -18,7 +18,6 @@ from protocol.rates import preset_of, rate_of
 from protocol.sounds import AudioFile, Loudness, TrackLoudness
 from protocol.states import LIGHT_TASK_KINDS, TaskKind
 
-
 InputName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]{1,60}$")]
 """What a task calls one of its further inputs."""
 
@@ -37,6 +36,8 @@ class InputLimits(Message):
     max_duration_s: float = 86_400.0
     needs_video: bool = True
     needs_audio: bool = False
+    strict: bool = False
+    """The input is decoded to its end before anything is made of it, and refused where it is damaged or shorter than it tells."""
 
 
 class AnalyzeRecipe(Message):
@@ -219,6 +220,8 @@ class TranscodeRecipe(Message):
     speech: RelativePath | None = None
     """Where the sound goes as 16 kHz mono s16le, for a later `transcribe`; staged, never published."""
     group_seconds: GroupSeconds = None
+    decoder: Annotated[str, Field(pattern="^(h264|hevc)_(cuda|qsv|vaapi)$")] | None = None
+    """Decodes and scales on the GPU of the encoders, which are all of its family; None on processors."""
 
 
 class MeasureRecipe(Message):
@@ -226,8 +229,8 @@ class MeasureRecipe(Message):
 
     `tracks` are the indexes of sound tracks whose loudness is measured, against `loudness`, each mixed to as many channels
     as stand at its place in `channels` (empty: as it is), since that is what the second pass is given. `probes` are
-    renditions whose CRF is to be found; with `per_title` all of `ladder` is weighed. `compare` names settings to be tried on
-    a sample.
+    renditions with a target; of those that a GPU's encoder makes no CRF is looked for. With `per_title` all of `ladder` is
+    weighed. `compare` names settings to be tried on a sample.
     """
 
     kind: Literal["measure"] = "measure"
@@ -235,6 +238,8 @@ class MeasureRecipe(Message):
     parts: tuple[SourcePart, ...] = ()
     cut: Cut | None = None
     picture: PicturePlan = PicturePlan()
+    whole: tuple[int, int] | None = None
+    """Width and height of the picture as the input shows it, before anything is done to it; bars are told in its pixels."""
     tracks: tuple[int, ...] = ()
     channels: tuple[int, ...] = ()
     loudness: Loudness | None = None

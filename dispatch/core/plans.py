@@ -28,6 +28,11 @@ class Film:
     cut: Cut | None = None
     picture: PicturePlan = field(default_factory=PicturePlan)
 
+    @property
+    def spared(self) -> Mapping[str, str]:
+        """Why renditions are left out, by their names, that this film was found not to need."""
+        return {one.rendition: one.reason for one in self.measured.dropped} if self.measured else {}
+
 
 R = TypeVar("R", bound=Recipe, covariant=True)
 
