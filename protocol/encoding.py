@@ -73,6 +73,12 @@ HARDWARE_CODECS: Mapping[str, VideoCodec] = {
 HARDWARE_ENCODERS = frozenset(HARDWARE_CODECS)
 """Encoders that work on a GPU; all others work on processors."""
 
+DEVICE_DECODERS: Mapping[str, str] = {"nvenc": "cuda", "qsv": "qsv", "vaapi": "vaapi"}
+"""What decodes on the GPU of a family of encoders, and keeps the pictures there."""
+
+DECODED_ON_DEVICE = ("h264", "hevc")
+"""The codecs of inputs that GPUs are tried with."""
+
 Encoder = Annotated[
     str,
     Field(pattern="^(libx264|libx265|libsvtav1|libvpx-vp9|(h264|hevc|av1)_(nvenc|qsv|vaapi)|vp9_(qsv|vaapi))$"),
@@ -83,6 +89,11 @@ def codec_of(encoder: str) -> VideoCodec:
     """What an encoder makes. Raises KeyError for one that is none of ours."""
     software = {name: codec for codec, name in SOFTWARE_ENCODERS.items()}
     return HARDWARE_CODECS[encoder] if encoder in HARDWARE_CODECS else software[encoder]
+
+
+def family_of(encoder: str) -> str | None:
+    """`nvenc`, `qsv` or `vaapi`; None for one that runs on processors."""
+    return encoder.rpartition("_")[2] if encoder in HARDWARE_ENCODERS else None
 
 
 def is_nvenc(encoder: str) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dispatch.core import lifecycle
 from dispatch.core.besides import NO_SPEECH, plan_frames, plan_package, plan_transcribe
 from dispatch.core.copying import replace
-from dispatch.core.ladder import gpu_wishes, plan_handbrake, plan_renditions, plan_transcode
+from dispatch.core.encoders import gpus
+from dispatch.core.ladder import plan_handbrake, plan_renditions, plan_transcode
 from dispatch.core.measuring import plan_measure, without
 from dispatch.core.picturing import shown
 from dispatch.core.planning import STEPS, load_profile, load_steps, optional_speech, task_kinds
@@ -87,7 +88,7 @@ def _plan(kind: TaskKind, film: Film, plans: Plans, finds: Finds) -> Plan | Fail
 
 def _transcode(film: Film, plans: Plans, finds: Finds) -> Plan | Failure:
     speech = isinstance(plans.get(TaskKind.TRANSCRIBE), Planned)
-    for gpu in gpu_wishes(film.profile):
+    for gpu in gpus(film.profile):
         plan = plan_transcode(film, speech=speech, gpu=gpu)
         if isinstance(plan, Planned) and finds(plan):
             return plan

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
-from itertools import takewhile
 
+from dispatch.core.encoders import Gpu, decoder_of, encoder_of
 from dispatch.core.plans import Film, LeftOut, Planned, steps_of
 from dispatch.core.sounding import audio_file, encoders, more_audio_files, tracks
 from dispatch.core.stills import thumbnails
 from protocol import steps as step_names
-from protocol.encoding import HARDWARE_ENCODERS, SOFTWARE_ENCODERS
+from protocol.encoding import HARDWARE_ENCODERS, Hdr, Preset, VideoCodec
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts, VideoStream
 from protocol.packaging import SegmentFormat
 from protocol.profiles import Profile, Rendition, Tool
+from protocol.rates import capped_rate
 from protocol.recipes import HandbrakeRecipe, PlannedRendition, TranscodeRecipe
 from protocol.results import Failure
 from protocol.states import TaskKind
@@ -22,29 +23,27 @@ from protocol.states import TaskKind
 PIXELS_PER_SECOND = 50e6
 """x264 `medium` on two threads of a common server core, measured on 720p film; only an estimate for queueing."""
 
+CODEC_COSTS = {VideoCodec.H264: 1.0, VideoCodec.HEVC: 2.3, VideoCodec.AV1: 1.3, VideoCodec.VP9: 3.0}
+PRESET_COSTS = {
+    Preset.ULTRAFAST: 0.4,
+    Preset.SUPERFAST: 0.5,
+    Preset.VERYFAST: 0.6,
+    Preset.FASTER: 0.8,
+    Preset.FAST: 0.9,
+    Preset.MEDIUM: 1.0,
+    Preset.SLOW: 1.8,
+    Preset.SLOWER: 3.0,
+    Preset.VERYSLOW: 5.0,
+}
+TWO_PASSES, ON_GPU = 1.5, 0.2
+"""As measured when the quality words were calibrated (ADR 28), rounded; that of a GPU is a guess."""
+
 SPEECH_PATH = "speech/speech.s16le"
 """Where `transcode` stages the sound for a later `transcribe`."""
 
 
-def gpu_wishes(profile: Profile) -> tuple[str, ...]:
-    """The hardware encoders that the profile would rather have than a software one, the dearest first."""
-    return tuple(dict.fromkeys(encoder for rendition in profile.renditions for encoder in _wishes(rendition)))
-
-
-def _wishes(rendition: Rendition) -> tuple[str, ...]:
-    return tuple(takewhile(HARDWARE_ENCODERS.__contains__, rendition.encoders))
-
-
-def _encoder(rendition: Rendition, gpu: str | None) -> str:
-    """`gpu` where the rendition wishes it, else the first on processors; one that knows none gets its first wish."""
-    wanted = rendition.encoders or (SOFTWARE_ENCODERS[rendition.codec],)
-    if gpu is not None and gpu in _wishes(rendition):
-        return gpu
-    return next((name for name in wanted if name not in HARDWARE_ENCODERS), wanted[0])
-
-
-def plan_renditions(film: Film, gpu: str | None = None) -> tuple[PlannedRendition, ...] | Failure:
-    """The ladder that the source allows, or why the profile cannot be made of it. `gpu` is a hardware encoder to use."""
+def plan_renditions(film: Film, gpu: Gpu | None = None) -> tuple[PlannedRendition, ...] | Failure:
+    """The ladder that the source allows, or why the profile cannot be made of it. `gpu` is one to use."""
     profile, facts = film.profile, film.facts
     renditions = tuple(r for r in profile.renditions if facts.video is not None and allows(r, facts.video))
     if profile.renditions and not renditions:
@@ -52,7 +51,7 @@ def plan_renditions(film: Film, gpu: str | None = None) -> tuple[PlannedRenditio
     return tuple(_planned_rendition(r, facts.video, profile, gpu) for r in renditions if facts.video is not None)
 
 
-def plan_transcode(film: Film, *, speech: bool = False, gpu: str | None = None) -> Planned[TranscodeRecipe] | LeftOut | Failure:
+def plan_transcode(film: Film, *, speech: bool = False, gpu: Gpu | None = None) -> Planned[TranscodeRecipe] | LeftOut | Failure:
     """The one decode, with the sound for a transcription besides where `speech` is wanted. Left out where it makes nothing."""
     profile, facts = film.profile, film.facts
     ladder = plan_renditions(film, gpu)
@@ -75,6 +74,8 @@ def plan_transcode(film: Film, *, speech: bool = False, gpu: str | None = None) 
         speech=SPEECH_PATH if speech and facts.audio else None,
         group_seconds=_group_seconds(profile),
     )
+    if gpu is not None and gpu.decodes:
+        recipe = recipe.model_copy(update={"decoder": decoder_of(recipe)})
     if not (recipe.renditions or recipe.audio or recipe.thumbnails or recipe.speech):
         return LeftOut("the source has no audio" if facts.video is not None else "the source has no picture")
     steps = steps_of(TaskKind.TRANSCODE, profile, _reasons(profile, recipe))
@@ -117,7 +118,7 @@ def _too_small(profile: Profile, video: VideoStream | None) -> Failure:
     return Failure(failure_class=FailureClass.INPUT, code=ErrorCode.INPUT_TOO_SMALL, message=message)
 
 
-def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profile, gpu: str | None) -> PlannedRendition:
+def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profile, gpu: Gpu | None) -> PlannedRendition:
     """As `scale=-2:H` does: the width that keeps the shape, rounded to even, a half upwards."""
     height = min(rendition.height, video.height) if rendition.keeps_smaller else rendition.height
     height -= height % 2
@@ -129,25 +130,47 @@ def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profil
         playlist, segments = f"{name}/segments/playlist.m3u8", f"{name}/segments/segment_%03d.{ending}"
     return PlannedRendition(
         rendition=rendition,
-        encoder=_encoder(rendition, gpu),
+        encoder=encoder_of(rendition, gpu),
         width=width,
         height=height,
         path=f"{name}/video_{name}.mp4",
         playlist=playlist,
         segments=segments,
+        frame_rate=_frame_rate(rendition, video),
+        keeps_hdr=rendition.hdr is Hdr.KEEP and video.is_hdr,
     )
+
+
+def _frame_rate(rendition: Rendition, video: VideoStream) -> str | None:
+    """None where it is that of the timeline."""
+    rate = Fraction(video.frame_rate)
+    capped = capped_rate(rate, rendition.max_fps)
+    return None if capped == capped_rate(rate) else str(capped)
 
 
 def _needs(recipe: TranscodeRecipe) -> tuple[str, ...]:
     needed = {r.encoder for r in recipe.renditions} | encoders(recipe) | ({"mjpeg"} if recipe.thumbnails else set())
-    return tuple(sorted(f"encoder:{name}" for name in needed))
+    decoders = {f"decoder:{recipe.decoder}"} if recipe.decoder else set()
+    return tuple(sorted({f"encoder:{name}" for name in needed} | decoders))
 
 
 def _cost(source: MediaFacts, renditions: Iterable[PlannedRendition]) -> float:
     duration = float(Fraction(source.duration))
     rate = float(Fraction(source.video.frame_rate)) if source.video else 0.0
-    pixels = sum(r.width * r.height for r in renditions)
+    pixels = sum(r.width * r.height * _dearness(r) * _share_of_frames(r, rate) for r in renditions)
     return 1.0 + duration * rate * pixels / PIXELS_PER_SECOND + duration * 0.005
+
+
+def _dearness(planned: PlannedRendition) -> float:
+    """Against x264 `medium`: by codec and preset on processors, an average kept by two passes half as much again."""
+    if planned.encoder in HARDWARE_ENCODERS:
+        return ON_GPU
+    twice = TWO_PASSES if planned.spends.bitrate is not None else 1.0
+    return CODEC_COSTS[planned.rendition.codec] * PRESET_COSTS[planned.preset] * twice
+
+
+def _share_of_frames(planned: PlannedRendition, rate: float) -> float:
+    return float(Fraction(planned.frame_rate)) / rate if planned.frame_rate and rate else 1.0
 
 
 def _reasons(profile: Profile, recipe: TranscodeRecipe) -> dict[str, str]:
