@@ -11,6 +11,7 @@ from dispatch.core.records import Job
 from protocol.recipes import (
     AnalyzeRecipe,
     LiveRecipe,
+    MeasureRecipe,
     NoopRecipe,
     PackageRecipe,
     Recipe,
@@ -74,6 +75,8 @@ def brought_names(recipe: Recipe) -> frozenset[str]:
     match recipe:
         case AnalyzeRecipe():
             return frozenset(recipe.parts)
+        case MeasureRecipe():
+            return frozenset(part.attachment for part in recipe.parts if part.attachment is not None)
         case TranscodeRecipe():
             picture = recipe.picture
             named = (

@@ -9,7 +9,7 @@ from dispatch.core.besides import NO_SPEECH, plan_frames, plan_package, plan_tra
 from dispatch.core.copying import replace
 from dispatch.core.encoders import gpus
 from dispatch.core.ladder import plan_handbrake, plan_renditions, plan_transcode
-from dispatch.core.measuring import plan_measure, without
+from dispatch.core.measuring import plan_measure
 from dispatch.core.picturing import shown
 from dispatch.core.planning import STEPS, load_profile, load_steps, optional_speech, task_kinds
 from dispatch.core.plans import Film, LeftOut, Plan, Planned
@@ -18,7 +18,7 @@ from dispatch.core.task_machine import advance
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts
 from protocol.profiles import Profile
-from protocol.recipes import Recipe
+from protocol.recipes import Recipe, TranscodeRecipe
 from protocol.results import Failure, Measured, StepReport
 from protocol.states import TERMINAL_JOB_STATES, StepState, TaskKind, TaskState
 
@@ -52,12 +52,11 @@ def plan_job(profile: Profile, facts: MediaFacts, finds: Finds, measured: Measur
     """
     plans: dict[TaskKind, Plan] = {}
     kinds = task_kinds(profile)[1:]
-    profile = profile if measured is None else without(profile, measured)
     film = shown(Film(profile, facts, measured))
     if isinstance(film, Failure):
         return film
     for kind in sorted(kinds, key=lambda kind: kind is not TaskKind.TRANSCRIBE):  # what `transcode` stages depends on it
-        plan = _plan(kind, film, plans, finds)
+        plan = _measure(film, facts, plans, finds) if kind is TaskKind.MEASURE else _plan(kind, film, plans, finds)
         if isinstance(plan, Failure):
             return plan
         if kind is TaskKind.TRANSCRIBE and isinstance(plan, Planned) and optional_speech(profile) and not finds(plan):
@@ -71,8 +70,6 @@ def plan_job(profile: Profile, facts: MediaFacts, finds: Finds, measured: Measur
 def _plan(kind: TaskKind, film: Film, plans: Plans, finds: Finds) -> Plan | Failure:
     profile, facts = film.profile, film.facts
     match kind:
-        case TaskKind.MEASURE:
-            return plan_measure(film)
         case TaskKind.TRANSCRIBE:
             return plan_transcribe(profile, facts)
         case TaskKind.HANDBRAKE:
@@ -84,6 +81,14 @@ def _plan(kind: TaskKind, film: Film, plans: Plans, finds: Finds) -> Plan | Fail
             return ladder if isinstance(ladder, Failure) else plan_package(profile, facts, ladder)
         case _:
             return _transcode(film, plans, finds)
+
+
+def _measure(film: Film, facts: MediaFacts, plans: Plans, finds: Finds) -> Plan | Failure:
+    """For the encode as it is going to be: with the encoders that there are. `facts` are those of the input."""
+    encode = _transcode(film, plans, finds)
+    recipe = encode.recipe if isinstance(encode, Planned) else None
+    ladder = recipe.renditions if isinstance(recipe, TranscodeRecipe) else ()
+    return encode if isinstance(encode, Failure) else plan_measure(film, facts, ladder)
 
 
 def _transcode(film: Film, plans: Plans, finds: Finds) -> Plan | Failure:

@@ -9,6 +9,7 @@ from dispatch.core.encoders import Gpu, decoder_of, encoder_of
 from dispatch.core.plans import Film, LeftOut, Planned, steps_of
 from dispatch.core.sounding import audio_file, encoders, more_audio_files, tracks
 from dispatch.core.stills import thumbnails
+from dispatch.core.targets import metrics_of, needs_of, rated
 from protocol import steps as step_names
 from protocol.encoding import HARDWARE_ENCODERS, Hdr, Preset, VideoCodec
 from protocol.errors import ErrorCode, FailureClass
@@ -45,10 +46,12 @@ SPEECH_PATH = "speech/speech.s16le"
 def plan_renditions(film: Film, gpu: Gpu | None = None) -> tuple[PlannedRendition, ...] | Failure:
     """The ladder that the source allows, or why the profile cannot be made of it. `gpu` is one to use."""
     profile, facts = film.profile, film.facts
-    renditions = tuple(r for r in profile.renditions if facts.video is not None and allows(r, facts.video))
+    wanted = tuple(r for r in profile.renditions if r.name not in film.spared)
+    renditions = tuple(r for r in wanted if facts.video is not None and allows(r, facts.video))
     if profile.renditions and not renditions:
         return _too_small(profile, facts.video)
-    return tuple(_planned_rendition(r, facts.video, profile, gpu) for r in renditions if facts.video is not None)
+    planned = (_planned_rendition(r, facts.video, profile, gpu) for r in renditions if facts.video is not None)
+    return tuple(rated(film, one) for one in planned)
 
 
 def plan_transcode(film: Film, *, speech: bool = False, gpu: Gpu | None = None) -> Planned[TranscodeRecipe] | LeftOut | Failure:
@@ -72,14 +75,16 @@ def plan_transcode(film: Film, *, speech: bool = False, gpu: Gpu | None = None) 
         more_audio=more_audio_files(film, heard),
         thumbnails=thumbnails(profile, facts),
         speech=SPEECH_PATH if speech and facts.audio else None,
+        metrics=metrics_of(film, planned),
         group_seconds=_group_seconds(profile),
     )
     if gpu is not None and gpu.decodes:
         recipe = recipe.model_copy(update={"decoder": decoder_of(recipe)})
     if not (recipe.renditions or recipe.audio or recipe.thumbnails or recipe.speech):
         return LeftOut("the source has no audio" if facts.video is not None else "the source has no picture")
-    steps = steps_of(TaskKind.TRANSCODE, profile, _reasons(profile, recipe))
-    return Planned(recipe, _needs(recipe), _cost(facts, planned), steps)
+    steps = steps_of(TaskKind.TRANSCODE, profile, _reasons(film, recipe))
+    needs = (*_needs(recipe), *needs_of(recipe.metrics.metrics if recipe.metrics else ()))
+    return Planned(recipe, needs, _cost(facts, planned), steps)
 
 
 def plan_handbrake(film: Film) -> Planned[HandbrakeRecipe] | Failure:
@@ -88,7 +93,7 @@ def plan_handbrake(film: Film) -> Planned[HandbrakeRecipe] | Failure:
     ladder = plan_renditions(film)
     if isinstance(ladder, Failure):
         return ladder
-    steps = steps_of(TaskKind.HANDBRAKE, profile, _reasons_of_ladder(profile, ladder))
+    steps = steps_of(TaskKind.HANDBRAKE, profile, _reasons_of_ladder(film, ladder))
     recipe = HandbrakeRecipe(source=facts, renditions=ladder, group_seconds=_group_seconds(profile))
     return Planned(recipe, (), _cost(facts, ladder), steps)
 
@@ -173,8 +178,8 @@ def _share_of_frames(planned: PlannedRendition, rate: float) -> float:
     return float(Fraction(planned.frame_rate)) / rate if planned.frame_rate and rate else 1.0
 
 
-def _reasons(profile: Profile, recipe: TranscodeRecipe) -> dict[str, str]:
-    reasons = _reasons_of_ladder(profile, recipe.renditions)
+def _reasons(film: Film, recipe: TranscodeRecipe) -> dict[str, str]:
+    reasons = _reasons_of_ladder(film, recipe.renditions)
     if recipe.audio is None:
         reasons[step_names.EXTRACT_AUDIO_MP3] = "the source has no audio"
     if not recipe.thumbnails:
@@ -182,12 +187,12 @@ def _reasons(profile: Profile, recipe: TranscodeRecipe) -> dict[str, str]:
     return reasons
 
 
-def _reasons_of_ladder(profile: Profile, renditions: Iterable[PlannedRendition]) -> dict[str, str]:
+def _reasons_of_ladder(film: Film, renditions: Iterable[PlannedRendition]) -> dict[str, str]:
     made = {r.rendition.name for r in renditions}
     reasons: dict[str, str] = {}
-    for rendition in profile.renditions:
+    for rendition in film.profile.renditions:
         if rendition.name not in made:
-            reason = _reason(rendition)
+            reason = film.spared.get(rendition.name) or _reason(rendition)
             reasons[step_names.transcode_step(rendition.name)] = reasons[step_names.hls_step(rendition.name)] = reason
     return reasons
 
