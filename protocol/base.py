@@ -8,9 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Message(BaseModel):
-    """A value on the wire. Unknown fields are refused; JSON numbers are never taken from booleans or strings."""
+    """A value on the wire. Unknown fields are refused; JSON numbers are never taken from booleans or strings.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
+    What was refused stands in no error's text: it may be a secret, and errors are logged.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True, hide_input_in_errors=True)
 
 
 class Page(Message):

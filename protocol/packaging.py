@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
@@ -37,6 +38,15 @@ class DrmSystem(StrEnum):
     """The W3C's common system, which ClearKey players read."""
 
 
+SYSTEM_IDS = {
+    DrmSystem.WIDEVINE: UUID("edef8ba9-79d6-4ace-a3c8-27dcd51d21ed"),
+    DrmSystem.PLAYREADY: UUID("9a04f079-9840-4286-ab92-e65be0885f95"),
+    DrmSystem.FAIRPLAY: UUID("94ce86fb-07ff-4f43-adb8-93d2fa968ca2"),
+    DrmSystem.COMMON: UUID("1077efec-c0b2-4d02-ace3-3c1e52e2fb4b"),
+}
+"""As DASH-IF lists them."""
+
+
 class Encryption(Message):
     """What is signalled; the keys come with each job. `clear_lead_seconds` at the start stay in the clear."""
 
@@ -60,6 +70,17 @@ class CmafPackaging(Message):
     encryption: Encryption | None = None
 
 
+KeyLabel = Literal["all", "audio", "sd", "hd", "uhd"]
+
+SD_HEIGHT, HD_HEIGHT = 576, 1080
+"""The tallest rendition of each, in pixels."""
+
+
+def label_of(height: int) -> KeyLabel:
+    """What the key of a picture is called, by the height that its profile says."""
+    return "sd" if height <= SD_HEIGHT else "hd" if height <= HD_HEIGHT else "uhd"
+
+
 Hex16 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 """16 bytes in hexadecimal."""
 
@@ -69,7 +90,7 @@ class ContentKey(Message):
 
     key_id: Hex16
     key: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", repr=False)]
-    label: Literal["all", "audio", "sd", "hd", "uhd"] = "all"
+    label: KeyLabel = "all"
 
 
 class ContentKeys(Message):

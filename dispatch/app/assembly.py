@@ -27,6 +27,7 @@ from dispatch.services.leases import LeaseService
 from dispatch.services.publishing import Publisher
 from dispatch.services.releases import ReleaseShelf
 from dispatch.services.scheduler import Scheduler
+from dispatch.services.sealing import Sealer
 from dispatch.services.server_files import ServerFiles
 from dispatch.services.sources import Rules, Sources
 from dispatch.services.staging import StagingService
@@ -83,7 +84,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     access = assemble_access(outside, settings)
     owners = assemble_tenants(outside, access.once)
     tokens, token_duties = assemble_tokens(outside, settings, owners.book)
-    sources = _sources(owners, settings)
+    sources = _sources(owners, access.sealer, settings)
     taking_in = assemble_uploads(outside, settings, work.gate, access.once)
     inputs = Inputs(sources, taking_in.service, owners.profiles, outside.storage)
     parts = assemble_care(outside, settings, inputs, work.registry, access.once)
@@ -127,7 +128,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     return Core(services, work, telling.deliverer, duties, outside)
 
 
-def _sources(owners: TenantParts, settings: DispatchSettings) -> Sources:
+def _sources(owners: TenantParts, sealer: Sealer, settings: DispatchSettings) -> Sources:
     rules = Rules(
         settings.inputs.limits,
         settings.jobs.ttl_s,
@@ -136,4 +137,4 @@ def _sources(owners: TenantParts, settings: DispatchSettings) -> Sources:
         webhook_policy(settings),
     )
     files = ServerFiles([str(root) for root in settings.inputs.allowed_roots])
-    return Sources(owners.profiles, files, owners.book, rules)
+    return Sources(owners.profiles, files, owners.book, sealer, rules)

@@ -22,6 +22,7 @@ from dispatch.services.originals import OriginalService
 from dispatch.services.publishing import Publisher
 from dispatch.services.registry import EngineRegistry
 from dispatch.services.scheduler import Scheduler
+from dispatch.services.sealing import Sealer
 from dispatch.services.shared_files import SharedFiles
 from dispatch.services.stranded import Stranded
 from dispatch.services.sweeps import JobTimers, LeaseSweep
@@ -53,7 +54,8 @@ def assemble_work(outside: Outside, settings: DispatchSettings) -> WorkParts:
     pace = Pace(heartbeat_s=settings.leases.heartbeat_s, lease_s=lease_s)
     table = LeaseTable(LeaseTimes(lease_s=lease_s, ack_s=settings.leases.ack_s))
     registry, hub = EngineRegistry(clock), EventHub()
-    writer = GrantWriter(outside.secrets.signing, lease_s=lease_s, fetch=fetch_policy(settings))
+    sealer = Sealer(outside.secrets.signing, outside.ids.secret)
+    writer = GrantWriter(outside.secrets.signing, sealer, lease_s=lease_s, fetch=fetch_policy(settings))
     judging = Judging(registry, OriginalService(store, outside.storage), outside.chance)
     leases = LeaseService(store, table, judging, writer, clock, SharedFiles(outside.storage))
     timers = JobTimers(store, clock, hurry_s=settings.jobs.hurry_s)

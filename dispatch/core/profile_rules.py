@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 
-from dispatch.core import sound_rules
+from dispatch.core import packaging_rules, sound_rules
 from dispatch.core.paging import refuse
 from protocol.profiles import INPUT, Profile, Tool
 
@@ -51,6 +51,7 @@ def _check_packaging(profile: Profile, below: str) -> None:
         raise refuse(f"{below}packaging", "nothing would be packaged: give hls or dash")
     if packaging.hls and profile.hls is not None:
         raise refuse(f"{below}packaging", "makes hls/master.m3u8, and so does hls; one of the two is enough")
+    packaging_rules.check(profile, packaging, below)
 
 
 def tag_of(profile_json: str, version: int | None) -> str:

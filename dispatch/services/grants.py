@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+import structlog
+
 from dispatch.core.feeding import SOURCE, Brought, brought_files, brought_names, read_paths, reads_input
 from dispatch.core.planning import RECIPE, STEPS
 from dispatch.core.records import Job, StagedRow, Task
+from dispatch.services.sealing import Sealer, Unsealable
 from protocol import signing
 from protocol.addresses import FetchPolicy
 from protocol.leases import Grant, InputAccess, RemoteInput, SharedFile, TaskInput
-from protocol.recipes import Recipe
+from protocol.packaging import ContentKeys
+from protocol.recipes import PackageRecipe, Recipe
 from protocol.states import StepState, TaskKind
+
+log = structlog.get_logger()
 
 MAKE_NOTHING = frozenset({TaskKind.ANALYZE, TaskKind.NOOP})
 
@@ -37,8 +43,8 @@ def staging_prefix(job_id: str, task_id: str, token: int) -> str:
 class GrantWriter:
     """Links are paths on this server; the engine puts the server's address before them."""
 
-    def __init__(self, secret: bytes, *, lease_s: float, fetch: FetchPolicy) -> None:
-        self._secret, self._lease_s, self._fetch = secret, lease_s, fetch
+    def __init__(self, secret: bytes, sealer: Sealer, *, lease_s: float, fetch: FetchPolicy) -> None:
+        self._secret, self._sealer, self._lease_s, self._fetch = secret, sealer, lease_s, fetch
 
     def write(
         self, task: Task, job: Job, *, now: float, staged: Iterable[StagedRow] = (), shared: SharedFile | None = None
@@ -60,7 +66,18 @@ class GrantWriter:
             input=self._input(job, shared, now=now) if job.source.kind != "none" and reads_input(recipe) else None,
             inputs=(*self._inputs(of_siblings, staged, now=now), *self._brought(recipe, job, now=now)),
             staging_url=self.staging_url(task, now=now) if makes_files else None,
+            keys=self._keys(recipe, job),
         )
+
+    def _keys(self, recipe: Recipe, job: Job) -> ContentKeys | None:
+        """For the engine that encrypts, and nobody else. It fails the task where they cannot be read any more."""
+        if not isinstance(recipe, PackageRecipe) or recipe.packaging.encryption is None or job.keys_sealed is None:
+            return None
+        try:
+            return ContentKeys.model_validate_json(self._sealer.open(job.keys_sealed))
+        except Unsealable as problem:
+            log.error("content_keys_unreadable", job=job.job_id, problem=str(problem))
+            return None
 
     def _input(self, job: Job, shared: SharedFile | None, *, now: float) -> InputAccess:
         if job.source.kind == "url":

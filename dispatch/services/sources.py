@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import orjson
 
-from dispatch.core import attachments, sniffing
+from dispatch.core import attachments, packaging_rules, sniffing
 from dispatch.core.callers import Caller
 from dispatch.core.overriding import overridden
 from dispatch.core.paging import refuse
 from dispatch.core.records import NO_SOURCE, Source, Tenant
 from dispatch.core.webhooks import check_webhook_url
 from dispatch.services.profiles import ProfileBook
+from dispatch.services.sealing import Sealer
 from dispatch.services.server_files import ServerFiles
 from dispatch.services.tenants import TenantBook
 from protocol.addresses import AddressPolicy, FetchPolicy, UrlRefused, check_url
@@ -44,29 +45,40 @@ class Checked:
     job_id: str | None = None
     thumbnail_json: str | None = None
     attachments_json: str | None = None
+    keys_sealed: str | None = None
     brought: tuple[str, ...] = ()
 
 
 class Sources:
     """Checks what a submission names: the profile, the input, its first bytes. No tool is run here."""
 
-    def __init__(self, profiles: ProfileBook, files: ServerFiles, tenants: TenantBook, rules: Rules) -> None:
-        self._profiles, self._files, self._tenants, self.rules = profiles, files, tenants, rules
+    def __init__(self, profiles: ProfileBook, files: ServerFiles, tenants: TenantBook, sealer: Sealer, rules: Rules) -> None:
+        self._profiles, self._files, self._tenants = profiles, files, tenants
+        self._sealer, self.rules = sealer, rules
 
     def tenant_of(self, who: Caller) -> Tenant:
         return self._tenants.find(who.tenant)
 
-    async def check(self, who: Caller, submission: JobSubmission) -> Checked:
+    async def check(self, who: Caller, submission: JobSubmission, *, needs_keys: bool = True) -> Checked:
+        """Not `needs_keys` is one that will be no job: what its input allows can be told without content keys."""
         profile, profile_json = self._profile(who, submission)
+        if needs_keys or submission.content_keys is not None:
+            packaging_rules.check_keys(profile, submission.content_keys)
         source = NO_SOURCE if profile.is_noop else await self._source(submission)
-        return Checked(submission, profile, profile_json, source)
+        return Checked(submission, profile, profile_json, source, keys_sealed=self._sealed(submission))
 
     def check_upload(self, who: Caller, submission: JobSubmission, source: Source, head: bytes) -> Checked:
         profile, profile_json = self._profile(who, submission)
         if profile.is_noop:
             raise refuse("profile", "noop takes no input")
+        packaging_rules.check_keys(profile, submission.content_keys)
         self.check_bytes(source.size, head)
-        return Checked(submission, profile, profile_json, source)
+        return Checked(submission, profile, profile_json, source, keys_sealed=self._sealed(submission))
+
+    def _sealed(self, submission: JobSubmission) -> str | None:
+        """Nothing but this and the engine that packages ever holds the keys."""
+        keys = submission.content_keys
+        return None if keys is None else self._sealer.seal(keys.model_dump_json())
 
     def _profile(self, who: Caller, submission: JobSubmission) -> tuple[Profile, str]:
         if submission.metadata and len(orjson.dumps(submission.metadata)) > MAX_METADATA_BYTES:

@@ -202,6 +202,7 @@ class SubmissionService:
             webhook_url=submission.webhook_url,
             thumbnail_json=checked.thumbnail_json,
             attachments_json=checked.attachments_json,
+            keys_sealed=checked.keys_sealed,
             finish_by=moment_ahead("finish_by", submission.finish_by, now=now),
         )
         return endings.created(job, tasks)

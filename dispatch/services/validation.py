@@ -118,7 +118,7 @@ class ValidationService:
 
     async def _checked(self, who: Caller, submission: JobSubmission) -> Checked:
         """An upload is read where it lies: it can still be submitted afterwards."""
-        checked = await self._inputs.sources.check(who, submission)
+        checked = await self._inputs.sources.check(who, submission, needs_keys=False)
         upload_id = None if submission.input is None else submission.input.upload_id
         if upload_id is None:
             return checked

@@ -25,6 +25,7 @@ from engine.minder import __main__ as minder
 from engine.minder import minding, usage
 from engine.minder.spec import BY_ENGINE, BY_LEASE, KILL, STOP, TERM_GRACE_S, TROUBLE, Spec
 from engine.ports import Clock, ScratchFull
+from engine.shell import secrets
 from engine.shell.journal import FAREWELL_S, Begun, End, Journal, ToolLost
 from engine.shell.lines import Lines, OnLine
 from engine.shell.space import watching_for_space
@@ -82,7 +83,10 @@ class _Run:
         lines = Lines(on_line if self.invocation.streams else _unheard)
         end = self.journal.end()
         if end is None:
-            await self._ended(lines)
+            try:
+                await self._ended(lines)
+            finally:
+                secrets.forget(self.directory, self.invocation.secrets)
             end = self.journal.end()
         else:
             log.info("tool_found_ended", invocation=self.invocation.name, exit_code=end.exit_code)
@@ -165,6 +169,7 @@ class _Run:
                 opened.callback(os.close, numbers[-1])
             with watching_for_space():
                 listening = opened.enter_context(self.journal.prepare(self._spec(numbers)))
+                secrets.write(self.directory, self.invocation.secrets)
             ours, theirs = socket.socketpair()
             opened.enter_context(theirs)
             trouble = opened.enter_context((self.journal.folder / TROUBLE).open("wb"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import aiosqlite
 import structlog
@@ -15,7 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 from engine.core.attempts import Final, Key, key_of
 from engine.core.messages import Changes, Identity, Saved, SavedAttempt
 from engine.core.sessions import SessionLimit
-from engine.ports import QueueFull
+from engine.ports import QueueFull, ScratchFull
+from engine.shell.key_files import KeyFiles, without_keys
 from protocol.capabilities import EncoderSpeed
 from protocol.leases import Complete, Fail, Grant, Release
 
@@ -63,10 +67,13 @@ Statement = tuple[str, list[Row]]
 
 
 class SqliteQueue:
-    """The LocalQueue port. `wall` gives the Unix time that stands in `started_at`, for people to read."""
+    """The LocalQueue port. `wall` gives the Unix time that stands in `started_at`, for people to read.
 
-    def __init__(self, db: _Database, *, wall: Callable[[], float]) -> None:
-        self._db, self._wall = db, wall
+    Content keys never come into the database: pages that were freed would go on to hold them.
+    """
+
+    def __init__(self, db: _Database, keys: KeyFiles, *, wall: Callable[[], float]) -> None:
+        self._db, self._keys, self._wall = db, keys, wall
 
     async def load(self) -> Saved:
         identities = list(await self._db.execute_fetchall(LOAD_IDENTITY))
@@ -77,7 +84,8 @@ class SqliteQueue:
             if saved is None:
                 unreadable.append(Key(row[0], row[1]))
             else:
-                attempts.append(saved)
+                attempts.append(replace(saved, grant=self._keys.put_back(saved.grant)))
+        self._keys.sweep({key_of(saved.grant) for saved in attempts if saved.final is None})
         if unreadable:
             await self.save(Changes(forgotten=tuple(unreadable)))
         limits = tuple(SessionLimit(*row) for row in await self._db.execute_fetchall(LOAD_SESSIONS))
@@ -90,11 +98,17 @@ class SqliteQueue:
     async def save(self, changes: Changes) -> None:
         statements = list(_statements(changes, self._wall()))
         try:
+            for saved in changes.granted:
+                if saved.grant.keys is not None:
+                    await asyncio.to_thread(self._keys.keep, key_of(saved.grant), saved.grant.keys)
             await self._db.transact(statements)
+        except ScratchFull as fault:
+            raise QueueFull(f"the content keys of a grant cannot be written: {fault}") from fault
         except sqlite3.OperationalError as fault:
             if fault.sqlite_errorcode == sqlite3.SQLITE_FULL:
                 raise QueueFull(f"the local queue cannot be written: {fault}") from fault
             raise
+        self._keys.forget((*changes.forgotten, *map(key_of, changes.finals)))
 
 
 class _Database(aiosqlite.Connection):
@@ -131,7 +145,7 @@ async def open_queue(path: str, *, wall: Callable[[], float]) -> AsyncIterator[S
         for statement in (*(STEPS[old] for old in range(version, SCHEMA_VERSION) if version), *SCHEMA):
             await db.execute(statement)
         await db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        yield SqliteQueue(database, wall=wall)
+        yield SqliteQueue(database, KeyFiles(Path(path).with_name("keys")), wall=wall)
 
 
 def _statements(changes: Changes, now: float) -> Iterable[Statement]:
@@ -157,7 +171,14 @@ def _statements(changes: Changes, now: float) -> Iterable[Statement]:
 
 def _held_row(saved: SavedAttempt, now: float) -> Row:
     started_at = now if saved.is_started else None
-    return (*key_of(saved.grant), saved.grant.model_dump_json(), saved.order, saved.retry_count, started_at, saved.slot)
+    return (
+        *key_of(saved.grant),
+        without_keys(saved.grant).model_dump_json(),
+        saved.order,
+        saved.retry_count,
+        started_at,
+        saved.slot,
+    )
 
 
 def _final_row(final: Final) -> Row:

@@ -252,6 +252,7 @@ def _work(grant: Grant, base: str, slot: Slot | None = None) -> Work:
         input_name=grant.input.filename if grant.input else None,
         input_size=grant.input.size if grant.input else 0,
         inputs={one.name: f"{base}/{INPUTS}/{one.name}" for one in grant.inputs},
+        keys=grant.keys,
     )
 
 
