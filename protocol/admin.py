@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, WithJsonSchema
 
-from protocol.base import Identifier, Message, Moment, Page
+from protocol.base import Bytes, Identifier, Message, Moment, Page
 from protocol.capabilities import Capabilities, Load, Slots, Tag
 from protocol.leases import RunningTask
 from protocol.pictures import Name
@@ -144,6 +144,19 @@ class AuditPage(Page):
 Quota = Annotated[int, Field(ge=0, le=2**53)]
 
 
+class TenantLimits(Message):
+    """What inputs of one tenant may be; what is null is as for all (`inputs.limits`). `strict` is as in `InputLimits`."""
+
+    max_width: Annotated[int, Field(ge=16, le=16_384)] | None = None
+    max_height: Annotated[int, Field(ge=16, le=16_384)] | None = None
+    max_fps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    max_streams: Annotated[int, Field(ge=1, le=1000)] | None = None
+    max_bytes: Bytes | None = None
+    min_duration_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] | None = None
+    max_duration_s: Annotated[float, Field(gt=0, le=864_000, allow_inf_nan=False)] | None = None
+    strict: bool | None = None
+
+
 class TenantRequest(Message):
     """Quotas are null where there is none: tasks running at once, jobs not yet ended, input bytes per month (UTC).
 
@@ -159,12 +172,14 @@ class TenantRequest(Message):
     prefix: Name | None = None
     default_profile: Name | None = None
     untrusted: bool = False
+    limits: TenantLimits | None = None
 
 
 class TenantPatch(Message):
-    """What is left out stays; null takes a quota, the prefix or the profile away. A prefix is fixed by the first job.
+    """What is left out stays; null takes a quota, the limits, the prefix or the profile away. A prefix is fixed by the first
+    job.
 
-    `untrusted` holds for jobs submitted from then on.
+    `untrusted` and `limits` hold for jobs submitted from then on.
     """
 
     weight: Weight | None = None
@@ -174,6 +189,7 @@ class TenantPatch(Message):
     prefix: Name | None = None
     default_profile: Name | None = None
     untrusted: bool | None = None
+    limits: TenantLimits | None = None
 
 
 class TenantView(Message):
@@ -187,6 +203,7 @@ class TenantView(Message):
     created_at: str
     version: int
     untrusted: bool = False
+    limits: TenantLimits | None = None
 
 
 class TenantPage(Page):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
@@ -126,6 +126,8 @@ class JobSubmission(Message):
     webhook_url: WebhookUrl | None = None
     metadata: Annotated[Metadata, AfterValidator(check_metadata)] = {}
     finish_by: Annotated[Moment, Field(max_length=40)] | None = None
+    integrity: Literal["strict"] | None = None
+    """`strict`: the input is decoded to its end before anything is made of it. Null: as the server's settings say."""
 
 
 class BatchSubmission(Message):

@@ -33,6 +33,7 @@ FIELDS: dict[str, Kind] = {
     "max_attempts": Kind.NUMBER,
     "expires_at": Kind.TEXT,
     "finish_by": Kind.TEXT,
+    "integrity": Kind.TEXT,
     "outputs": Kind.JSON,
     "attachments": Kind.JSON,
     "content_keys": Kind.JSON,

@@ -225,6 +225,7 @@ class Tenant:
     """Quotas are None where there is none: tasks running at once, jobs not yet ended, bytes taken in per month (UTC).
 
     `prefix` is where its files lie in the storage, its name when empty. `webhook_secrets` are sealed, the newest first.
+    `limits_json` are those of its inputs that differ from the server's.
     """
 
     name: str
@@ -238,6 +239,7 @@ class Tenant:
     webhook_secrets: tuple[str, ...] = ()
     version: int = 1
     untrusted: bool = False
+    limits_json: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

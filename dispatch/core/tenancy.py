@@ -8,7 +8,8 @@ from dispatch.core.callers import Caller
 from dispatch.core.copying import replace
 from dispatch.core.paging import refuse
 from dispatch.core.records import Tenant
-from protocol.admin import TenantPatch, TenantRequest
+from protocol.admin import TenantLimits, TenantPatch, TenantRequest
+from protocol.recipes import InputLimits
 
 TAKEN = frozenset({"staging", "inputs", "uploads"})
 """Directories of the storage that belong to nobody: a tenant's files may not lie there, so none may be called so."""
@@ -26,6 +27,20 @@ def needs_of(tenant: Tenant) -> frozenset[str]:
 def root_of(tenant: Tenant) -> str:
     """The first component of every path of its own in the storage."""
     return tenant.prefix or tenant.name
+
+
+def limits_of(tenant: Tenant, limits: InputLimits) -> InputLimits:
+    """The server's limits on inputs, but for those that are the tenant's own."""
+    own = told_limits(tenant)
+    return limits if own is None else limits.model_copy(update=own.model_dump(exclude_none=True))
+
+
+def told_limits(tenant: Tenant) -> TenantLimits | None:
+    return None if tenant.limits_json is None else TenantLimits.model_validate_json(tenant.limits_json)
+
+
+def _stored(limits: TenantLimits | None) -> str | None:
+    return None if limits is None else limits.model_dump_json(exclude_none=True)
 
 
 def asked_for(query: Mapping[str, str], who: Caller) -> str | None:
@@ -55,6 +70,7 @@ def made(request: TenantRequest, others: Iterable[Tenant], *, now: float) -> Ten
         prefix=request.prefix or "",
         default_profile=request.default_profile,
         untrusted=request.untrusted,
+        limits_json=_stored(request.limits),
     )
     _check_root(tenant, known)
     return tenant
@@ -62,7 +78,9 @@ def made(request: TenantRequest, others: Iterable[Tenant], *, now: float) -> Ten
 
 def changed(tenant: Tenant, patch: TenantPatch, others: Iterable[Tenant], *, has_jobs: bool) -> Tenant:
     """Fields that are not given stay; null takes a quota, prefix or profile away. Raises VALIDATION_FAILED."""
-    told = {name: getattr(patch, name) for name in patch.model_fields_set}
+    told = {name: getattr(patch, name) for name in patch.model_fields_set - {"limits"}}
+    if "limits" in patch.model_fields_set:
+        told["limits_json"] = _stored(patch.limits)
     told["prefix"] = told.get("prefix", tenant.prefix) or ""
     if told.get("weight", tenant.weight) is None:
         raise refuse("weight", "cannot be taken away; give a number")

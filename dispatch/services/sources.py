@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from dispatch.core import attachments, packaging_rules, sniffing
+from dispatch.core import attachments, packaging_rules, sniffing, tenancy
 from dispatch.core.callers import Caller
 from dispatch.core.overriding import overridden
 from dispatch.core.paging import refuse
@@ -58,6 +58,11 @@ class Sources:
 
     def tenant_of(self, who: Caller) -> Tenant:
         return self._tenants.find(who.tenant)
+
+    def limits_for(self, who: Caller, submission: JobSubmission) -> InputLimits:
+        """The server's, the tenant's own, and what the submission asks for."""
+        limits = tenancy.limits_of(self.tenant_of(who), self.rules.limits)
+        return limits.model_copy(update={"strict": True}) if submission.integrity == "strict" else limits
 
     async def check(self, who: Caller, submission: JobSubmission, *, needs_keys: bool = True) -> Checked:
         """Not `needs_keys` is one that will be no job: what its input allows can be told without content keys."""

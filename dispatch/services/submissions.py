@@ -181,7 +181,7 @@ class SubmissionService:
         tenant = self._sources.tenant_of(who)
         needs = submission.required_capabilities | submission.requires | tenancy.needs_of(tenant)
         demands = Demands(tuple(sorted(needs)), tuple(sorted(submission.tags)))
-        tasks = planning.first_tasks(frame, checked.profile_json, self._sources.rules.limits, demands)
+        tasks = planning.first_tasks(frame, checked.profile_json, self._sources.limits_for(who, submission), demands)
         job = Job(
             job_id=job_id,
             tenant=who.tenant,

@@ -123,4 +123,5 @@ def _view(tenant: Tenant) -> TenantView:
         created_at=times.rfc3339(tenant.created_at),
         version=tenant.version,
         untrusted=tenant.untrusted,
+        limits=tenancy.told_limits(tenant),
     )

@@ -137,7 +137,7 @@ class ValidationService:
         tenant = self._inputs.sources.tenant_of(who)
         needs = submission.required_capabilities | submission.requires | tenancy.needs_of(tenant)
         demands = Demands(tuple(sorted(needs)), tuple(sorted(submission.tags)))
-        limits = self._inputs.sources.rules.limits
+        limits = self._inputs.sources.limits_for(who, submission)
         return validation.graph_of(frame, checked.source, checked.profile_json, limits, demands)
 
     async def _look(self, graph: Graph) -> Job:

@@ -213,6 +213,7 @@ tenants = Table(
     Column("webhook_secrets", Text, nullable=False, server_default=""),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("untrusted", Integer, nullable=False, server_default="0"),
+    Column("limits_json", Text),
 )
 
 idempotency = Table(

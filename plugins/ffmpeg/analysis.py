@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+from plugins.ffmpeg import integrity
 from plugins.ffmpeg.limits import problem_of, whole_problem_of
 from plugins.media import colours, verdict
 from plugins.media.probe import Unmeasured, Unreadable, facts_of, told_size
@@ -19,7 +20,7 @@ from protocol.recipes import AnalyzeRecipe
 from protocol.results import Failure
 from protocol.steps import VALIDATE_VIDEO
 
-PROBE, FIRST_FRAMES, MEASURE, LIGHT = "probe", "first_frames", "measure", "light"
+PROBE, FIRST_FRAMES, WHOLE, MEASURE, LIGHT = "probe", "first_frames", "whole", "measure", "light"
 PQ = "smpte2084"
 
 _OUT_TIME = re.compile(rb"^out_time_us=(\d+)\s*$", re.MULTILINE)
@@ -57,6 +58,11 @@ def all_facts(recipe: AnalyzeRecipe, outcomes: Mapping[str, Outcome], size_bytes
 def _facts(recipe: AnalyzeRecipe, outcomes: Mapping[str, Outcome], part: str | None, size_bytes: int) -> MediaFacts | Failure:
     probe = outcomes[named(PROBE, part)]
     facts = facts_or_failure(recipe, probe, size_bytes, outcomes.get(named(MEASURE, part)))
+    whole = outcomes.get(named(WHOLE, part))
+    if whole is not None and isinstance(facts, MediaFacts):
+        reason = integrity.broken_off(facts, whole.stdout, whole.stderr_tail)
+        if reason is not None:
+            return _refused(ErrorCode.INPUT_CORRUPT, reason, whole, part)
     light = outcomes.get(named(LIGHT, part))
     if isinstance(facts, Failure) or facts.video is None or light is None:
         return facts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plugins.ffmpeg import analysis, looking
-from plugins.ffmpeg.analysis import FIRST_FRAMES, LIGHT, MEASURE, PROBE, named, part_of
+from plugins.ffmpeg.analysis import FIRST_FRAMES, LIGHT, MEASURE, PROBE, WHOLE, named, part_of
 from plugins.media import verdict
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.plugins import Invocation, Limits, Outcome, Work
@@ -14,19 +14,21 @@ from protocol.results import Failure
 from protocol.steps import VALIDATE_VIDEO
 
 MEASURE_LIMITS = Limits(wall_s=1800.0, cpu_s=1800, memory_bytes=4 << 30, file_bytes=1 << 20)
+WHOLE_LIMITS = Limits(wall_s=4 * 3600.0, memory_bytes=4 << 30, file_bytes=1 << 20)
 ANALYZE_LIMITS = Limits(wall_s=180.0, cpu_s=300, memory_bytes=4 << 30, file_bytes=1 << 20)
 
 
 def plan(ffmpeg: str, ffprobe: str, work: Work, recipe: AnalyzeRecipe) -> tuple[Invocation, ...]:
-    """Probe each input, and decode its first frames."""
-    probe = looking.probe(ffprobe, recipe)
-    first = looking.first_frames(ffmpeg, recipe, work.threads)
-    looks = ((PROBE, probe), (FIRST_FRAMES, first))
+    """Probe each input, and decode its first frames, or all of it."""
+    probe = (PROBE, looking.probe(ffprobe, recipe), ANALYZE_LIMITS)
+    first = (FIRST_FRAMES, looking.first_frames(ffmpeg, recipe, work.threads), ANALYZE_LIMITS)
+    whole = (WHOLE, looking.whole(ffmpeg, recipe, work.threads), WHOLE_LIMITS)
+    looks = (probe, whole if recipe.limits.strict else first)
     parts: tuple[str | None, ...] = (None, *recipe.parts)
     return tuple(
-        Invocation(name=named(what, part), argv=argv, reads=(path_of(work, part),), limits=ANALYZE_LIMITS)
+        Invocation(name=named(what, part), argv=argv, reads=(path_of(work, part),), limits=limits)
         for part in parts
-        for what, argv in looks
+        for what, argv, limits in looks
     )
 
 

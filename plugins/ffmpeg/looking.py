@@ -39,6 +39,17 @@ def first_frames(ffmpeg: str, recipe: AnalyzeRecipe, threads: int) -> tuple[str,
     )
 
 
+def whole(ffmpeg: str, recipe: AnalyzeRecipe, threads: int) -> tuple[str, ...]:
+    """Decode everything to its end; the first fault ends it. `-progress` tells how far it came, and how many frames."""
+    picture = ("-map", "0:V:0") if recipe.limits.needs_video else ()
+    sound = "0:a:0" if recipe.limits.needs_audio else "0:a?"
+    return (
+        *(ffmpeg, *quiet(), "-progress", "pipe:1", "-xerror", *untrusted(recipe.limits), "-err_detect", "explode"),
+        *("-threads", str(threads), "-fd", "{fd0}", "-i", "fd:", *picture, "-map", sound, "-sn", "-dn"),
+        *("-fps_mode", "passthrough", "-f", "null", "-"),
+    )
+
+
 def measure(ffmpeg: str, recipe: AnalyzeRecipe) -> tuple[str, ...]:
     """Read the whole input without decoding it, and tell by `-progress` where it ends."""
     return (

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from dispatch.core import quotas, tenancy, usage
 from dispatch.core.quotas import Standing
 from dispatch.core.records import Source, Tenant
-from protocol.admin import TenantPatch, TenantRequest
+from protocol.admin import TenantLimits, TenantPatch, TenantRequest
 from protocol.errors import ErrorCode, ReelyardError
+from protocol.recipes import InputLimits
 from tests.unit.dispatch_jobs import NOW, make_job
 
 ACME = Tenant("acme", 1.0, NOW, prefix="archive")
@@ -136,3 +137,17 @@ def test_a_month_ends_where_the_next_begins(moment: float) -> None:
     assert moment < end <= moment + 31 * 86_400
     assert usage.month_of(end - 0.001) == usage.month_of(moment) != usage.month_of(end)
     assert usage.day_of(end).endswith("-01")
+
+
+def test_limits_of_a_tenant_go_before_those_of_all_and_null_takes_them_away() -> None:
+    own = TenantLimits(max_bytes=1000, max_duration_s=5.0, strict=True)
+    acme = tenancy.made(TenantRequest(name="acme", limits=own), [], now=NOW)
+    changed = tenancy.changed(acme, TenantPatch(limits=TenantLimits(max_fps=30)), [acme], has_jobs=True)
+    without = tenancy.changed(changed, TenantPatch(limits=None), [changed], has_jobs=True)
+    untouched = tenancy.changed(acme, TenantPatch(weight=2.0), [acme], has_jobs=True)
+
+    every = InputLimits(max_streams=9)
+    assert tenancy.limits_of(acme, every) == InputLimits(max_streams=9, max_bytes=1000, max_duration_s=5.0, strict=True)
+    assert tenancy.limits_of(changed, every) == InputLimits(max_streams=9, max_fps=30)
+    assert (tenancy.limits_of(without, every), without.limits_json) == (every, None)
+    assert tenancy.told_limits(untouched) == own
