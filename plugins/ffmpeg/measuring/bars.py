@@ -36,13 +36,14 @@ def _looking(subject: Subject, stretch: Stretch, number: int) -> tuple[Invocatio
     if video is None:
         return ()
     seconds = stretch.end - stretch.start
+    width, height = size_of(subject, stretch)
     keyframes = ("-skip_frame", "nokey") if seconds > SPARSE_FROM_S else ()
     apart = float(seconds) / PICTURES
     file = f"bars{number}.txt"
     chain = (
         f"[0:{video.index}]trim=start={float(stretch.start):.6f}:end={float(stretch.end):.6f},"
         f"select='isnan(prev_selected_t)+gte(t-prev_selected_t,{apart:.6f})',"
-        f"scale=w={video.width}:h={video.height}:flags=neighbor,"
+        f"scale=w={width}:h={height}:flags=neighbor,"
         f"cropdetect=limit={LIMIT}:round=2:reset=1:skip=0,metadata=mode=print:file={file}[o]"
     )
     argv = (*opening(subject, *keyframes), "-filter_complex", chain, "-map", "[o]", "-f", "null", "-")
@@ -50,6 +51,13 @@ def _looking(subject: Subject, stretch: Stretch, number: int) -> tuple[Invocatio
         subject.invocation(f"{BARS}:{number}", argv, (stretch.path,)),
         Invocation(name=f"{TOLD}:{number}", argv=text(subject.ffmpeg, file)),
     )
+
+
+def size_of(subject: Subject, stretch: Stretch) -> tuple[int, int]:
+    """The picture as the input shows it. The facts of a film that is not made of parts tell it as it will be shown."""
+    video, recipe = stretch.facts.video, subject.recipe
+    told = (video.width, video.height) if video else (0, 0)
+    return told if recipe.parts else recipe.whole or told
 
 
 def boxes(stdout: bytes) -> list[tuple[int, int, int, int]]:

@@ -1,8 +1,8 @@
 """Settings side by side: each encodes the same piece of the film, and their files are told with size, time and scores.
 
 The schema of `report.json`: `version` 1, `sample` {start_seconds, seconds}, `settings` [{name, path, codec, encoder, preset,
-crf, width, height, size_bytes, bitrate, encode_seconds, encode_fps, psnr, ssim, vmaf, arguments}] in the order of the profile,
-and `pairs` [{between, smaller_at_equal_quality, why}].
+crf, target_bitrate, width, height, size_bytes, bitrate, encode_seconds, encode_fps, psnr, ssim, vmaf, arguments}] in the order
+of the profile, and `pairs` [{between, smaller_at_equal_quality, why}].
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Any
 
-from plugins.ffmpeg import command
 from plugins.ffmpeg.measuring import windows
 from plugins.ffmpeg.measuring.scoring import Look, score
-from plugins.ffmpeg.measuring.subject import Sample, Subject, sample
+from plugins.ffmpeg.measuring.subject import Sample, Subject, encodes, sample
 from plugins.media import scores
 from plugins.media.lengths import output_rate
 from protocol.extras import Metric
@@ -45,12 +44,11 @@ def _spot(subject: Subject) -> Sample:
     return sample(subject, windows.middle(subject.duration, subject.rate, Fraction(subject.recipe.sample_seconds)))
 
 
-def _setting(subject: Subject, spot: Sample, planned: PlannedRendition) -> tuple[Invocation, Invocation]:
+def _setting(subject: Subject, spot: Sample, planned: PlannedRendition) -> tuple[Invocation, ...]:
     recipe, name = spot.of(planned), planned.rendition.name
-    encode = command.transcode(subject.ffmpeg, recipe, subject.threads)
     scored = score(subject.ffmpeg, recipe, planned, Look(ALL), subject.threads)
     return (
-        subject.invocation(f"{ENCODE}:{name}", encode, (spot.path,), command.directories(recipe)),
+        *encodes(subject, spot, recipe, f"{ENCODE}:{name}"),
         subject.invocation(f"{SCORE}:{name}", scored, (spot.path,)),
     )
 
@@ -68,7 +66,8 @@ def report(subject: Subject, done: Mapping[str, Outcome], sizes: Mapping[str, in
 
 def _told(spot: Sample, planned: PlannedRendition, done: Mapping[str, Outcome], size: int) -> dict[str, Any]:
     name, rate = planned.rendition.name, planned.spends
-    encode, seconds = done[f"{ENCODE}:{name}"], float(spot.seconds)
+    encode, seconds = f"{ENCODE}:{name}", float(spot.seconds)
+    took = sum(one.wall_seconds for key, one in done.items() if key == encode or key.startswith(f"{encode}:"))
     video = spot.recipe.source.video
     frames = seconds * float(Fraction(planned.frame_rate) if planned.frame_rate else output_rate(video) if video else 0)
     told = scores.read(done[f"{SCORE}:{name}"].stderr_tail, ALL) or scores.Score()
@@ -79,16 +78,17 @@ def _told(spot: Sample, planned: PlannedRendition, done: Mapping[str, Outcome], 
         "encoder": planned.encoder,
         "preset": planned.preset.value,
         "crf": rate.crf,
+        "target_bitrate": rate.bitrate,
         "width": planned.width,
         "height": planned.height,
         "size_bytes": size,
         "bitrate": round(size * 8 / seconds),
-        "encode_seconds": round(encode.wall_seconds, 3),
-        "encode_fps": round(frames / encode.wall_seconds, 2) if encode.wall_seconds else None,
+        "encode_seconds": round(took, 3),
+        "encode_fps": round(frames / took, 2) if took else None,
         "psnr": told.psnr,
         "ssim": told.ssim,
         "vmaf": told.vmaf,
-        "arguments": list(_arguments(encode.invocation.argv)),
+        "arguments": list(_arguments(done[encode].invocation.argv)),
     }
 
 

@@ -108,7 +108,9 @@ class MeasurePlugin:
         )
         tools = tool_uses(outcomes, self._tools().names)
         facts, extra = _published(subject, done, sizes)
-        result = AttemptResult(measured=_measured(subject, done, sizes), steps=steps, tools=tools)
+        result = AttemptResult(
+            measured=_measured(subject, done, sizes), steps=steps, tools=tools, warnings=probing.warnings(subject)
+        )
         return Conclusion(facts=facts, result=result, extra=extra)
 
 

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from plugins.ffmpeg import command
 from plugins.ffmpeg.measuring import rungs, search, windows
 from plugins.ffmpeg.measuring.scoring import Look, score
 from plugins.ffmpeg.measuring.search import SCALES, Tried
-from plugins.ffmpeg.measuring.subject import Sample, Subject, sample
+from plugins.ffmpeg.measuring.subject import Sample, Subject, encodes, sample
 from plugins.media import scores
 from protocol.encoding import HARDWARE_ENCODERS, SOFTWARE_ENCODERS, Rate
 from protocol.extras import Metric
@@ -42,15 +41,15 @@ class _Round:
 
 def following(subject: Subject, done: Outcomes) -> tuple[Invocation, ...]:
     """The next round; empty when all is found."""
-    if not (subject.recipe.probes or subject.recipe.per_title):
+    if not (probed(subject) or subject.recipe.per_title):
         return ()
     for number in range(search.MOST_PROBES):
         crfs = _open(subject, done, number)
         if not crfs:
             break
         if not _is_scored(subject, done, str(number), next(iter(crfs))):
-            probed = tuple(_probe(planned, crfs[name]) for planned in subject.recipe.probes if (name := _name(planned)) in crfs)
-            return _invocations(subject, _Round(str(number), probed, {}))
+            tries = tuple(_probe(planned, crfs[name]) for planned in probed(subject) if (name := _name(planned)) in crfs)
+            return _invocations(subject, _Round(str(number), tries, {}))
     weighed = _weighed(subject, done)
     if weighed is None or _is_scored(subject, done, WEIGHING, _name(weighed.renditions[0])):
         return ()
@@ -63,7 +62,7 @@ def spots(subject: Subject) -> tuple[Sample, ...]:
 
 def found_rates(subject: Subject, done: Outcomes, sizes: Sizes) -> tuple[FoundRate, ...]:
     """One for each rendition with a target; `sizes` are the bytes of the files that the probes made."""
-    return tuple(_found(subject, done, planned, sizes) for planned in subject.recipe.probes)
+    return tuple(_found(subject, done, planned, sizes) for planned in probed(subject))
 
 
 def dropped(subject: Subject, done: Outcomes) -> tuple[DroppedRung, ...]:
@@ -78,13 +77,27 @@ def dropped(subject: Subject, done: Outcomes) -> tuple[DroppedRung, ...]:
     return rungs.drop(ladder, subject.recipe.per_title.min_gain_vmaf)
 
 
+def probed(subject: Subject) -> tuple[PlannedRendition, ...]:
+    """Those whose CRF can be looked for here: an encoder of a GPU has a scale of its own."""
+    return tuple(one for one in subject.recipe.probes if one.encoder == SOFTWARE_ENCODERS[one.rendition.codec])
+
+
+def warnings(subject: Subject) -> tuple[str, ...]:
+    """What the job's owner should know of targets that are aimed at blindly."""
+    left = (one for one in subject.recipe.probes if one not in probed(subject))
+    return tuple(
+        f"The CRF of {_name(one)} was not looked for: {one.encoder} makes it, whose scale probes of another encoder do not tell."
+        for one in left
+    )
+
+
 def _name(planned: PlannedRendition) -> str:
     return planned.rendition.name
 
 
 def _open(subject: Subject, done: Outcomes, number: int) -> dict[str, float]:
     """The CRF that each rendition tries in that round, of those whose search goes on."""
-    found = {_name(one): _next(subject, done, one, number) for one in subject.recipe.probes}
+    found = {_name(one): _next(subject, done, one, number) for one in probed(subject)}
     return {name: crf for name, crf in found.items() if crf is not None}
 
 
@@ -131,8 +144,8 @@ def _weighed(subject: Subject, done: Outcomes) -> _Round | None:
     ladder = [planned for planned in recipe.ladder if planned.encoder not in HARDWARE_ENCODERS]
     if recipe.per_title is None or len(ladder) < 2:
         return None
-    aimed = {_name(one) for one in recipe.probes}
-    rated = tuple(_probe(one, _reached(subject, done, one)) if _name(one) in aimed else _sampled(one) for one in ladder)
+    aimed = {_name(one) for one in probed(subject)}
+    rated = tuple(_probe(one, _reached(subject, done, one)) if _name(one) in aimed else one for one in ladder)
     largest = {one.rendition.codec: (one.width, one.height) for one in sorted(ladder, key=lambda one: one.height)}
     return _Round(WEIGHING, rated, {_name(one): largest[one.rendition.codec] for one in ladder})
 
@@ -149,18 +162,12 @@ def _probe(planned: PlannedRendition, crf: float) -> PlannedRendition:
     return planned.model_copy(update={"rate": rate})
 
 
-def _sampled(planned: PlannedRendition) -> PlannedRendition:
-    """Two passes over a few seconds tell nothing: an average bit rate is aimed at in one."""
-    return planned
-
-
 def _invocations(subject: Subject, part: _Round) -> tuple[Invocation, ...]:
     made: list[Invocation] = []
     for n, spot in enumerate(spots(subject)):
         renditions = tuple(_at(planned, _path(part.name, n, _name(planned))) for planned in part.renditions)
         recipe = spot.of(*renditions)
-        argv = command.transcode(subject.ffmpeg, recipe, subject.threads)
-        made.append(subject.invocation(f"{ENCODE}:{part.name}:{n}", argv, (spot.path,), command.directories(recipe)))
+        made += encodes(subject, spot, recipe, f"{ENCODE}:{part.name}:{n}")
         for planned in renditions:
             look = Look((Metric.VMAF,), shown=part.shown.get(_name(planned)))
             argv = score(subject.ffmpeg, recipe, planned, look, subject.threads)
@@ -190,8 +197,3 @@ def _vmaf(subject: Subject, done: Outcomes, round_name: str, name: str) -> float
         scores.read(done[_score_name(round_name, n, name)].stderr_tail, (Metric.VMAF,)) for n in range(len(spots(subject)))
     ]
     return fmean(one.vmaf for one in told if one is not None and one.vmaf is not None)
-
-
-def is_probed(planned: PlannedRendition) -> bool:
-    """Whether its CRF can be looked for here: an encoder of a GPU has a scale of its own."""
-    return planned.rendition.target is not None and planned.encoder in SOFTWARE_ENCODERS.values()

@@ -52,7 +52,7 @@ _ROWS: tuple[_Row, ...] = (
 def following(subject: Subject, done: Done) -> Stage:
     """The next stage; one without invocations when all is done."""
     recipe = subject.recipe
-    rounds = search.MOST_PROBES * bool(recipe.probes) + bool(recipe.per_title)
+    rounds = search.MOST_PROBES * bool(probing.probed(subject)) + bool(recipe.per_title)
     whole = max(1, sum(row.weight(recipe) for row in _ROWS) + rounds + len(recipe.compare))
     before = 0
     for row in _ROWS:
@@ -60,10 +60,10 @@ def following(subject: Subject, done: Done) -> Stage:
             return Stage(missing, before / whole, row.weight(recipe) / whole)
         before += row.weight(recipe)
     inside = cropped(subject, done)
-    if probed := probing.following(inside, done):
-        name = probed[0].name.split(":")[1]
+    if more := probing.following(inside, done):
+        name = more[0].name.split(":")[1]
         number = rounds - 1 if name == probing.WEIGHING else int(name)
-        return Stage(probed, (before + number) / whole, 1 / whole)
+        return Stage(more, (before + number) / whole, 1 / whole)
     before += rounds
     return Stage(_missing(comparing.invocations(inside), done), before / whole, len(recipe.compare) / whole)
 
@@ -78,7 +78,7 @@ def crop_of(subject: Subject, done: Done) -> Crop | None:
     told = [outcome.stdout for name, outcome in done.items() if name.startswith(f"{bars.TOLD}:")]
     if video is None or not told:
         return None
-    shapes = {(part.facts.video.width, part.facts.video.height) for part in subject.stretches if part.facts.video}
+    shapes = {bars.size_of(subject, part) for part in subject.stretches if part.facts.video}
     if len(shapes) != 1:
         return None
     width, height = shapes.pop()
@@ -90,7 +90,9 @@ def cropped(subject: Subject, done: Done) -> Subject:
     crop = crop_of(subject, done)
     if crop is None:
         return subject
-    picture = subject.recipe.picture.model_copy(update={"crop": crop})
+    asked = subject.recipe.picture.crop or Crop()
+    both = Crop(**{side: max(getattr(asked, side), getattr(crop, side)) for side in Crop.model_fields})
+    picture = subject.recipe.picture.model_copy(update={"crop": both})
     return replace(subject, recipe=subject.recipe.model_copy(update={"picture": picture}))
 
 

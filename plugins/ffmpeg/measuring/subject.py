@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from plugins.ffmpeg import encoding
 from plugins.ffmpeg.measuring.windows import Window
 from plugins.media.calling import quiet, untrusted
 from plugins.media.lengths import output_rate
 from protocol.media import MediaFacts
-from protocol.plugins import Invocation, Limits
+from protocol.plugins import Invocation, Limits, Work
 from protocol.recipes import Cut, MeasureRecipe, PlannedRendition, TranscodeRecipe
 
 LEAST_WALL_S, WALL_PER_SECOND = 4 * 3600.0, 20.0
@@ -76,9 +77,9 @@ class Subject:
         found = []
         for part in recipe.parts:
             path = self.path if part.attachment is None else self.inputs[part.attachment]
-            end = Fraction(part.facts.duration)
-            found.append(Stretch(path, part.facts, Fraction(0), end, begins))
-            begins += end
+            start, length = Fraction(part.start), Fraction(part.length or part.facts.duration)
+            found.append(Stretch(path, part.facts, start, start + length, begins))
+            begins += length
         return tuple(found)
 
     def invocation(self, name: str, argv: tuple[str, ...], reads: tuple[str, ...], makes: tuple[str, ...] = ()) -> Invocation:
@@ -98,6 +99,13 @@ class Sample:
 
     def of(self, *renditions: PlannedRendition) -> TranscodeRecipe:
         return self.recipe.model_copy(update={"renditions": renditions})
+
+
+def encodes(subject: Subject, spot: Sample, recipe: TranscodeRecipe, name: str) -> tuple[Invocation, ...]:
+    """The processes of the sample's encode, the last of them called `name`."""
+    work = Work(recipe=recipe, steps=(), directory="", threads=subject.threads)
+    made = encoding.invocations(subject.ffmpeg, work, recipe, (spot.path,))
+    return tuple(replace(one, name=name if one.name == encoding.ENCODE else f"{name}:{one.name}") for one in made)
 
 
 def sample(subject: Subject, window: Window) -> Sample:
