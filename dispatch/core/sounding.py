@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from fractions import Fraction
 
 from dispatch.core.plans import Film
 from protocol.languages import short
@@ -15,6 +16,9 @@ from protocol.sounds import FILE_ENDINGS, SOUND_ENCODERS, Channels, Sound, Track
 
 MOST_CHANNELS = {Channels.STEREO: 2, Channels.KEEP: 6}
 MOST_TITLE = 80
+LEAST_RATE, MOST_RATE, MOST_LOUDSPEAKERS, MOST_LATE_S = 4_000, 768_000, 64, 600
+"""What a track may be; the first one was held against the same before. A rate of 0 is one that is not told."""
+
 _NOT_IN_TITLES = re.compile(r"[^\w .,()&+'!\-]")
 
 
@@ -41,11 +45,17 @@ def chosen(sound: Sound, audio: Sequence[AudioStream]) -> tuple[AudioStream, ...
     wished for, the film's own default is taken: a film in another language is more than one without sound.
     """
     wishes = [short(language) for language in sound.languages]
-    usual = sorted(audio, key=lambda stream: not stream.is_default)
+    usual = sorted(filter(_is_usable, audio), key=lambda stream: not stream.is_default)
     wished = [stream for stream in usual if short(stream.language) in wishes]
     wished.sort(key=lambda stream: wishes.index(short(stream.language)))
     found = wished if wishes else usual
     return tuple(found if found and sound.tracks is Tracks.ALL else (*found, *usual)[:1])
+
+
+def _is_usable(stream: AudioStream) -> bool:
+    """An odd track beside others is left out; it need not keep the film from being made."""
+    has_rate = not stream.sample_rate or LEAST_RATE <= stream.sample_rate <= MOST_RATE
+    return has_rate and stream.channels <= MOST_LOUDSPEAKERS and Fraction(stream.start) <= MOST_LATE_S
 
 
 def title_of(stream: AudioStream) -> str | None:
