@@ -20,17 +20,20 @@ FILE_MUXERS = {
     AudioCodec.AC3: ("-f", "ac3"),
 }
 
+TAGGED = frozenset({AudioCodec.AAC, AudioCodec.OPUS})
+"""Files that tell the language and the title of their stream."""
+
 
 def beside_picture(audio: RenditionAudio, tracks: Sequence[HeardTrack], labels: Sequence[str]) -> tuple[str, ...]:
     """The tracks of one rendition, each from its label of the graph, with what a player shows of them."""
     maps = tuple(word for label in labels for word in ("-map", f"[{label}]"))
-    told = tuple(word for track in tracks for word in _tags(track))
+    told = tuple(word for track in tracks for word in _tags(track, track.place))
     return (*maps, *_encode(audio, tracks), "-flags:a", "+global_header", *told) if labels else ()
 
 
 def sound_file(file: SoundFile, label: str) -> tuple[str, ...]:
     audio, path = file.planned.audio, file.planned.path
-    tags = _tags(file.track) if audio.codec is AudioCodec.AAC else ()
+    tags = _tags(file.track, 0) if audio.codec in TAGGED else ()
     return ("-map", f"[{label}]", *_encode(audio, (file.track,)), *tags, *FILE_MUXERS[audio.codec], f"file:{path}")
 
 
@@ -66,9 +69,11 @@ def _bitrate(audio: RenditionAudio | AudioFile, channels: int) -> int:
             return audio.bitrate
 
 
-def _tags(track: HeardTrack) -> tuple[str, ...]:
-    """The title comes through a whitelist of letters where it is planned, and is one whole argument here."""
-    place, language, title = track.place, long(track.planned.language), track.planned.title
+def _tags(track: HeardTrack, place: int) -> tuple[str, ...]:
+    """Of the output's sound stream at `place`. The title comes through a whitelist of letters where it is planned, and is
+    one whole argument here.
+    """
+    language, title = long(track.planned.language), track.planned.title
     return (
         *((f"-metadata:s:a:{place}", f"language={language}") if language else ()),
         *((f"-metadata:s:a:{place}", f"title={title}") if title else ()),
