@@ -6,11 +6,12 @@ from plugins.ffmpeg.encoders import device_arguments
 from plugins.ffmpeg.filters import build
 from plugins.ffmpeg.graph import Graph
 from plugins.ffmpeg.passes import STATS, first_of, in_order
-from plugins.ffmpeg.picture_chain import length_cap
 from plugins.ffmpeg.renditions import first_pass, rendition
 from plugins.ffmpeg.soundfiles import sound_alone
+from plugins.ffmpeg.sources import arguments
 from plugins.ffmpeg.stills import stills
-from plugins.media.calling import quiet, untrusted
+from plugins.media.calling import quiet
+from plugins.media.lengths import length_cap
 from plugins.media.soundtracks import own_playlists, sound_files
 from protocol.recipes import TranscodeRecipe
 
@@ -54,8 +55,7 @@ def _process(
 
 def source(recipe: TranscodeRecipe, threads: int) -> tuple[str, ...]:
     """The inputs of the graph that `filters.build` makes: for the encode, and for what measures by the same graph."""
-    cap = f"{float(length_cap(recipe.source)):.3f}"
-    return (*untrusted(), "-threads", str(threads), "-t", cap, "-fd", "{fd0}", "-i", "fd:")
+    return arguments(recipe, threads)
 
 
 def _with(output: tuple[str, ...], common: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from plugins.ffmpeg import command
+from plugins.ffmpeg import command, preparing, sources
 from plugins.ffmpeg.encoders import environment
 from plugins.ffmpeg.goal import goal_of
 from plugins.ffmpeg.passes import first_of
@@ -25,7 +25,21 @@ LEAST_WALL_S, WALL_PER_SECOND = 4 * 3600.0, 20.0
 """An encode may run 4 h, or 20 times the length of its source where that is longer."""
 
 
-def invocations(ffmpeg: str, work: Work, recipe: TranscodeRecipe, reads: tuple[str, ...]) -> tuple[Invocation, ...]:
+def invocations(ffmpeg: str, work: Work, recipe: TranscodeRecipe, own: str) -> tuple[Invocation, ...]:
+    """`own` is the path of the job's input. With subtitles to draw, the encode itself follows on what is read of them."""
+    before = preparing.invocations(ffmpeg, work, recipe, own)
+    return before if recipe.picture.burn_in else (*before, *_encodes(ffmpeg, work, recipe, own, ()))
+
+
+def follow(ffmpeg: str, work: Work, recipe: TranscodeRecipe, own: str, outcomes: Sequence[Outcome]) -> tuple[Invocation, ...]:
+    if recipe.picture.burn_in is None or any(outcome.invocation.name in PASSES for outcome in outcomes):
+        return ()
+    return _encodes(ffmpeg, work, recipe, own, preparing.files(recipe, outcomes))
+
+
+def _encodes(
+    ffmpeg: str, work: Work, recipe: TranscodeRecipe, own: str, files: tuple[tuple[str, bytes], ...]
+) -> tuple[Invocation, ...]:
     made = {
         FIRST_PASS: command.first_passes(ffmpeg, recipe, work.threads),
         ENCODE: command.transcode(ffmpeg, recipe, work.threads, work.device),
@@ -34,11 +48,12 @@ def invocations(ffmpeg: str, work: Work, recipe: TranscodeRecipe, reads: tuple[s
         Invocation(
             name=name,
             argv=argv,
-            reads=reads,
+            reads=sources.reads(recipe, own, work.inputs),
             makes=command.directories(recipe),
             streams=True,
             limits=_limits(recipe, work.threads),
             env=environment(planned.encoder for planned in recipe.renditions),
+            secrets=files,
         )
         for name, argv in made.items()
         if argv is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from plugins.ffmpeg import analysis, encoding, examining, inventory, looking
+from plugins.ffmpeg import analysis, encoding, examining, inventory, looking, preparing
 from plugins.media import checks, progress, report, verdict, verify
 from plugins.media.locate import Tools, locate
 from plugins.media.record import refusal, tool_uses
@@ -69,14 +69,14 @@ class FFmpegPlugin:
         return inventory.hardware_encoders(outcomes)
 
     def plan(self, work: Work) -> Sequence[Invocation]:
-        tools, reads = self._tools(), (_input_of(work),)
+        tools, own = self._tools(), _input_of(work)
         match work.recipe:
             case AnalyzeRecipe() as recipe:
                 self._unmeasured.pop(work.directory, None)
                 return examining.plan(tools.ffmpeg.path, tools.ffprobe.path, work, recipe)
             case TranscodeRecipe() as recipe:
                 self._progress[work.directory] = {}
-                return encoding.invocations(tools.ffmpeg.path, work, recipe, reads)
+                return encoding.invocations(tools.ffmpeg.path, work, recipe, own)
             case _:
                 raise _unfit(work)
 
@@ -84,6 +84,8 @@ class FFmpegPlugin:
         """Satisfies `Follower`."""
         if isinstance(work.recipe, AnalyzeRecipe):
             return examining.follow(self._tools().ffprobe.path, work, work.recipe, outcomes)
+        if isinstance(work.recipe, TranscodeRecipe):
+            return encoding.follow(self._tools().ffmpeg.path, work, work.recipe, _input_of(work), outcomes)
         return ()
 
     def join(self, work: Work, picture: str, sound: str) -> Invocation:
@@ -106,6 +108,8 @@ class FFmpegPlugin:
                 part = analysis.part_of(outcome.invocation.name)[1]
                 self._unmeasured[work.directory] = (*self._unmeasured.get(work.directory, ()), part)
             return examining.judge(work, work.recipe, outcome)
+        if isinstance(work.recipe, TranscodeRecipe) and outcome.invocation.name in preparing.NAMES:
+            return preparing.judge(outcome, work.recipe)
         step = VALIDATE_VIDEO if isinstance(work.recipe, AnalyzeRecipe) else None
         return verdict.judge(outcome, reads_input=outcome.invocation.name in READS_INPUT, step=step)
 

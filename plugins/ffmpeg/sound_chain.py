@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from plugins.ffmpeg import joined
 from plugins.ffmpeg.graph import Sounds, split
 from plugins.ffmpeg.loudness import layout, levelled
-from plugins.ffmpeg.picture_chain import length_cap
+from plugins.media.lengths import length_cap
 from plugins.media.soundtracks import HeardTrack, heard, sound_files
 from protocol.recipes import TranscodeRecipe
 from protocol.sounds import AudioFile, RenditionAudio
@@ -48,8 +49,8 @@ def sounds(recipe: TranscodeRecipe, lines: list[str]) -> Sounds:
 
 def origin(recipe: TranscodeRecipe, stream: int) -> str:
     """Where a track's sound comes into the graph, up to the moment it lies on the timeline from 0."""
-    cut = f"atrim=end={float(length_cap(recipe.source)):.3f}"
-    return f"[0:{stream}]{cut},aresample=async=1:first_pts=0"
+    entry = f"{joined.sound(recipe, stream)}," if recipe.parts else f"[0:{stream}]"
+    return f"{entry}atrim=end={float(length_cap(recipe.source)):.3f},aresample=async=1:first_pts=0"
 
 
 def _user(track: HeardTrack, label: str, audio: Made) -> _User:

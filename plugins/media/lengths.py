@@ -18,6 +18,9 @@ from protocol.recipes import PlannedRendition, TranscodeRecipe
 NO_PICTURE_RATE = Fraction(25)
 """For sums that need one where there is no picture."""
 
+LENGTH_MARGIN = Fraction(11, 10)
+"""The cap on an output's length, over what is expected: far enough that a cut cannot look like the right length."""
+
 LEAST_SLACK, SHARE_SLACK, SLACK_FRAMES = Fraction(1, 10), Fraction(1, 200), 2
 """A duration may be off by the largest of 0.1 s, half a percent and two frames."""
 
@@ -64,6 +67,11 @@ def timeline_rate(recipe: TranscodeRecipe) -> Fraction:
     """The grid that all pictures are taken from: that of the fastest rendition. The others are it, halved."""
     rates = [rendition_rate(recipe, planned) for planned in recipe.renditions]
     return max(rates) if rates else output_rate(recipe.source.video) if recipe.source.video else NO_PICTURE_RATE
+
+
+def length_cap(source: MediaFacts) -> Fraction:
+    """Where everything is cut, in seconds."""
+    return Fraction(source.duration) * LENGTH_MARGIN + 10
 
 
 def picture_end(video: VideoStream) -> Fraction | None:

@@ -104,7 +104,7 @@ class Sample:
 def encodes(subject: Subject, spot: Sample, recipe: TranscodeRecipe, name: str) -> tuple[Invocation, ...]:
     """The processes of the sample's encode, the last of them called `name`."""
     work = Work(recipe=recipe, steps=(), directory="", threads=subject.threads)
-    made = encoding.invocations(subject.ffmpeg, work, recipe, (spot.path,))
+    made = encoding.invocations(subject.ffmpeg, work, recipe, spot.path)
     return tuple(replace(one, name=name if one.name == encoding.ENCODE else f"{name}:{one.name}") for one in made)
 
 
