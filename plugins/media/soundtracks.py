@@ -79,12 +79,14 @@ def host(recipe: TranscodeRecipe) -> PlannedRendition | None:
 
     All of a master playlist's variants share these.
     """
-    streamed = [one for one in recipe.renditions if one.playlist]
-    if recipe.hls is None or not own_playlists(recipe):
+    if not own_playlists(recipe):
         return None
+    streamed = [one for one in recipe.renditions if one.playlist]
     return max(streamed, key=lambda one: (one.rendition.audio.bitrate, one.height), default=None)
 
 
 def own_playlists(recipe: TranscodeRecipe) -> tuple[HeardTrack, ...]:
-    """The tracks that stand in playlists without a picture."""
+    """The tracks that stand in playlists without a picture; none where nothing becomes HLS."""
+    if recipe.hls is None or not any(one.playlist for one in recipe.renditions):
+        return ()
     return tuple(track for track in heard(recipe) if track.planned.playlist is not None and track.planned.segments is not None)
