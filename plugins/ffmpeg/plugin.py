@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from plugins.ffmpeg import analysis, encoding, examining, inventory, looking, preparing
+from plugins.ffmpeg.measuring import quality
 from plugins.media import checks, progress, report, verdict, verify
 from plugins.media.locate import Tools, locate
 from plugins.media.record import refusal, tool_uses
@@ -85,7 +86,8 @@ class FFmpegPlugin:
         if isinstance(work.recipe, AnalyzeRecipe):
             return examining.follow(self._tools().ffprobe.path, work, work.recipe, outcomes)
         if isinstance(work.recipe, TranscodeRecipe):
-            return encoding.follow(self._tools().ffmpeg.path, work, work.recipe, _input_of(work), outcomes)
+            asked = (self._tools().ffmpeg.path, work, work.recipe, _input_of(work), outcomes)
+            return encoding.follow(*asked) or quality.follow(*asked)
         return ()
 
     def join(self, work: Work, picture: str, sound: str) -> Invocation:
@@ -93,14 +95,17 @@ class FFmpegPlugin:
         return Invocation(name=JOIN, argv=looking.join(self._tools().ffmpeg.path), reads=(picture, sound), limits=JOIN_LIMITS)
 
     def read(self, work: Work, invocation: Invocation, line: str) -> tuple[StepReport, ...]:
-        if invocation.name not in encoding.PASSES or not isinstance(work.recipe, TranscodeRecipe):
+        is_score = quality.is_one(invocation.name)
+        if not (is_score or invocation.name in encoding.PASSES) or not isinstance(work.recipe, TranscodeRecipe):
             return ()
         running = self._progress.setdefault(work.directory, {})
-        now = progress.advance(running.get(invocation.name, progress.Progress()), line, encoding.goal(work.recipe, invocation))
-        running[invocation.name] = now
-        return encoding.told(work, work.recipe, invocation, now)
+        goal = quality.goal(work.recipe) if is_score else encoding.goal(work.recipe, invocation)
+        now = running[invocation.name] = progress.advance(running.get(invocation.name, progress.Progress()), line, goal)
+        return (quality if is_score else encoding).told(work, work.recipe, invocation, now)
 
     def judge(self, work: Work, outcome: Outcome) -> Failure | None:
+        if quality.is_one(outcome.invocation.name):
+            return None
         if outcome.invocation.name == encoding.ENCODE:
             self._progress.pop(work.directory, None)
         if isinstance(work.recipe, AnalyzeRecipe) and outcome.invocation.name != JOIN:
@@ -142,7 +147,9 @@ class FFmpegPlugin:
                     proof = verify.verify(recipe, by_name, files)
                 except Rejected as rejected:
                     return refusal(rejected, by_name[encoding.ENCODE])
-                return report.conclusion(recipe, proof, work.steps, encoding.whole(by_name), tools)
+                self._progress.pop(work.directory, None)
+                made = report.conclusion(recipe, proof, work.steps, encoding.whole(by_name), tools)
+                return quality.with_scores(made, work, recipe, by_name)
             case _:
                 raise _unfit(work)
 
