@@ -86,7 +86,8 @@ def _clipped(clip: Clip | None, facts: MediaFacts) -> tuple[MediaFacts, Cut | No
     lasts = Fraction(facts.duration)
     start, end = _exact(clip.start), lasts if clip.end is None else _exact(clip.end)
     if start >= lasts or end > lasts + PAST_END:
-        message = f"the clip is from {float(start):g} s to {float(end):g} s, and the film ends at {float(lasts):g} s"
+        to = "its end" if clip.end is None else f"{float(end):g} s"
+        message = f"the clip is from {float(start):g} s to {to}, and the film ends at {float(lasts):g} s"
         raise NotShown(ErrorCode.INPUT_CLIP, message)
     end = min(end, lasts)
     if end - start < SHORTEST:
