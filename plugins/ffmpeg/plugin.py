@@ -101,7 +101,8 @@ class FFmpegPlugin:
         running = self._progress.setdefault(work.directory, {})
         goal = quality.goal(work.recipe) if is_score else encoding.goal(work.recipe, invocation)
         now = running[invocation.name] = progress.advance(running.get(invocation.name, progress.Progress()), line, goal)
-        return (quality if is_score else encoding).told(work, work.recipe, invocation, now)
+        told = quality.told if is_score else encoding.told
+        return told(work, work.recipe, invocation, now)
 
     def judge(self, work: Work, outcome: Outcome) -> Failure | None:
         if quality.is_one(outcome.invocation.name):
