@@ -68,17 +68,26 @@ class Problem(Message):
 
 
 class Estimate(Message):
-    """Rough: seconds of work on a common server core, bytes of all outputs together."""
+    """Rough: seconds of work, bytes of all outputs together.
+
+    `is_measured`: by how fast the engines here have encoded such pictures before; else as on two threads of a common
+    server core.
+    """
 
     seconds: Seconds
     bytes: Bytes
+    is_measured: bool = False
 
 
 class ValidationReply(Message):
-    """`transcoding_options` has `can_<rendition>` for each known rendition, and `can_extract_audio`."""
+    """`transcoding_options` has `can_<rendition>` for each known rendition, and `can_extract_audio`.
+
+    `problems` are why nothing would be made, `warnings` what would be left out or not be as in the source.
+    """
 
     valid: bool
     video_info: VideoInfo | None
     transcoding_options: dict[str, bool]
     problems: tuple[Problem, ...]
     estimate: Estimate | None
+    warnings: tuple[str, ...] = ()

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import orjson
 
 from dispatch.core import endings, planning
 from dispatch.core.copying import replace
-from dispatch.core.followers import plan_job
+from dispatch.core.estimating import SpeedOf, estimate
+from dispatch.core.followers import Finds, plan_job
 from dispatch.core.ladder import allows
 from dispatch.core.planning import Demands, Frame
-from dispatch.core.plans import Planned
+from dispatch.core.plans import LeftOut, Plan, Planned
 from dispatch.core.records import NO_TENANT, Graph, Job, Source
 from dispatch.core.views import video_info
-from protocol.care import Estimate, Problem, ValidationReply
+from protocol.care import Problem, ValidationReply
+from protocol.encoding import Hdr
 from protocol.errors import ErrorCode, FailureClass
 from protocol.media import MediaFacts
 from protocol.profiles import Profile
-from protocol.recipes import (
-    AnalyzeRecipe,
-    HandbrakeRecipe,
-    InputLimits,
-    PackageRecipe,
-    PlannedRendition,
-    Recipe,
-    TranscodeRecipe,
-)
+from protocol.recipes import AnalyzeRecipe, InputLimits
 from protocol.results import Failure
+from protocol.sounds import Channels, Tracks
 from protocol.states import JobState
 
 HIGHEST_PRIORITY = 10
-BITS_PER_PIXEL = 0.09
-"""x264 `medium` on 12 s of Big Buck Bunny: 0.094 at 360p (CRF 23), 0.093 at 720p (CRF 22). Other film may need twice that."""
+STEREO = 2
 
 
 def graph_of(frame: Frame, source: Source, profile_json: str, limits: InputLimits, demands: Demands) -> Graph:
@@ -64,19 +58,33 @@ def _any_size(limits: InputLimits) -> InputLimits:
     return limits.model_copy(update={"min_width": 1, "min_height": 1})
 
 
-def reply_of(job: Job, profiles: Iterable[Profile]) -> ValidationReply | None:
+@dataclass(frozen=True, slots=True)
+class Farm:
+    """What is known of the engines: whether one could do a plan, and how fast they encode."""
+
+    finds: Finds = lambda plan: False
+    speed_of: SpeedOf = lambda pace: None
+
+
+NO_FARM = Farm()
+
+
+def reply_of(job: Job, profiles: Iterable[Profile], farm: Farm = NO_FARM) -> ValidationReply | None:
     """What the end of the job tells of its input; None when it tells nothing, because an engine or the farm failed."""
     problems = _problems(job)
     if problems is None:
         return None
     profile = planning.load_profile(job.profile_json)
     facts = None if job.media_json is None else MediaFacts.model_validate_json(job.media_json)
+    planned = None if facts is None or problems else plan_job(profile, facts, farm.finds)
+    plans = [] if planned is None or isinstance(planned, Failure) else list(planned.values())
     return ValidationReply(
         valid=not problems,
         video_info=video_info(job),
         transcoding_options=options(facts, (profile, *profiles)),
         problems=problems,
-        estimate=None if facts is None or problems else _estimate(profile, facts),
+        estimate=estimate([plan for plan in plans if isinstance(plan, Planned)], farm.speed_of) if plans else None,
+        warnings=() if facts is None else _warnings(plans, profile, facts),
     )
 
 
@@ -105,30 +113,30 @@ def options(facts: MediaFacts | None, profiles: Iterable[Profile]) -> dict[str, 
     return {**can, "can_extract_audio": facts is not None and bool(facts.audio)}
 
 
-def _estimate(profile: Profile, facts: MediaFacts) -> Estimate | None:
-    """Of everything that would be made, but for a transcription that may find no engine."""
-    plans = plan_job(profile, facts, lambda plan: False)
-    if isinstance(plans, Failure):
-        return None
-    planned = [plan for plan in plans.values() if isinstance(plan, Planned)]
-    seconds = sum(plan.cost_s for plan in planned)
-    return Estimate(seconds=round(seconds, 1), bytes=round(sum(_bits_of(plan.recipe, facts) for plan in planned) / 8))
+def _warnings(plans: Sequence[Plan], profile: Profile, facts: MediaFacts) -> tuple[str, ...]:
+    """What is left out, each with its reason, and what of the source is lost on the way."""
+    left_out = [plan.reason for plan in plans if isinstance(plan, LeftOut)]
+    skipped = [f"{step.name}: {step.reason}" for plan in plans if isinstance(plan, Planned) for step in plan.steps if step.reason]
+    return tuple(dict.fromkeys((*left_out, *skipped, *(text for holds, text in LOSSES if holds(profile, facts)))))
 
 
-def _bits_of(recipe: Recipe, facts: MediaFacts) -> float:
-    """Each rendition as a file and once more as its segments, and the sound; pictures, text and playlists weigh nothing."""
-    match recipe:
-        case TranscodeRecipe():
-            audio = recipe.audio.audio.bitrate * float(Fraction(facts.duration)) if recipe.audio is not None else 0.0
-            return audio + sum(_rendition_bits(r, facts) * (1 if r.playlist is None else 2) for r in recipe.renditions)
-        case HandbrakeRecipe() | PackageRecipe():
-            return sum(_rendition_bits(rendition, facts) for rendition in recipe.renditions)
-        case _:
-            return 0.0
+def _is_mapped(profile: Profile, facts: MediaFacts) -> bool:
+    is_hdr = facts.video is not None and facts.video.is_hdr
+    return is_hdr and any(rendition.hdr is Hdr.TONE_MAP for rendition in profile.renditions)
 
 
-def _rendition_bits(planned: PlannedRendition, facts: MediaFacts) -> float:
-    rate = float(Fraction(facts.video.frame_rate)) if facts.video is not None else 0.0
-    sound = planned.rendition.audio.bitrate if facts.audio else 0
-    picture = min(BITS_PER_PIXEL * planned.width * planned.height * rate, facts.bitrate or float("inf"))
-    return (picture + sound) * float(Fraction(facts.duration))
+def _is_mixed_down(profile: Profile, facts: MediaFacts) -> bool:
+    keeps = profile.sound is not None and profile.sound.channels is Channels.KEEP
+    return not keeps and bool(profile.renditions) and any(track.channels > STEREO for track in facts.audio[:1])
+
+
+def _loses_tracks(profile: Profile, facts: MediaFacts) -> bool:
+    takes_more = profile.sound is not None and (profile.sound.tracks is Tracks.ALL or bool(profile.sound.languages))
+    return len(facts.audio) > 1 and not takes_more
+
+
+LOSSES: tuple[tuple[Callable[[Profile, MediaFacts], bool], str], ...] = (
+    (_is_mapped, "the picture is HDR and will be mapped to BT.709; renditions with hdr = keep are not"),
+    (_is_mixed_down, "the sound has more than two channels and will be mixed down; sound.channels = keep does not"),
+    (_loses_tracks, "only the first sound track will be taken; sound.tracks = all takes the others too"),
+)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import orjson
 
+from dispatch.core.paces import Speeds, speeds_of
 from dispatch.core.records import Engine, Task
 from dispatch.ports import Clock, Commit
 from protocol.capabilities import Capabilities
+from protocol.recipes import Pace
 from protocol.states import EngineState
 
 TAKING = frozenset({EngineState.ONLINE, EngineState.BUSY})
@@ -23,6 +25,7 @@ class Seen:
     engine: Engine
     provided: frozenset[str]
     heard_at: float  # monotonic
+    speeds: Speeds
 
 
 class EngineRegistry:
@@ -45,12 +48,13 @@ class EngineRegistry:
     def _put(self, engine: Engine) -> None:
         known = self._seen.get(engine.engine_id)
         if known is not None and known.engine.capabilities_json == engine.capabilities_json:
-            provided = known.provided
+            provided, speeds = known.provided, known.speeds
         else:
-            provided = Capabilities.model_validate_json(engine.capabilities_json).provided
+            told = Capabilities.model_validate_json(engine.capabilities_json)
+            provided, speeds = told.provided, speeds_of(told.speeds)
         is_unheard = known is not None and known.engine.last_heartbeat_at == engine.last_heartbeat_at
         heard_at = known.heard_at if known is not None and is_unheard else self._clock.monotonic()
-        self._seen[engine.engine_id] = Seen(engine, provided, heard_at)
+        self._seen[engine.engine_id] = Seen(engine, provided, heard_at, speeds)
 
     def has(self, engine_id: str) -> bool:
         return engine_id in self._seen
@@ -82,6 +86,11 @@ class EngineRegistry:
             for seen in self._seen.values()
             if needs <= seen.provided and tags <= set(seen.engine.tags)
         )
+
+    def speed_of(self, pace: Pace) -> float | None:
+        """Frames a second, the middle of what engines that take work have measured; None where none has."""
+        known = sorted(seen.speeds[pace] for seen in self._seen.values() if pace in seen.speeds and seen.engine.state in TAKING)
+        return known[(len(known) - 1) // 2] if known else None
 
     def silent(self, *, longer_than_s: float) -> list[str]:
         """Ids of present engines not heard for so long, by this process's monotonic clock."""

@@ -13,6 +13,7 @@ from dispatch.core import endings, planning, purging, tenancy, validation
 from dispatch.core.callers import Caller
 from dispatch.core.paging import MOST, Wanted
 from dispatch.core.planning import Demands, Frame
+from dispatch.core.plans import Planned
 from dispatch.core.purging import Reason
 from dispatch.core.records import NO_TENANT, Graph, Job, Source, Task, Upload
 from dispatch.core.sniffing import SNIFF_BYTES
@@ -25,6 +26,7 @@ from protocol.care import ValidationReply
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobSubmission
 from protocol.profiles import Profile
+from protocol.recipes import Pace, Recipe
 from protocol.states import TERMINAL_JOB_STATES
 from protocol.storage import NotFound, StorageProvider
 
@@ -37,6 +39,10 @@ MOST_OF_A_TENANT = 8
 class Farm(Protocol):
     def can_serve(self, task: Task) -> bool:
         """Whether some engine is there, takes work, and fits the task."""
+        ...
+
+    def speed_of(self, pace: Pace) -> float | None:
+        """Frames a second, the middle of what engines that take work have measured; None where none has."""
         ...
 
 
@@ -96,11 +102,22 @@ class ValidationService:
             return ValidationReply(valid=True, video_info=None, transcoding_options={}, problems=(), estimate=None)
         self._check_open()
         with self._at_once.turn(who.tenant):
-            reply = validation.reply_of(await self._look(self._graph(who, checked)), profiles)
+            graph = self._graph(who, checked)
+            reply = validation.reply_of(await self._look(graph), profiles, self._known(graph.tasks[0]))
         if reply is None:
             self._check_open()
             raise ReelyardError(ErrorCode.NO_ENGINE, retry_after=RETRY_AFTER_S)
         return reply
+
+    def _known(self, task: Task) -> validation.Farm:
+        """`task` has what the submission asks of every engine; its own operation is that of none of the plans."""
+
+        def finds(plan: Planned[Recipe]) -> bool:
+            own = {need for need in task.needs if not need.startswith("operation:")}
+            needs = {f"operation:{plan.recipe.kind}", *own, *plan.needs}
+            return self._farm.can_serve(replace(task, needs=tuple(sorted(needs))))
+
+        return validation.Farm(finds, self._farm.speed_of)
 
     def _check_open(self) -> None:
         if self._is_closed:
