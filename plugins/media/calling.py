@@ -54,8 +54,8 @@ def own_file(path: str, *options: str) -> tuple[str, ...]:
 
 
 def facts(ffprobe: str, path: str) -> tuple[str, ...]:
-    """ffprobe's view of a file of our own as JSON."""
-    options = ("-show_entries", PROBED_ENTRIES, "-of", "json=compact=1")
+    """ffprobe's view of a file of our own as JSON, with the codecs' own headers."""
+    options = ("-show_data", "-show_entries", PROBED_ENTRIES, "-of", "json=compact=1")
     return (ffprobe, "-hide_banner", "-loglevel", "level+error", *options, *own_file(path))
 
 

@@ -120,22 +120,6 @@ def bandwidths(playlist: Playlist, sizes: Sequence[int]) -> tuple[int, int]:
     return -(-max(rates) // 1), -(-sum(sizes) * 8 // playlist.duration)
 
 
-_AVC_PROFILES = {"Constrained Baseline": "42C0", "Baseline": "4280", "Main": "4D40", "High": "6400"}
-"""profile_idc and the constraint flags x264 sets, in hexadecimal (RFC 6381, ISO/IEC 14496-10 7.4.2.1)."""
-
-
-def codecs(profile: str, level: int, *, has_sound: bool) -> str | None:
-    """The CODECS attribute (RFC 6381) of H.264 with or without AAC-LC; None for a profile without a row.
-
-    Profile and level are those of the stream: a fast preset leaves out what makes it more than Baseline.
-    """
-    flags = _AVC_PROFILES.get(profile)
-    if flags is None:
-        return None
-    picture = f"avc1.{flags}{level:02X}"
-    return f"{picture},mp4a.40.2" if has_sound else picture
-
-
 def relative(target: str, start: str) -> str:
     """`target` as seen from the file `start`; both are relative paths below one root."""
     there, here = target.split("/"), start.split("/")[:-1]

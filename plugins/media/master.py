@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from fractions import Fraction
 
 from plugins.media import hls
 from plugins.media.codecs import SOUNDS
-from plugins.media.lengths import output_rate
+from plugins.media.lengths import rendition_rate
 from plugins.media.soundtracks import heard, host
 from plugins.media.verify import Proof, ProvenRendition
 from protocol.recipes import PlannedTrack, TranscodeRecipe
@@ -30,7 +29,7 @@ def master(recipe: TranscodeRecipe, proof: Proof, path: str) -> bytes:
         size = (planned.width, planned.height)
         variant = hls.Variant(
             *(hls.relative(planned.playlist, path), *size),
-            rate=_rate(recipe),
+            rate=rendition_rate(recipe, planned),
             codecs=_codecs(recipe, proven),
             peak=peak + beside[0],
             average=average + beside[1],
@@ -38,10 +37,6 @@ def master(recipe: TranscodeRecipe, proof: Proof, path: str) -> bytes:
         )
         variants.append(variant)
     return hls.master(variants, (*sounds, *texts))
-
-
-def _rate(recipe: TranscodeRecipe) -> Fraction:
-    return output_rate(recipe.source.video) if recipe.source.video else Fraction(25)
 
 
 def _beside(proof: Proof) -> tuple[int, int]:

@@ -71,13 +71,6 @@ def told_size(stdout: bytes) -> int:
     return max(0, integer((document.get("format") or {}).get("size")) or 0)
 
 
-def coded_profile(stdout: bytes) -> tuple[str, int]:
-    """The profile and ten times the level of the first picture, as its own header tells them; ("", 0) without one."""
-    streams: list[Entry] = json.loads(stdout).get("streams") or []
-    video: Entry = next((stream for stream in streams if stream.get("codec_type") == "video"), {})
-    return str(video.get("profile") or ""), integer(video.get("level")) or 0
-
-
 def _is_still(stream: Entry) -> bool:
     """Cover art and thumbnails stand in the file as video streams, and are not what it shows."""
     disposition = stream.get("disposition") or {}

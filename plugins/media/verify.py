@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from plugins.media import checks, hls, sound_proof
+from plugins.media.codecs import codecs
 from plugins.media.framecrc import Frames, frames_of
-from plugins.media.lengths import LEAST_SLACK, SLACK_FRAMES, Lengths, end_of, hold, output_rate
-from plugins.media.probe import Unreadable, coded_profile, facts_of
+from plugins.media.lengths import SLACK_FRAMES, Lengths, end_of, hold, rendition_rate
+from plugins.media.picture_proof import hold_picture
+from plugins.media.probe import Unreadable, facts_of
 from plugins.media.rejected import Rejected
 from plugins.media.segments import written
 from plugins.media.sound_proof import SoundProof
@@ -83,7 +85,7 @@ def verify(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome], files: Sequ
             playlist, segment_sizes = written(recipe, planned.playlist, outcomes, sizes, hls_step(planned.rendition.name))
             _segments_hold(recipe, planned, playlist, keyframes.get(with_playlist))
             with_playlist += 1
-        renditions.append(ProvenRendition(planned, facts, _codecs(recipe, planned, outcomes), playlist, segment_sizes))
+        renditions.append(ProvenRendition(planned, facts, _codecs(planned, outcomes), playlist, segment_sizes))
     proof = Proof(tuple(renditions), sound_proof.prove(recipe, outcomes, sizes), texts_of(recipe, outcomes))
     _lengths_hold(recipe, proof)  # before the endings: where the input ends early, they are missing too
     _decoded(recipe, outcomes)
@@ -116,31 +118,23 @@ def _rendition(
 ) -> MediaFacts:
     step = transcode_step(planned.rendition.name)
     facts = _measured(outcomes, planned.path, sizes[planned.path], step)
-    video = facts.video
-    asked = (planned.rendition.codec.value, planned.width, planned.height)
-    if video is None or (video.codec, video.coded_width, video.coded_height) != asked:
-        raise Rejected(ErrorCode.OUTPUT_INVALID, f"The picture of {planned.path} is not what was asked for.", step)
+    hold_picture(recipe, planned, facts.video)
     sound_proof.beside_picture(recipe, planned, facts)
-    rate = Fraction(video.frame_rate)
-    counted = Fraction(video.frames or 0) / rate
-    if video.duration is None or abs(counted - Fraction(video.duration)) > SLACK_FRAMES / rate:
-        raise Rejected(ErrorCode.OUTPUT_INVALID, f"{planned.path} lacks frames.", step)
     return facts
 
 
-def _codecs(recipe: TranscodeRecipe, planned: PlannedRendition, outcomes: Mapping[str, Outcome]) -> str:
-    profile, level = coded_profile(outcomes[f"{checks.FACTS}:{planned.path}"].stdout)
-    codecs = hls.codecs(profile, level, has_sound=bool(recipe.source.audio))
-    if codecs is None:
+def _codecs(planned: PlannedRendition, outcomes: Mapping[str, Outcome]) -> str:
+    told = codecs(outcomes[f"{checks.FACTS}:{planned.path}"].stdout)
+    if told is None:
         step = transcode_step(planned.rendition.name)
         raise Rejected(ErrorCode.OUTPUT_INVALID, f"{planned.path} has a profile that is not known.", step)
-    return codecs
+    return told
 
 
 def _segments_hold(recipe: TranscodeRecipe, planned: PlannedRendition, playlist: hls.Playlist, keyframes: Frames | None) -> None:
     """Every segment begins with a keyframe, and none is longer than was asked for."""
     step = hls_step(planned.rendition.name)
-    frame = 1 / output_rate(recipe.source.video) if recipe.source.video else LEAST_SLACK
+    frame = 1 / rendition_rate(recipe, planned)
     begin_with_keyframes(planned.rendition.name, playlist, keyframes, frame=frame, step=step)
     longest = max(length for _, length in playlist.segments)
     if recipe.hls is not None and longest > recipe.hls.segment_seconds + SLACK_FRAMES * frame:

@@ -55,16 +55,3 @@ def test_the_master_playlist_names_the_smallest_first() -> None:
 )
 def test_paths_are_relative_to_the_playlist_that_names_them(target: str, start: str, found: str) -> None:
     assert hls.relative(target, start) == found
-
-
-@pytest.mark.parametrize(
-    ("profile", "level", "has_sound", "codecs"),
-    [
-        ("Main", 31, True, "avc1.4D401F,mp4a.40.2"),
-        ("High", 40, False, "avc1.640028"),
-        ("Constrained Baseline", 30, False, "avc1.42C01E"),
-        ("High 10", 40, False, None),
-    ],
-)
-def test_codecs_are_told_as_in_rfc_6381(profile: str, level: int, has_sound: bool, codecs: str | None) -> None:
-    assert hls.codecs(profile, level, has_sound=has_sound) == codecs
