@@ -223,9 +223,7 @@ class ApiKey:
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """Quotas are None where there is none: tasks running at once, jobs not yet ended, bytes taken in per month (UTC).
-
-    `prefix` is where its files lie in the storage, its name when empty. `webhook_secrets` are sealed, the newest first.
-    `limits_json` are those of its inputs that differ from the server's.
+    `prefix`: where its files lie, its name when empty. `webhook_secrets`: sealed, newest first. `limits_json`: on its inputs.
     """
 
     name: str
