@@ -63,10 +63,16 @@ def decoder_of(recipe: TranscodeRecipe) -> str | None:
     family = families.pop() if len(families) == 1 else None
     if video is None or family is None or video.codec not in DECODED_ON_DEVICE or recipe.parts or recipe.cut:
         return None
-    is_mapped = video.is_hdr and not all(planned.keeps_hdr for planned in recipe.renditions)
+    is_mapped = not _is_bt709(video) and not all(planned.keeps_hdr for planned in recipe.renditions)
     if is_mapped or not _is_plain(video) or _needs_processor(recipe.picture, video):
         return None
     return f"{video.codec}_{DEVICE_DECODERS[family]}"
+
+
+def _is_bt709(video: VideoStream) -> bool:
+    """All else is converted, but what is kept as HDR; what tells nothing is left as it is."""
+    told = {video.colour.primaries, video.colour.matrix}
+    return not video.is_hdr and told <= {"", "bt709"}
 
 
 def _is_plain(video: VideoStream) -> bool:

@@ -142,7 +142,7 @@ def _planned_rendition(rendition: Rendition, video: VideoStream, profile: Profil
         playlist=playlist,
         segments=segments,
         frame_rate=_frame_rate(rendition, video),
-        keeps_hdr=rendition.hdr is Hdr.KEEP and video.is_hdr,
+        keeps_hdr=rendition.hdr is Hdr.KEEP and video.is_hdr and not (profile.watermark or profile.burn_in),
     )
 
 

@@ -22,6 +22,8 @@ from protocol.steps import VALIDATE_VIDEO
 
 PROBE, FIRST_FRAMES, WHOLE, MEASURE, LIGHT = "probe", "first_frames", "whole", "measure", "light"
 PQ = "smpte2084"
+ATTACHED = "attachment-"
+"""What the name of an input begins with that came with the job, before the client's own name for it."""
 
 _OUT_TIME = re.compile(rb"^out_time_us=(\d+)\s*$", re.MULTILINE)
 
@@ -85,7 +87,9 @@ def facts_or_failure(
 
 def of_part(failure: Failure, part: str | None) -> Failure:
     """The same, with a message that names the part it speaks of."""
-    return failure if part is None else failure.model_copy(update={"message": f"{part}: {failure.message}"})
+    if part is None:
+        return failure
+    return failure.model_copy(update={"message": f"Part {part.removeprefix(ATTACHED)}: {failure.message}"})
 
 
 def _refused(code: ErrorCode, message: str, outcome: Outcome, part: str | None) -> Failure:

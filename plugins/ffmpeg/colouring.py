@@ -72,6 +72,11 @@ def converted(video: VideoStream, depth: int = 8) -> tuple[str, ...]:
     return (f"zscale={told}:{_TO_709}", f"format={_format(depth)}")
 
 
+def is_changed(video: VideoStream) -> bool:
+    """Whether what is not kept as HDR has other colours than the source then: those of BT.709."""
+    return bool(to_sdr(video))
+
+
 def _range(video: VideoStream) -> str:
     return "full" if video.pixel_format.startswith("yuvj") else RANGES.get(video.colour.range, "limited")
 

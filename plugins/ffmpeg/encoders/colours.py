@@ -1,9 +1,10 @@
-"""What colours an output is said to have: those of the source, since scaling keeps them, or what they were mapped to."""
+"""What colours an output is said to have: those of the source where scaling keeps them, or what they were changed to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from plugins.ffmpeg.colouring import is_changed
 from protocol.media import Colour, VideoStream
 from protocol.recipes import PlannedRendition
 
@@ -29,7 +30,7 @@ def colour_of(planned: PlannedRendition, video: VideoStream) -> Colour:
     for something else."""
     if planned.keeps_hdr:
         return _filled(video.colour, HDR10)
-    return BT709 if video.is_hdr else _filled(video.colour, _assumed(video))
+    return BT709 if is_changed(video) else _filled(video.colour, _assumed(video))
 
 
 def tagged(planned: PlannedRendition, video: VideoStream) -> str:
