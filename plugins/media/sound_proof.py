@@ -67,14 +67,12 @@ class SoundProof:
 
 def beside_picture(recipe: TranscodeRecipe, planned: PlannedRendition, facts: MediaFacts) -> None:
     """The sound tracks of a rendition's MP4. Raises Rejected."""
-    tracks = heard(recipe)
-    asked = [_asked(planned.rendition.audio, track) for track in tracks]
-    if [_found(stream) for stream in facts.audio] == asked and facts.streams == 1 + len(tracks):
-        return
-    step = transcode_step(planned.rendition.name)
+    tracks, step = heard(recipe), transcode_step(planned.rendition.name)
     if len(facts.audio) < len(tracks) or any(_is_empty(stream) for stream in facts.audio):
         raise undecoded(step)
-    raise Rejected(ErrorCode.OUTPUT_INVALID, f"The sound of {planned.path} is not what was asked for.", step)
+    asked = [_asked(planned.rendition.audio, track) for track in tracks]
+    if [_found(stream) for stream in facts.audio] != asked or facts.streams != 1 + len(tracks):
+        raise Rejected(ErrorCode.OUTPUT_INVALID, f"The sound of {planned.path} is not what was asked for.", step)
 
 
 def nothing_of(recipe: TranscodeRecipe, missing: Sequence[str]) -> str | None:
@@ -127,7 +125,7 @@ def _found(stream: AudioStream) -> tuple[str, int, int]:
 
 
 def _is_empty(stream: AudioStream) -> bool:
-    return stream.duration is not None and Fraction(stream.duration) <= 0
+    return Fraction(stream.duration or 0) <= 0
 
 
 def _file(file: SoundFile, outcomes: Outcomes, sizes: Sizes) -> ProvenFile:
