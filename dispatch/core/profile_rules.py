@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 
-from dispatch.core import packaging_rules, sound_rules
+from dispatch.core import measuring_rules, packaging_rules, sound_rules
 from dispatch.core.paging import refuse
 from protocol.profiles import INPUT, Profile, Tool
 
@@ -35,6 +35,7 @@ def check_whole(profile: Profile, below: str = "") -> None:
         raise refuse(f"{below}hls", "packages renditions, and there are none")
     _check_packaging(profile, below)
     sound_rules.check(profile, below)
+    measuring_rules.check(profile, below)
     if profile.thumbnails is not None and profile.thumbnails.primary_percent not in profile.thumbnails.percents:
         raise refuse(f"{below}thumbnails", "primary_percent must be one of percents")
 
