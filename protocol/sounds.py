@@ -12,7 +12,6 @@ from protocol.base import Message
 from protocol.encoding import AudioCodec
 from protocol.pictures import Language
 
-
 SOUND_ENCODERS: Mapping[AudioCodec, str] = {
     AudioCodec.AAC: "aac",
     AudioCodec.OPUS: "libopus",
