@@ -129,13 +129,17 @@ class PlannedSprite(Message):
 
 
 class PlannedSubtitle(Message):
-    """Text to be converted: a track of the source by its index, or a file that came with the job by its input's name."""
+    """Text to be converted: a track of the source by its index, or a file that came with the job by its input's name.
+
+    `offset` is where the timeline begins within it, in seconds.
+    """
 
     name: Name
     stream: int | None = None
     attachment: str | None = None
     language: str | None = None
     is_forced: bool = False
+    offset: Rational = "0"
     paths: dict[TextFormat, RelativePath]
 
 
@@ -216,6 +220,8 @@ class TranscodeRecipe(Message):
     """Where the client's own picture goes, encoded anew; the task's input `thumbnail`."""
     sprite: PlannedSprite | None = None
     subtitles: tuple[PlannedSubtitle, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was asked for and cannot be made, in words for the client: warnings of the job."""
     metrics: QualityMetrics | None = None
     speech: RelativePath | None = None
     """Where the sound goes as 16 kHz mono s16le, for a later `transcribe`; staged, never published."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dispatch.core import attachments, thumbnails
 from dispatch.core.ladder import SPEECH_PATH
 from dispatch.core.records import Job
+from dispatch.core.texts import ATTACHED
 from protocol.recipes import (
     AnalyzeRecipe,
     LiveRecipe,
@@ -18,9 +19,6 @@ from protocol.recipes import (
     TranscodeRecipe,
     TranscribeRecipe,
 )
-
-ATTACHED = "attachment-"
-"""What the name of a task's input begins with that came with the job."""
 
 THUMBNAIL = "thumbnail"
 """The name of the client's own picture among a task's inputs."""

@@ -12,7 +12,7 @@ from dispatch.core.ladder import plan_handbrake, plan_renditions, plan_transcode
 from dispatch.core.measuring import plan_measure
 from dispatch.core.picturing import shown
 from dispatch.core.planning import STEPS, load_profile, load_steps, optional_speech, task_kinds
-from dispatch.core.plans import Film, LeftOut, Plan, Planned
+from dispatch.core.plans import NOTHING_BESIDE, Beside, Film, LeftOut, Plan, Planned
 from dispatch.core.records import Graph, Task
 from dispatch.core.task_machine import advance
 from protocol.errors import ErrorCode, FailureClass
@@ -43,7 +43,9 @@ Fits = Callable[[Task], bool]
 """Whether an engine that is there could do this task."""
 
 
-def plan_job(profile: Profile, facts: MediaFacts, finds: Finds, measured: Measured | None = None) -> Plans | Failure:
+def plan_job(
+    profile: Profile, facts: MediaFacts, finds: Finds, measured: Measured | None = None, beside: Beside = NOTHING_BESIDE
+) -> Plans | Failure:
     """What becomes of every task behind `analyze`; once more with what `measure` found, where the job has one. `finds`
     tells whether a plan has an engine: an optional transcription without one is left out, and an encode goes to a GPU only
     where there is one for it.
@@ -51,8 +53,8 @@ def plan_job(profile: Profile, facts: MediaFacts, finds: Finds, measured: Measur
     An input of which nothing would be made is refused.
     """
     plans: dict[TaskKind, Plan] = {}
-    kinds = task_kinds(profile)[1:]
-    film = shown(Film(profile, facts, measured))
+    kinds = task_kinds(profile, beside.has_thumbnail)[1:]
+    film = shown(Film(profile, facts, measured, beside=beside))
     if isinstance(film, Failure):
         return film
     for kind in sorted(kinds, key=lambda kind: kind is not TaskKind.TRANSCRIBE):  # what `transcode` stages depends on it

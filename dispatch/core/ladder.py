@@ -8,8 +8,9 @@ from fractions import Fraction
 from dispatch.core.encoders import Gpu, decoder_of, encoder_of
 from dispatch.core.plans import Film, LeftOut, Planned, steps_of
 from dispatch.core.sounding import audio_file, encoders, more_audio_files, tracks
-from dispatch.core.stills import thumbnails
+from dispatch.core.stills import has_stills, with_stills
 from dispatch.core.targets import metrics_of, needs_of, rated
+from dispatch.core.texts import WHY_NONE, with_subtitles
 from protocol import steps as step_names
 from protocol.encoding import HARDWARE_ENCODERS, Hdr, Preset, VideoCodec
 from protocol.errors import ErrorCode, FailureClass
@@ -73,14 +74,14 @@ def plan_transcode(film: Film, *, speech: bool = False, gpu: Gpu | None = None) 
         tracks=heard,
         audio=audio_file(film),
         more_audio=more_audio_files(film, heard),
-        thumbnails=thumbnails(profile, facts),
         speech=SPEECH_PATH if speech and facts.audio else None,
         metrics=metrics_of(film, planned),
         group_seconds=_group_seconds(profile),
     )
     if gpu is not None and gpu.decodes:
         recipe = recipe.model_copy(update={"decoder": decoder_of(recipe)})
-    if not (recipe.renditions or recipe.audio or recipe.thumbnails or recipe.speech):
+    recipe = with_subtitles(film, with_stills(film, ladder, recipe))
+    if not (recipe.renditions or recipe.audio or recipe.speech or has_stills(recipe) or recipe.subtitles):
         return LeftOut("the source has no audio" if facts.video is not None else "the source has no picture")
     steps = steps_of(TaskKind.TRANSCODE, profile, _reasons(film, recipe))
     needs = (*_needs(recipe), *needs_of(recipe.metrics.metrics if recipe.metrics else ()))
@@ -154,7 +155,7 @@ def _frame_rate(rendition: Rendition, video: VideoStream) -> str | None:
 
 
 def _needs(recipe: TranscodeRecipe) -> tuple[str, ...]:
-    needed = {r.encoder for r in recipe.renditions} | encoders(recipe) | ({"mjpeg"} if recipe.thumbnails else set())
+    needed = {r.encoder for r in recipe.renditions} | encoders(recipe) | ({"mjpeg"} if has_stills(recipe) else set())
     decoders = {f"decoder:{recipe.decoder}"} if recipe.decoder else set()
     return tuple(sorted({f"encoder:{name}" for name in needed} | decoders))
 
@@ -184,6 +185,10 @@ def _reasons(film: Film, recipe: TranscodeRecipe) -> dict[str, str]:
         reasons[step_names.EXTRACT_AUDIO_MP3] = "the source has no audio"
     if not recipe.thumbnails:
         reasons[step_names.GENERATE_THUMBNAILS] = "the source has no picture"
+    if recipe.sprite is None:
+        reasons[step_names.GENERATE_SPRITE] = "the source has no picture"
+    if not recipe.subtitles:
+        reasons[step_names.EXTRACT_SUBTITLES] = WHY_NONE
     return reasons
 
 

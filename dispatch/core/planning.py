@@ -33,17 +33,19 @@ class Demands:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the tasks of one job share. `task_ids` are fresh ids, as many as `task_kinds(profile)`."""
+    """What the tasks of one job share. `task_ids` are fresh ids, as many as `task_kinds` gives."""
 
     job_id: str
     tenant: str
     priority: int
     created_at: float
     task_ids: tuple[str, ...]
+    has_thumbnail: bool = False
 
 
-def task_kinds(profile: Profile) -> tuple[TaskKind, ...]:
-    """In the order of their ordinals; one comes after everything it reads."""
+def task_kinds(profile: Profile, has_thumbnail: bool = False) -> tuple[TaskKind, ...]:
+    """In the order of their ordinals; one comes after everything it reads. A client's own thumbnail is encoded anew by
+    `transcode`."""
     if profile.is_noop:
         return (TaskKind.NOOP,)
     if profile.live is not None:
@@ -54,7 +56,7 @@ def task_kinds(profile: Profile) -> tuple[TaskKind, ...]:
     wanted = (
         (TaskKind.MEASURE, needs_measuring(profile)),
         (TaskKind.HANDBRAKE, by_handbrake),
-        (TaskKind.TRANSCODE, pictures or any(besides)),
+        (TaskKind.TRANSCODE, pictures or has_thumbnail or any(besides)),
         (TaskKind.FRAMES, profile.frames),
         (TaskKind.TRANSCRIBE, profile.transcription),
         (TaskKind.PACKAGE, profile.packaging),
@@ -132,7 +134,7 @@ def limits_of(profile: Profile, limits: InputLimits) -> InputLimits:
 def first_tasks(frame: Frame, profile_json: str, limits: InputLimits, demands: Demands) -> tuple[Task, ...]:
     """The job's tasks at submit: the first is pending, its known successors wait."""
     profile = load_profile(profile_json)
-    kinds = task_kinds(profile)
+    kinds = task_kinds(profile, frame.has_thumbnail)
     return tuple(
         Task(
             task_id=task_id,

@@ -15,6 +15,25 @@ from protocol.states import StepState, TaskKind
 
 
 @dataclass(frozen=True, slots=True)
+class AttachedText:
+    """Subtitles that came with the job, by their attachment's name."""
+
+    name: str
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What came with a job beside its input: its client's own thumbnail, and subtitles to be published."""
+
+    has_thumbnail: bool = False
+    texts: tuple[AttachedText, ...] = ()
+
+
+NOTHING_BESIDE = Beside()
+
+
+@dataclass(frozen=True, slots=True)
 class Film:
     """What is planned for: the profile, what is known of the input, and what `measure` found, where it ran.
 
@@ -27,6 +46,7 @@ class Film:
     parts: tuple[SourcePart, ...] = ()
     cut: Cut | None = None
     picture: PicturePlan = field(default_factory=PicturePlan)
+    beside: Beside = NOTHING_BESIDE
 
     @property
     def spared(self) -> Mapping[str, str]:

@@ -36,7 +36,17 @@ def check_whole(profile: Profile, below: str = "") -> None:
     _check_packaging(profile, below)
     sound_rules.check(profile, below)
     measuring_rules.check(profile, below)
-    if profile.thumbnails is not None and profile.thumbnails.primary_percent not in profile.thumbnails.percents:
+    _check_thumbnails(profile, below)
+
+
+def _check_thumbnails(profile: Profile, below: str) -> None:
+    """Of those at seconds alone none is the primary one, but for the client's own."""
+    wanted = profile.thumbnails
+    if wanted is None:
+        return
+    if not (wanted.percents or wanted.seconds):
+        raise refuse(f"{below}thumbnails", "nothing would be made: give percents or seconds")
+    if wanted.percents and wanted.primary_percent not in wanted.percents:
         raise refuse(f"{below}thumbnails", "primary_percent must be one of percents")
 
 

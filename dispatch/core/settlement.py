@@ -11,6 +11,7 @@ from dispatch.core.lifecycle import FailureRule
 from dispatch.core.plans import Planned
 from dispatch.core.publication import METADATA
 from dispatch.core.records import Attempt, Graph, Job, Source, Task
+from dispatch.core.texts import beside
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import Ack, Complete, Fail, Release, Report, Settlement, Start
 from protocol.media import MediaFacts
@@ -201,7 +202,8 @@ def _plans(graph: Graph, bench: Bench) -> followers.Plans | Failure:
         return task is not None and bench.fitting_engines(followers.planned_task(task, plan)) > 0
 
     facts = MediaFacts.model_validate_json(job.media_json or "")
-    return followers.plan_job(planning.load_profile(job.profile_json), facts, finds, measured)
+    profile = planning.load_profile(job.profile_json)
+    return followers.plan_job(profile, facts, finds, measured, beside(job, profile))
 
 
 def _fits(bench: Bench) -> followers.Fits:

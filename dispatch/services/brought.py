@@ -60,8 +60,8 @@ class BroughtFiles:
         return replace(checked, source=source, brought=(*checked.brought, path))
 
     async def _thumbnail(self, who: Caller, checked: Checked, upload_id: str) -> Checked:
-        if checked.profile.is_noop:
-            raise thumbnails.refused("is of no use to profile noop, which publishes nothing")
+        if checked.profile.is_noop or checked.profile.live is not None:
+            raise thumbnails.refused(f"is of no use to profile {checked.profile.name}, which publishes none")
         upload = await self._uploads.usable(who, upload_id)
         head = await self._head(upload, thumbnails.HEAD_BYTES)
         type_ = thumbnails.checked_type(head, size=upload.received)

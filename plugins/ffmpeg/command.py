@@ -70,7 +70,7 @@ def _outputs(recipe: TranscodeRecipe, graph: Graph, threads: int) -> list[tuple[
         for n in in_order(recipe.renditions)
         if graph.pictures  # sound alone has no picture
     ]
-    return [*made, *sound_alone(recipe, graph.sounds), *stills(recipe, graph.shots)]
+    return [*made, *sound_alone(recipe, graph.sounds), *stills(recipe, graph)]
 
 
 def directories(recipe: TranscodeRecipe) -> tuple[str, ...]:
@@ -81,5 +81,5 @@ def directories(recipe: TranscodeRecipe) -> tuple[str, ...]:
     paths += [track.planned.playlist for track in own_playlists(recipe) if track.planned.playlist]
     paths += [recipe.speech] if recipe.speech else []
     paths += [f"{STATS}/" for _ in filter(None, [first_of(recipe)])]
-    paths += [shot.path for shot in recipe.thumbnails]
+    paths += [*(shot.path for shot in recipe.thumbnails), *([recipe.sprite.path] if recipe.sprite else [])]
     return tuple(sorted({parent for path in paths if (parent := path.rpartition("/")[0])}))

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from plugins.ffmpeg import command, preparing, sources
+from plugins.ffmpeg import besides, command, preparing, sources
 from plugins.ffmpeg.encoders import environment
 from plugins.ffmpeg.goal import goal_of
 from plugins.ffmpeg.passes import first_of
-from plugins.media import progress, report
+from plugins.media import progress, report, stills
 from plugins.media.progress import WHOLE, Goal, Part, Progress
+from plugins.media.soundtracks import sound_files
 from protocol.plugins import Invocation, Limits, Outcome, Work
 from protocol.recipes import TranscodeRecipe
 from protocol.results import StepReport
@@ -27,7 +28,7 @@ LEAST_WALL_S, WALL_PER_SECOND = 4 * 3600.0, 20.0
 
 def invocations(ffmpeg: str, work: Work, recipe: TranscodeRecipe, own: str) -> tuple[Invocation, ...]:
     """`own` is the path of the job's input. With subtitles to draw, the encode itself follows on what is read of them."""
-    before = preparing.invocations(ffmpeg, work, recipe, own)
+    before = (*besides.invocations(ffmpeg, work, recipe), *preparing.invocations(ffmpeg, work, recipe, own))
     return before if recipe.picture.burn_in else (*before, *_encodes(ffmpeg, work, recipe, own, ()))
 
 
@@ -40,6 +41,9 @@ def follow(ffmpeg: str, work: Work, recipe: TranscodeRecipe, own: str, outcomes:
 def _encodes(
     ffmpeg: str, work: Work, recipe: TranscodeRecipe, own: str, files: tuple[tuple[str, bytes], ...]
 ) -> tuple[Invocation, ...]:
+    """None for a recipe of subtitles, or of the client's own picture, alone."""
+    if not (recipe.renditions or sound_files(recipe) or recipe.speech or stills.expected(recipe)):
+        return ()
     made = {
         FIRST_PASS: command.first_passes(ffmpeg, recipe, work.threads),
         ENCODE: command.transcode(ffmpeg, recipe, work.threads, work.device),
@@ -74,8 +78,8 @@ def goal(recipe: TranscodeRecipe, invocation: Invocation) -> Goal:
 
 
 def whole(by_name: Mapping[str, Outcome]) -> Outcome:
-    """The encode with the time of the pass before it."""
-    encode, first = by_name[ENCODE], by_name.get(FIRST_PASS)
+    """The encode with the time of the pass before it; where nothing is encoded, what was run first."""
+    encode, first = by_name.get(ENCODE, next(iter(by_name.values()))), by_name.get(FIRST_PASS)
     return encode if first is None else replace(encode, wall_seconds=encode.wall_seconds + first.wall_seconds)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from protocol.recipes import TranscodeRecipe
+
 
 @dataclass(frozen=True, slots=True)
 class Sounds:
@@ -22,6 +24,16 @@ class Graph:
     pictures: tuple[str, ...]
     shots: tuple[str, ...]
     sounds: Sounds
+    sheet: str | None = None
+    """The sprite's tiles on one picture."""
+
+
+STILLS = "shots"
+"""The branch that single pictures are taken of."""
+
+
+def has_stills(recipe: TranscodeRecipe) -> bool:
+    return recipe.source.video is not None and bool(recipe.thumbnails or recipe.sprite)
 
 
 def split(name: str, labels: list[str] | tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ from plugins.ffmpeg import joined
 from plugins.ffmpeg.colouring import to_sdr
 from plugins.ffmpeg.finishing import pixel_format
 from plugins.ffmpeg.framing import framed, shrunk, size_of
-from plugins.ffmpeg.graph import split
+from plugins.ffmpeg.graph import STILLS, has_stills, split
 from plugins.ffmpeg.overlays import burnt, marked
 from plugins.ffmpeg.sources import seconds
 from plugins.media.lengths import length_cap, timeline_rate
@@ -46,7 +46,7 @@ def pictures(recipe: TranscodeRecipe, lines: list[str]) -> tuple[str, ...]:
 
 
 def _stills(recipe: TranscodeRecipe) -> list[str]:
-    return ["shots"] if recipe.thumbnails else []
+    return [STILLS] if has_stills(recipe) else []
 
 
 def _parent(renditions: tuple[PlannedRendition, ...], larger: list[int], n: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from plugins.ffmpeg import analysis, encoding, examining, inventory, looking, preparing
+from plugins.ffmpeg import analysis, besides, encoding, examining, inventory, looking, preparing
 from plugins.ffmpeg.measuring import quality
 from plugins.media import checks, progress, report, verdict, verify
 from plugins.media.locate import Tools, locate
@@ -116,6 +116,8 @@ class FFmpegPlugin:
             return examining.judge(work, work.recipe, outcome)
         if isinstance(work.recipe, TranscodeRecipe) and outcome.invocation.name in preparing.NAMES:
             return preparing.judge(outcome, work.recipe)
+        if besides.is_one(outcome.invocation.name):
+            return besides.judge(outcome)
         step = VALIDATE_VIDEO if isinstance(work.recipe, AnalyzeRecipe) else None
         return verdict.judge(outcome, reads_input=outcome.invocation.name in READS_INPUT, step=step)
 
@@ -147,9 +149,9 @@ class FFmpegPlugin:
                 try:
                     proof = verify.verify(recipe, by_name, files)
                 except Rejected as rejected:
-                    return refusal(rejected, by_name[encoding.ENCODE])
+                    return refusal(rejected, encoding.whole(by_name))
                 self._progress.pop(work.directory, None)
-                made = report.conclusion(recipe, proof, work.steps, encoding.whole(by_name), tools)
+                made = report.conclusion(recipe, proof, work.steps, encoding.whole(by_name), tools, besides.took(by_name))
                 return quality.with_scores(made, work, recipe, by_name)
             case _:
                 raise _unfit(work)

@@ -43,9 +43,9 @@ def untrusted(limits: InputLimits | None = None) -> tuple[str, ...]:
     )
 
 
-def quiet() -> tuple[str, ...]:
-    """What every FFmpeg process begins with: no questions, errors alone, and a cap on a single allocation."""
-    return ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error", "-max_alloc", str(MAX_ALLOC))
+def quiet(max_alloc: int = MAX_ALLOC) -> tuple[str, ...]:
+    """What every FFmpeg process begins with: no questions, errors alone, and a cap in bytes on a single allocation."""
+    return ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error", "-max_alloc", str(max_alloc))
 
 
 def own_file(path: str, *options: str) -> tuple[str, ...]:

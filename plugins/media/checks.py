@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from plugins.media import stills, subtitles
 from plugins.media.calling import facts, own_file, quiet, text
-from plugins.media.groups import TEXT, streamed_texts
 from plugins.media.lengths import expected_ends, output_rate, slack
 from plugins.media.segments import PLAYLIST
-from plugins.media.sizes import thumbnail_size
 from plugins.media.sound_checks import LOUDNESS, levelled, loudness
 from plugins.media.soundtracks import HeardTrack, heard, own_playlists, sound_files
+from plugins.media.stills import OWN_READ, READ_JPEG
 from protocol.media import MediaFacts
 from protocol.plugins import Invocation, Limits
 from protocol.recipes import TranscodeRecipe
@@ -49,11 +49,13 @@ def build(ffmpeg: str, ffprobe: str, recipe: TranscodeRecipe, threads: int) -> t
     head = (ffmpeg, *quiet())
     made = [check(f"{FACTS}:{path}", facts(ffprobe, path)) for path in media]
     made += [check(f"{PLAYLIST}:{path}", text(ffmpeg, path)) for path in (*playlists, *beside)]
-    made += [check(f"{TEXT}:{one.source}", text(ffmpeg, one.source)) for one in streamed_texts(recipe)]
     made += [check(f"{LOUDNESS}:{path}", loudness(ffmpeg, path, place)) for path, place in levelled(recipe)]
     if playlists:
         made.append(keyframes(ffmpeg, playlists))
-    if media or recipe.thumbnails:
+    if recipe.own_thumbnail:
+        made.append(check(OWN_READ, stills.read_own(ffmpeg, recipe.own_thumbnail)))
+    made += [check(name, argv) for name, argv in subtitles.reads(ffmpeg, recipe)]
+    if media or stills.sizes(recipe):
         made.append(check(DECODE, (*head, *_decode(recipe, threads))))
     return tuple(made)
 
@@ -103,8 +105,7 @@ def _reads(recipe: TranscodeRecipe, threads: int) -> tuple[_Read, ...]:
         reads += [_last_sound(recipe, planned.path, track, track.place) for track in tracks]
     reads += [_last_sound(recipe, file.planned.path, file.track, 0) for file in sound_files(recipe)]
     reads += [_last_sound(recipe, track.planned.playlist or "", track, 0) for track in own_playlists(recipe)]
-    size = thumbnail_size(recipe)
-    reads += [_Read(("-f", "jpeg_pipe"), (("v:0", Ending(shot.path, size)),)) for shot in recipe.thumbnails]
+    reads += [_Read(READ_JPEG, (("v:0", Ending(path, size)),)) for path, size in stills.sizes(recipe)]
     return tuple(reads)
 
 

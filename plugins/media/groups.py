@@ -15,9 +15,6 @@ would bring, so that all of them tell the same time."""
 TICKS = 90_000
 """MPEG-2 timestamps in a second."""
 
-TEXT = "text"
-"""What the check is called that reads subtitles back."""
-
 
 @dataclass(frozen=True, slots=True)
 class StreamedText:

@@ -108,6 +108,12 @@ def expected_ends(source: MediaFacts) -> tuple[Fraction | None, Fraction | None]
     return picture, end_of(sound) if sound and sound.duration is not None else None
 
 
+def shown_until(source: MediaFacts) -> Fraction:
+    """When picture and sound of the outputs have ended, in seconds: what players take for the length of the film."""
+    known = [end for end in expected_ends(source) if end is not None]
+    return max(known, default=Fraction(source.duration))
+
+
 def slack(source: MediaFacts, expected: Fraction) -> Fraction:
     """By how much an end may be off."""
     return max(_least(source), expected * ESTIMATE_SHARE.get(source.container, SHARE_SLACK))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
-from plugins.media import hls
+from plugins.media import hls, stills, subtitles
+from plugins.media.lengths import shown_until
 from plugins.media.master import master
-from plugins.media.sizes import thumbnail_size
 from plugins.media.sound_report import sound_facts, unlevelled
 from plugins.media.soundtracks import sound_files
 from plugins.media.verdict import redact
@@ -17,20 +17,36 @@ from protocol.plugins import Conclusion, Outcome
 from protocol.recipes import TranscodeRecipe
 from protocol.results import AttemptResult, FileRole, OutputFacts, StepReport, ToolUse
 from protocol.states import StepState
-from protocol.steps import EXTRACT_AUDIO_MP3, GENERATE_THUMBNAILS, TRANSCRIBE_VIDEO, hls_step, transcode_step
+from protocol.steps import (
+    EXTRACT_AUDIO_MP3,
+    EXTRACT_SUBTITLES,
+    GENERATE_SPRITE,
+    GENERATE_THUMBNAILS,
+    TRANSCRIBE_VIDEO,
+    hls_step,
+    transcode_step,
+)
 
 SKIP_REASONS = {
     EXTRACT_AUDIO_MP3: "The input has no sound.",
     TRANSCRIBE_VIDEO: "No engine has proven a speech model.",
     GENERATE_THUMBNAILS: "No thumbnails were asked for.",
+    GENERATE_SPRITE: "No sprite sheet was asked for.",
+    EXTRACT_SUBTITLES: "The input has no subtitles that are text.",
 }
+ALIKE: Mapping[str, float] = {}
 SKIP_RENDITION = "The picture is smaller than this rendition needs."
 
 
 def conclusion(
-    recipe: TranscodeRecipe, proof: Proof, steps: tuple[str, ...], encode: Outcome, tools: tuple[ToolUse, ...]
+    recipe: TranscodeRecipe,
+    proof: Proof,
+    steps: tuple[str, ...],
+    encode: Outcome,
+    tools: tuple[ToolUse, ...],
+    took: Mapping[str, float],
 ) -> Conclusion:
-    """The success. Every step that was served took the one encode's time."""
+    """The success. Every step that was served took the one encode's time, but for those of `took`, in seconds."""
     facts = dict(output_facts(recipe, proof))
     extra: dict[str, bytes] = {}
     if recipe.master_playlist and recipe.hls:
@@ -38,10 +54,14 @@ def conclusion(
             extra[path], facts[path] = content, told
         extra[recipe.master_playlist] = master(recipe, proof, recipe.master_playlist)
         facts[recipe.master_playlist] = OutputFacts(role=FileRole.MASTER_PLAYLIST)
+    if recipe.sprite is not None:
+        extra[recipe.sprite.index] = stills.index(recipe.sprite, shown_until(recipe.source)).encode()
+    for path, (content, told) in subtitles.files(proof.subtitles).items():
+        extra[path], facts[path] = content, told
     result = AttemptResult(
-        steps=step_reports(steps, served(recipe), encode.wall_seconds),
+        steps=step_reports(steps, served(recipe), encode.wall_seconds, took),
         tools=tools,
-        warnings=(*warnings(encode), *unlevelled(recipe)),
+        warnings=(*recipe.notes, *subtitles.warnings(proof.subtitles), *warnings(encode), *unlevelled(recipe)),
         log_tail=redact(encode.stderr_tail),
     )
     return Conclusion(facts=facts, result=result, extra=extra)
@@ -52,13 +72,16 @@ def served(recipe: TranscodeRecipe) -> frozenset[str]:
     names = {transcode_step(planned.rendition.name) for planned in recipe.renditions}
     names |= {hls_step(planned.rendition.name) for planned in recipe.renditions if planned.playlist}
     names |= {EXTRACT_AUDIO_MP3} if sound_files(recipe) else set()
-    return frozenset(names | ({GENERATE_THUMBNAILS} if recipe.thumbnails else set()))
+    names |= {EXTRACT_SUBTITLES} if recipe.subtitles else set()
+    return frozenset(names | set(stills.expected(recipe).values()))
 
 
-def step_reports(steps: Sequence[str], done: frozenset[str], wall_seconds: float) -> tuple[StepReport, ...]:
+def step_reports(
+    steps: Sequence[str], done: frozenset[str], wall_seconds: float, took: Mapping[str, float] = ALIKE
+) -> tuple[StepReport, ...]:
     """Each step completed, or skipped with its reason."""
     return tuple(
-        StepReport(name=step, state=StepState.COMPLETED, progress=1.0, duration_seconds=round(wall_seconds, 3))
+        StepReport(name=step, state=StepState.COMPLETED, progress=1.0, duration_seconds=round(took.get(step, wall_seconds), 3))
         if step in done
         else StepReport(name=step, state=StepState.SKIPPED, reason=SKIP_REASONS.get(step, SKIP_RENDITION))
         for step in steps
@@ -80,11 +103,7 @@ def output_facts(recipe: TranscodeRecipe, proof: Proof) -> Iterator[tuple[str, O
         if recipe.hls and proven.playlist:
             yield from _hls(recipe.hls, proven, proven.playlist)
     yield from sound_facts(recipe, proof.sound)
-    width, height = thumbnail_size(recipe)
-    for shot in recipe.thumbnails:
-        at = round(float(Fraction(shot.at)), 6)
-        picture = OutputFacts(role=FileRole.THUMBNAIL, codec="mjpeg", width=width, height=height, percent=shot.percent, at=at)
-        yield shot.path, picture
+    yield from stills.facts(recipe, proof.own_thumbnail)
 
 
 def _rendition(proven: ProvenRendition) -> OutputFacts:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from plugins.media import hls
-from plugins.media.groups import START, TEXT, TICKS, StreamedText, streamed_texts
-from plugins.media.rejected import Rejected
-from protocol.errors import ErrorCode
-from protocol.plugins import Outcome
+from plugins.media.groups import START, TICKS, StreamedText, streamed_texts
+from plugins.media.lengths import shown_until
+from plugins.media.subtitles import ProvenText, vtt
 from protocol.recipes import TranscodeRecipe
 from protocol.results import FileRole, OutputFacts
-from protocol.steps import EXTRACT_SUBTITLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +32,14 @@ class TextPlaylist:
         yield self.text.playlist, hls.single(uri, self.seconds), told.model_copy(update=update)
 
 
-def texts_of(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome]) -> tuple[TextPlaylist, ...]:
-    """The subtitles that the master playlist names. Raises Rejected."""
-    return tuple(_text(recipe, text, outcomes.get(f"{TEXT}:{text.source}")) for text in streamed_texts(recipe))
+def texts_of(recipe: TranscodeRecipe, proven: Sequence[ProvenText]) -> tuple[TextPlaylist, ...]:
+    """The subtitles that the master playlist names."""
+    cues = {one.planned.name: one.cues for one in proven}
+    length = shown_until(recipe.source)
+    return tuple(TextPlaylist(text, _timed(vtt(cues[text.planned.name])), length) for text in streamed_texts(recipe))
 
 
-def _text(recipe: TranscodeRecipe, text: StreamedText, outcome: Outcome | None) -> TextPlaylist:
-    segment = _timed(outcome.stdout) if outcome else None
-    if segment is None:
-        raise Rejected(ErrorCode.OUTPUT_INVALID, f"{text.source} is not WebVTT.", EXTRACT_SUBTITLES)
-    return TextPlaylist(text, segment, Fraction(recipe.source.duration))
-
-
-def _timed(content: bytes) -> bytes | None:
+def _timed(content: str) -> bytes:
     """With the line that tells which moment of the picture's clock is the text's 0 (RFC 8216 3.5)."""
-    first, _, rest = content.decode("utf-8", "replace").lstrip("\ufeff").replace("\r\n", "\n").partition("\n")
-    if not first.startswith("WEBVTT"):
-        return None
+    first, _, rest = content.partition("\n")
     return f"{first}\nX-TIMESTAMP-MAP=MPEGTS:{START * TICKS},LOCAL:00:00:00.000\n{rest}".encode()

@@ -120,6 +120,12 @@ def judge(outcome: Outcome, *, reads_input: bool, only_reads: bool = False, step
     return judge_by(outcome, rows, step)
 
 
+def failed_by_itself(outcome: Outcome) -> bool:
+    """Whether the tool gave up on its own: nobody stopped it, and no cap did."""
+    is_stopped = outcome.timed_out or outcome.limit is not None or outcome.exit_code == STOPPED_BY_SIGNAL
+    return outcome.exit_code > 0 and not is_stopped
+
+
 def judge_by(outcome: Outcome, rows: Sequence[Row], step: str | None = None) -> Failure | None:
     """The same by the table of another tool. The first row whose pattern is found counts; the last one should fit all."""
     if outcome.timed_out:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from plugins.media import checks, hls, sound_proof
+from plugins.media import checks, hls, sound_proof, stills, subtitles
 from plugins.media.codecs import codecs
 from plugins.media.framecrc import Frames, frames_of
 from plugins.media.lengths import SLACK_FRAMES, Lengths, end_of, hold, rendition_rate
@@ -19,6 +19,7 @@ from plugins.media.rejected import Rejected
 from plugins.media.segments import written
 from plugins.media.sound_proof import SoundProof
 from plugins.media.soundtracks import own_playlists, sound_files
+from plugins.media.subtitles import ProvenText
 from plugins.media.text_playlists import TextPlaylist, texts_of
 from protocol.errors import ErrorCode
 from protocol.media import MediaFacts
@@ -48,22 +49,24 @@ class Proof:
     renditions: tuple[ProvenRendition, ...]
     sound: SoundProof
     texts: tuple[TextPlaylist, ...] = ()
+    own_thumbnail: tuple[int, int] | None = None
+    subtitles: tuple[ProvenText, ...] = ()
 
 
 def presence(recipe: TranscodeRecipe, files: Sequence[MadeFile]) -> None:
     """Every file that was asked for is there and not empty. Raises Rejected."""
     expected: dict[str, str | None] = {planned.path: transcode_step(planned.rendition.name) for planned in recipe.renditions}
     expected |= {planned.playlist: hls_step(planned.rendition.name) for planned in recipe.renditions if planned.playlist}
-    expected |= {shot.path: GENERATE_THUMBNAILS for shot in recipe.thumbnails}
+    expected |= (of_film := stills.expected(recipe))
     expected |= {track.planned.playlist: None for track in own_playlists(recipe) if track.planned.playlist}
     expected |= {file.planned.path: EXTRACT_AUDIO_MP3 for file in sound_files(recipe)}
     expected |= {recipe.speech: None} if recipe.speech and recipe.source.audio else {}
     made = {file.path for file in files if file.size > 0}
+    stills.presence(recipe, made)
     missing = [path for path in expected if path not in made]
     if expected and len(missing) == len(expected):
         raise Rejected(ErrorCode.INPUT_CORRUPT, "Nothing of the file decodes.")
-    shots = {shot.path for shot in recipe.thumbnails}
-    if missing and shots == set(missing):  # each keeps the first frame of all until its own comes
+    if missing and set(of_film) == set(missing):  # each keeps the first frame of all until its own comes
         raise Rejected(ErrorCode.INPUT_CORRUPT, "No picture of the file decodes.", GENERATE_THUMBNAILS)
     if missing and (silent := sound_proof.nothing_of(recipe, missing)):
         raise sound_proof.undecoded(expected[silent])
@@ -86,7 +89,10 @@ def verify(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome], files: Sequ
             _segments_hold(recipe, planned, playlist, keyframes.get(with_playlist))
             with_playlist += 1
         renditions.append(ProvenRendition(planned, facts, _codecs(planned, outcomes), playlist, segment_sizes))
-    proof = Proof(tuple(renditions), sound_proof.prove(recipe, outcomes, sizes), texts_of(recipe, outcomes))
+    own = stills.own_size(outcomes) if recipe.own_thumbnail else None
+    texts = subtitles.prove(recipe, outcomes)
+    sound = sound_proof.prove(recipe, outcomes, sizes)
+    proof = Proof(tuple(renditions), sound, texts_of(recipe, texts), own, texts)
     _lengths_hold(recipe, proof)  # before the endings: where the input ends early, they are missing too
     _decoded(recipe, outcomes)
     return proof
