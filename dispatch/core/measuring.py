@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from dispatch.core.copying import replace
 from dispatch.core.ladder import plan_renditions
+from dispatch.core.planning import task_kinds
 from dispatch.core.plans import Film, LeftOut, Planned, steps_of
 from dispatch.core.sounding import tracks as planned_tracks
 from dispatch.core.targets import is_probed, is_software, needs_of
@@ -24,6 +25,9 @@ PIXELS_MEASURED_PER_SECOND = 8e6
 
 SECONDS_HEARD_PER_SECOND, PIXELS_SEEN_PER_SECOND = 40.0, 250e6
 """The loudness of a track, and the decode of a whole film at reduced size; only estimates for queueing."""
+
+BESIDES = 2
+"""A job of no more tasks than these, `analyze` and `measure`, makes nothing else."""
 
 SAMPLED_S, ROUNDS = 10, 4
 """So much of a film is encoded in each of so many rounds at most, where a CRF is looked for."""
@@ -42,12 +46,22 @@ class _Aims:
         return (*self.probes, *self.ladder, *self.compare)
 
 
-def plan_measure(film: Film, source: MediaFacts, ladder: Sequence[PlannedRendition]) -> Planned[MeasureRecipe] | LeftOut:
-    """`source` are the facts of the input itself, `ladder` the renditions that the encode is planned to make."""
+Plan = Planned[MeasureRecipe] | LeftOut | Failure
+
+
+def plan_measure(film: Film, source: MediaFacts, ladder: Sequence[PlannedRendition]) -> Plan:
+    """`source` are the facts of the input itself, `ladder` the renditions that the encode is planned to make.
+
+    A job that does nothing but compare settings is refused where the film is too small for all of them.
+    """
     profile, facts = film.profile, film.facts
     loudness = profile.sound.loudness if profile.sound else None
     heard = planned_tracks(film) if loudness else ()
-    aims = _aims(film, ladder)
+    settings = _settings(film, profile.compare)
+    does_more = profile.content is not None or len(task_kinds(profile)) > BESIDES
+    if isinstance(settings, Failure) and not does_more:
+        return settings
+    aims = _aims(film, ladder, () if isinstance(settings, Failure) else settings)
     finds_crop = profile.picture is not None and profile.picture.crop_black and facts.video is not None
     if not (heard or finds_crop or profile.content or aims.encoded):
         return LeftOut(_nothing(film))
@@ -73,21 +87,21 @@ def plan_measure(film: Film, source: MediaFacts, ladder: Sequence[PlannedRenditi
     return Planned(recipe, _needs(aims), _cost(recipe), steps_of(TaskKind.MEASURE, profile, {}))
 
 
-def _aims(film: Film, ladder: Sequence[PlannedRendition]) -> _Aims:
+def _aims(film: Film, ladder: Sequence[PlannedRendition], settings: tuple[PlannedRendition, ...]) -> _Aims:
     aimed = tuple(planned for planned in ladder if planned.rendition.target is not None)
     probes = aimed if any(map(is_probed, aimed)) else ()
     weighed = tuple(one for one in ladder if is_software(one)) if film.profile.per_title else ()
-    return _Aims(probes, weighed if len(weighed) > 1 else (), _settings(film, film.profile.compare))
+    return _Aims(probes, weighed if len(weighed) > 1 else (), settings)
 
 
-def _settings(film: Film, compare: Compare | None) -> tuple[PlannedRendition, ...]:
+def _settings(film: Film, compare: Compare | None) -> tuple[PlannedRendition, ...] | Failure:
     """Those that the film is large enough for."""
     if compare is None:
         return ()
     profile = film.profile.model_copy(update={"renditions": compare.renditions, "hls": None})
     planned = plan_renditions(replace(film, profile=profile, measured=None))
     if isinstance(planned, Failure):
-        return ()
+        return planned
     return tuple(one.model_copy(update={"path": f"{COMPARED}/{one.rendition.name}.mp4"}) for one in planned)
 
 
