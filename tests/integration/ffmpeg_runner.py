@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.shell import secrets
 from protocol.plugins import Conclusion, Follower, Invocation, MadeFile, Outcome, TranscoderPlugin, Work
 from protocol.results import Failure, StepReport
 
@@ -28,6 +29,7 @@ def run_process(invocation: Invocation, directory: Path) -> Outcome:
     """Run it with an empty environment in `directory`, its inputs as inherited descriptors."""
     for name in invocation.makes:
         (directory / name).mkdir(parents=True, exist_ok=True)
+    secrets.write(str(directory), invocation.secrets)
     descriptors = [os.open(path, os.O_RDONLY) for path in invocation.reads]
     argv = list(invocation.argv)
     for n, descriptor in enumerate(descriptors):
@@ -45,6 +47,7 @@ def run_process(invocation: Invocation, directory: Path) -> Outcome:
             timeout=100,
         )
     finally:
+        secrets.forget(str(directory), invocation.secrets)
         for descriptor in descriptors:
             os.close(descriptor)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
