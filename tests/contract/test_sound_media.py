@@ -1,0 +1,241 @@
+"""Sound as the real tools make it: tracks, codecs, channels and loudness, seen by ffprobe, by EBU R 128 and by HLS's rules."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dispatch.core.ladder import plan_transcode
+from dispatch.core.measuring import plan_measure
+from dispatch.core.planning import limits_of
+from dispatch.core.plans import Film, Planned
+from plugins.ffmpeg.measuring.plugin import MeasurePlugin
+from plugins.ffmpeg.plugin import FFmpegPlugin
+from protocol.encoding import AudioCodec, Preset
+from protocol.errors import ErrorCode, FailureClass
+from protocol.media import MediaFacts
+from protocol.packaging import HlsPackaging, SegmentFormat
+from protocol.plugins import Conclusion, Work
+from protocol.profiles import Profile, Rendition
+from protocol.recipes import InputLimits
+from protocol.results import Failure, FileRole, Measured
+from protocol.sounds import AudioFile, Channels, Loudness, RenditionAudio, Sound, Tracks
+from tests.integration.ffmpeg_attempts import run_analysis, success
+from tests.integration.ffmpeg_runner import run_attempt
+from tests.media import ffmpeg_path, ffprobe_path, run_ffmpeg
+from tests.rules.hls_rules import broken
+
+SMALLEST = InputLimits(min_duration_s=0.1)
+QUIET = Loudness(integrated=-27.0)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """3 s of 320x180 with English, French in 5.1 (a tone of its own on each loudspeaker), and German that ends after 2 s."""
+    path = tmp_path_factory.mktemp("sound") / "film.mkv"
+    six = "|".join(f"0.1*sin({hertz}*2*PI*t)" for hertz in (300, 400, 500, 60, 700, 800))
+    run_ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=3"),
+        *("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=3,volume=0.3,aformat=channel_layouts=stereo"),
+        *("-f", "lavfi", "-i", f"aevalsrc={six}:s=48000:d=3:c=5.1(side)"),
+        *("-f", "lavfi", "-i", "sine=frequency=880:sample_rate=44100:duration=2"),
+        *("-map", "0", "-map", "1", "-map", "2", "-map", "3", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "flac"),
+        *("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fre", "-metadata:s:a:2", "language=ger"),
+        *("-metadata:s:a:1", 'title=Pour "tous"', "-disposition:a:1", "default", "-disposition:a:0", "0"),
+        str(path),
+    )
+    return path
+
+
+def make(profile: Profile, source: Path, directory: Path) -> Conclusion | Failure:
+    """What becomes of a source: looked at, measured where that is asked for, planned, made and proven."""
+    looked = run_analysis(source, directory, limits_of(profile, SMALLEST))
+    if isinstance(looked, Failure):
+        return looked
+    facts = looked.result.analysis
+    assert facts is not None
+    film = Film(profile, facts, _measure(Film(profile, facts), facts, source, directory))
+    planned = plan_transcode(film)
+    assert isinstance(planned, Planned), planned
+    steps = tuple(step.name for step in planned.steps)
+    work = Work(planned.recipe, steps, str(directory), threads=1, input_path=str(source), input_size=source.stat().st_size)
+    made = run_attempt(FFmpegPlugin(), work)
+    return made.result if isinstance(made.result, Failure) else success(made)
+
+
+def _measure(film: Film, facts: MediaFacts, source: Path, directory: Path) -> Measured | None:
+    planned = plan_measure(film, facts, ())
+    if not isinstance(planned, Planned):
+        return None
+    apart = directory.parent / f"{directory.name}-measured"
+    apart.mkdir()
+    work = Work(planned.recipe, (), str(apart), threads=1, input_path=str(source), input_size=source.stat().st_size)
+    return success(run_attempt(MeasurePlugin(), work)).result.measured
+
+
+def made(profile: Profile, source: Path, directory: Path) -> Conclusion:
+    result = make(profile, source, directory)
+    assert isinstance(result, Conclusion), result
+    return result
+
+
+def sounds(path: Path) -> list[dict[str, Any]]:  # ffprobe's JSON
+    entries = "stream=codec_name,channels,channel_layout,sample_rate,start_time:stream_tags=language,name,title"
+    argv = [ffprobe_path(), "-v", "error", "-select_streams", "a", "-show_entries", entries, "-of", "json", str(path)]
+    done = subprocess.run(argv, capture_output=True, check=True, timeout=60)
+    streams: list[dict[str, Any]] = json.loads(done.stdout)["streams"]
+    return streams
+
+
+def told(path: Path, *keys: str) -> list[tuple[Any, ...]]:
+    return [tuple(one.get(key) for key in keys) for one in sounds(path)]
+
+
+def integrated(path: Path, track: int = 0) -> float:
+    """EBU R 128 by its meter, frame by frame: not the summary that the plugin reads."""
+    meter = "ebur128=metadata=1,ametadata=mode=print:key=lavfi.r128.I:file=-"
+    argv = [ffmpeg_path(), "-v", "error", "-i", str(path), "-map", f"0:a:{track}", "-af", meter, "-f", "null", "-"]
+    done = subprocess.run(argv, capture_output=True, check=True, timeout=60, text=True)
+    return float(re.findall(r"lavfi\.r128\.I=(\S+)", done.stdout)[-1])
+
+
+def ladder(codec: AudioCodec, *rates: int) -> tuple[Rendition, ...]:
+    return tuple(
+        Rendition(
+            name=f"{height}p",
+            height=height,
+            crf=35,
+            preset=Preset.ULTRAFAST,
+            audio=RenditionAudio(codec=codec, bitrate=96_000 if height == 90 else 128_000, sample_rate=rate),
+        )
+        for height, rate in zip((90, 180), rates, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "layouts"),
+    [
+        (AudioCodec.AAC, SegmentFormat.TS, ("5.1", "stereo", "mono")),
+        (AudioCodec.OPUS, SegmentFormat.FMP4, ("5.1", "stereo", "mono")),
+        (AudioCodec.AC3, SegmentFormat.FMP4, ("5.1(side)", "stereo", "mono")),
+    ],
+)
+def test_every_track_stands_beside_every_picture_and_in_one_group(
+    film: Path, tmp_path: Path, codec: AudioCodec, container: SegmentFormat, layouts: tuple[str, ...]
+) -> None:
+    profile = Profile(
+        name="own",
+        renditions=ladder(codec, 44_100 if codec is AudioCodec.AAC else 48_000, 48_000),
+        hls=HlsPackaging(segment_seconds=1, format=container),
+        sound=Sound(tracks=Tracks.ALL, channels=Channels.KEEP),
+    )
+    facts = made(profile, film, tmp_path).facts
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    master = files["hls/master.m3u8"].decode()
+
+    for name in ("90p", "180p"):
+        streams = sounds(tmp_path / f"{name}/video_{name}.mp4")
+        assert [(one["codec_name"], one["channel_layout"]) for one in streams] == [(codec.value, each) for each in layouts]
+        assert [one["tags"]["language"] for one in streams] == ["fra", "eng", "deu"]
+    assert set(files) == set(facts)
+    assert broken(files) == []
+    assert re.findall(r"NAME=\"([^\"]+)\",LANGUAGE=\"(\w+)\",DEFAULT=(\w+)", master) == [
+        ("Pour tous", "fr", "YES"),
+        ("en", "en", "NO"),
+        ("de", "de", "NO"),
+    ]
+    starts = [told(tmp_path / path, "start_time")[0][0] for path in ("180p/segments/playlist.m3u8", "audio/en/playlist.m3u8")]
+    assert float(starts[0]) == pytest.approx(float(starts[1]), abs=0.003)
+    assert facts["audio/de/playlist.m3u8"].duration == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize(("codec", "ending"), [("aac", "m4a"), ("opus", "opus"), ("mp3", "mp3"), ("ac3", "ac3")])
+def test_sound_alone_is_brought_to_its_loudness(film: Path, tmp_path: Path, codec: str, ending: str) -> None:
+    audio = AudioFile(codec=AudioCodec(codec), bitrate=256_000)
+    profile = Profile(name="own", audio=audio, sound=Sound(tracks=Tracks.ALL, languages=("en", "fr"), loudness=QUIET))
+    facts = made(profile, film, tmp_path).facts
+
+    assert {path: (fact.role, fact.track, fact.channels) for path, fact in facts.items()} == {
+        f"audio/audio.{ending}": (FileRole.AUDIO, "en", 2),
+        f"audio/audio_fr.{ending}": (FileRole.AUDIO, "fr", 2),
+    }
+    for path, fact in facts.items():
+        assert told(tmp_path / path, "codec_name", "sample_rate", "channels") == [(codec, "48000", 2)]
+        assert integrated(tmp_path / path) == pytest.approx(-27, abs=1)
+        assert fact.loudness == pytest.approx(integrated(tmp_path / path), abs=0.15)
+
+
+def test_pictures_and_surround_are_brought_to_the_loudness_too(film: Path, tmp_path: Path) -> None:
+    sound = Sound(languages=("fr",), channels=Channels.KEEP, loudness=QUIET)
+    facts = made(Profile(name="own", renditions=ladder(AudioCodec.AAC, 48_000, 48_000)[:1], sound=sound), film, tmp_path).facts
+
+    assert told(tmp_path / "90p/video_90p.mp4", "channels") == [(6,)]
+    assert integrated(tmp_path / "90p/video_90p.mp4") == pytest.approx(-27, abs=1)
+    assert facts["90p/video_90p.mp4"].loudness == pytest.approx(-27, abs=1)
+
+
+INPUTS: dict[str, tuple[str, ...]] = {
+    "wav": (),
+    "flac": (),
+    "mp3": ("-c:a", "libmp3lame"),
+    "m4a": ("-c:a", "aac"),
+    "aac": ("-c:a", "aac"),
+    "ogg": ("-c:a", "libopus"),
+}
+
+
+@pytest.mark.parametrize("ending", sorted(INPUTS))
+def test_sound_is_taken_from_files_of_sound(tmp_path: Path, ending: str) -> None:
+    source, directory = tmp_path / f"sound.{ending}", tmp_path / "work"
+    directory.mkdir()
+    run_ffmpeg("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=1", *INPUTS[ending], str(source))
+    facts = made(Profile(name="own", audio=AudioFile(codec=AudioCodec.AAC), sound=Sound()), source, directory).facts
+
+    assert facts["audio/audio.m4a"].duration == pytest.approx(1, abs=0.1)
+    assert told(directory / "audio/audio.m4a", "codec_name", "channels") == [("aac", 1)]
+
+
+@pytest.mark.parametrize("shape", ["anullsrc=r=48000:cl=stereo", "sine=frequency=440:sample_rate=48000,atrim=end=0.3"])
+def test_what_has_no_loudness_stays_as_it_is_and_that_is_said(tmp_path: Path, shape: str) -> None:
+    source, directory = tmp_path / "sound.wav", tmp_path / "work"
+    directory.mkdir()
+    run_ffmpeg("-f", "lavfi", "-i", shape, "-t", "2", str(source))
+    result = made(Profile(name="own", audio=AudioFile(), sound=Sound(loudness=Loudness())), source, directory)
+
+    assert result.facts["audio/audio.mp3"].loudness is None
+    assert result.result.warnings == ("The sound track und is silent or too short to be measured: its loudness stays as it is.",)
+
+
+Damage = Callable[[Path, Path], None]
+
+
+def _noise(source: Path, target: Path) -> None:
+    run_ffmpeg("-i", str(source), "-map", "0", "-c", "copy", "-bsf:a:1", "noise=amount=1", str(target))
+
+
+def _nothing(source: Path, target: Path) -> None:
+    run_ffmpeg("-i", str(source), "-map", "0", "-c", "copy", "-bsf:a:1", "noise=drop=1", str(target))
+
+
+@pytest.mark.parametrize("damage", [_noise, _nothing])
+def test_a_track_of_which_nothing_decodes_is_the_files_fault(film: Path, tmp_path: Path, damage: Damage) -> None:
+    source, directory = tmp_path / "damaged.mkv", tmp_path / "work"
+    directory.mkdir()
+    damage(film, source)
+    profile = Profile(
+        name="own",
+        renditions=ladder(AudioCodec.AAC, 48_000, 48_000)[:1],
+        hls=HlsPackaging(),
+        audio=AudioFile(),
+        sound=Sound(tracks=Tracks.ALL),
+    )
+    failed = make(profile, source, directory)
+
+    assert isinstance(failed, Failure)
+    assert (failed.failure_class, failed.code) == (FailureClass.INPUT, ErrorCode.INPUT_CORRUPT)
