@@ -61,7 +61,7 @@ def conclusion(
     result = AttemptResult(
         steps=step_reports(steps, served(recipe), encode.wall_seconds, took),
         tools=tools,
-        warnings=(*recipe.notes, *subtitles.warnings(proof.subtitles), *warnings(encode), *unlevelled(recipe)),
+        warnings=(*recipe.notes, *subtitles.warnings(proof.subtitles), *warnings(encode), *unlevelled(recipe, proof.sound)),
         log_tail=redact(encode.stderr_tail),
     )
     return Conclusion(facts=facts, result=result, extra=extra)

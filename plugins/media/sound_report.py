@@ -10,6 +10,9 @@ from plugins.media.soundtracks import HeardTrack, heard, host
 from protocol.recipes import TranscodeRecipe
 from protocol.results import FileRole, OutputFacts
 
+MOST_OFF = 1.0
+"""LU by which an output may miss the loudness that was asked for, without a word: what EBU R 128 allows live programmes."""
+
 
 def sound_facts(recipe: TranscodeRecipe, proof: SoundProof) -> Iterator[tuple[str, OutputFacts]]:
     """Each proven file of sound alone, by its path."""
@@ -22,11 +25,17 @@ def sound_facts(recipe: TranscodeRecipe, proof: SoundProof) -> Iterator[tuple[st
         yield recipe.speech, told
 
 
-def unlevelled(recipe: TranscodeRecipe) -> Iterator[str]:
-    """Tracks whose loudness stays as it is, though another was asked for."""
-    for track in heard(recipe):
+def unlevelled(recipe: TranscodeRecipe, proof: SoundProof) -> Iterator[str]:
+    """Tracks whose loudness stays as it is, though another was asked for, and outputs that came out otherwise."""
+    tracks = heard(recipe)
+    for track in tracks:
         if track.planned.loudness is not None and not track.is_levelled:
             yield f"The sound track {track.planned.name} is silent or too short to be measured: its loudness stays as it is."
+    wanted = {track.planned.loudness for track in tracks if track.is_levelled and track.planned.loudness}
+    for path, level in (proof.loudness or {}).items():
+        for loudness in wanted:
+            if abs(level - loudness.integrated) > MOST_OFF:
+                yield f"{path} became {level:g} LUFS, not {loudness.integrated:g}: its peaks or its length leave no room for more."
 
 
 def _file(recipe: TranscodeRecipe, proven: ProvenFile, proof: SoundProof) -> OutputFacts:

@@ -8,7 +8,7 @@ import pytest
 
 from plugins.media.lengths import Heard, Lengths, hold
 from plugins.media.rejected import Rejected
-from plugins.media.sound_proof import beside_picture, prove
+from plugins.media.sound_proof import SoundProof, beside_picture, prove
 from plugins.media.sound_report import unlevelled
 from plugins.media.soundtracks import heard
 from plugins.media.verify import presence
@@ -135,7 +135,7 @@ def test_silence_is_left_as_it_is_and_said_so(measured: TrackLoudness | None, is
     told = "The sound track en is silent or too short to be measured: its loudness stays as it is."
 
     assert heard(recipe)[0].is_levelled is is_levelled
-    assert list(unlevelled(recipe)) == ([] if is_levelled else [told])
+    assert list(unlevelled(recipe, SoundProof())) == ([] if is_levelled else [told])
 
 
 def test_what_is_measured_of_an_output_is_the_last_summary() -> None:
@@ -148,6 +148,20 @@ def test_what_is_measured_of_an_output_is_the_last_summary() -> None:
     outcome = Outcome(check, 0, b"", tail, wall_seconds=1.0, cpu_seconds=1.0)
 
     assert prove(recipe, {check.name: outcome}, {FILM: 1}).level(FILM) == -23.1
+
+
+@pytest.mark.parametrize(
+    ("level", "warnings"),
+    [
+        (-22.1, []),
+        (-27.4, ["audio/audio.mp3 became -27.4 LUFS, not -23: its peaks or its length leave no room for more."]),
+    ],
+)
+def test_a_loudness_that_was_not_reached_is_told(level: float, warnings: list[str]) -> None:
+    track = planned(1, "en", loudness=Loudness(), measured=MEASURED)
+
+    recipe = RECIPE.model_copy(update={"tracks": (track,), "more_audio": ()})
+    assert list(unlevelled(recipe, SoundProof(loudness={"audio/audio.mp3": level}))) == warnings
 
 
 def test_mp3_never_has_more_than_two_channels() -> None:
