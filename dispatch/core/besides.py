@@ -8,9 +8,10 @@ from typing import Literal
 
 from dispatch.core.plans import LeftOut, Planned, steps_of
 from protocol.errors import ErrorCode, FailureClass
+from protocol.extras import TextFormat
 from protocol.media import MediaFacts
 from protocol.profiles import Profile
-from protocol.recipes import FramesRecipe, PackageRecipe, PlannedRendition, TranscribeRecipe
+from protocol.recipes import FramesRecipe, PackageRecipe, PlannedRendition, PlannedSubtitle, TranscodeRecipe, TranscribeRecipe
 from protocol.results import Failure
 from protocol.states import TaskKind
 
@@ -72,8 +73,9 @@ def plan_frames(profile: Profile, facts: MediaFacts) -> Planned[FramesRecipe] | 
 
 
 def plan_package(
-    profile: Profile, facts: MediaFacts, renditions: tuple[PlannedRendition, ...]
+    profile: Profile, facts: MediaFacts, renditions: tuple[PlannedRendition, ...], made: TranscodeRecipe | None = None
 ) -> Planned[PackageRecipe] | LeftOut:
+    """`made` is what makes the renditions, where it is one process that makes sound tracks and subtitles, too."""
     packaging = profile.packaging
     if packaging is None or not renditions:
         return LeftOut("there is no rendition to package")
@@ -81,8 +83,19 @@ def plan_package(
         source=facts,
         packaging=packaging,
         renditions=renditions,
+        tracks=made.tracks if made is not None else (),
+        subtitles=_as_webvtt(made) if made is not None else (),
         directory="cmaf",
         hls_master="hls/master.m3u8" if packaging.hls else None,
         dash_manifest="dash/manifest.mpd" if packaging.dash else None,
     )
     return Planned(recipe, (), 1.0 + float(Fraction(facts.duration)) * 0.005, steps_of(TaskKind.PACKAGE, profile, {}))
+
+
+def _as_webvtt(made: TranscodeRecipe) -> tuple[PlannedSubtitle, ...]:
+    """Those that players of a package read."""
+    return tuple(
+        one.model_copy(update={"paths": {TextFormat.VTT: one.paths[TextFormat.VTT]}})
+        for one in made.subtitles
+        if TextFormat.VTT in one.paths
+    )

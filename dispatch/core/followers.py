@@ -79,10 +79,19 @@ def _plan(kind: TaskKind, film: Film, plans: Plans, finds: Finds) -> Plan | Fail
         case TaskKind.FRAMES:
             return plan_frames(profile, facts)
         case TaskKind.PACKAGE:
-            ladder = plan_renditions(film)
-            return ladder if isinstance(ladder, Failure) else plan_package(profile, facts, ladder)
+            return _package(film, plans)
         case _:
             return _transcode(film, plans, finds)
+
+
+def _package(film: Film, plans: Plans) -> Plan | Failure:
+    """Of the renditions as the task before makes them."""
+    encode = plans.get(TaskKind.TRANSCODE)
+    made = encode.recipe if isinstance(encode, Planned) else None
+    if isinstance(made, TranscodeRecipe) and made.renditions:
+        return plan_package(film.profile, film.facts, made.renditions, made)
+    ladder = plan_renditions(film)
+    return ladder if isinstance(ladder, Failure) else plan_package(film.profile, film.facts, ladder)
 
 
 def _measure(film: Film, facts: MediaFacts, plans: Plans, finds: Finds) -> Plan | Failure:

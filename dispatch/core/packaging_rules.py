@@ -33,6 +33,10 @@ ENCRYPTION: tuple[Rule, ...] = (
     (lambda p, e: e.scheme is AES_128 and bool(e.systems), "aes-128 has no systems"),
     (lambda p, e: DrmSystem.FAIRPLAY in e.systems and e.scheme is not CBCS, "fairplay reads cbcs alone"),
     (lambda p, e: DrmSystem.FAIRPLAY in e.systems and not p.hls, "fairplay is for hls"),
+    (
+        lambda p, e: e.scheme is CENC and p.hls and not {DrmSystem.WIDEVINE, DrmSystem.PLAYREADY} & set(e.systems),
+        "players of HLS read cenc by widevine or playready: name one, or take cbcs, or dash alone",
+    ),
     (lambda p, e: len(set(e.systems)) != len(e.systems), "names a system twice"),
 )
 """What cannot be together, and why."""

@@ -6,15 +6,19 @@ from fractions import Fraction
 
 import pytest
 
+from dispatch.core.feeding import read_paths
 from dispatch.core.followers import plan_job
 from dispatch.core.plans import Planned
 from plugins.ffmpeg.command import transcode
 from plugins.packager import command, dash
 from protocol.encoding import Preset
-from protocol.media import MediaFacts, VideoStream
+from protocol.extras import Subtitles, TextFormat
+from protocol.media import AudioStream, MediaFacts, SubtitleStream, VideoStream
 from protocol.packaging import CmafPackaging, HlsPackaging
 from protocol.profiles import Profile, Tool
 from protocol.recipes import HandbrakeRecipe, PackageRecipe, TranscodeRecipe
+from protocol.results import Failure
+from protocol.sounds import Sound, Tracks
 from protocol.states import TaskKind
 from tests.ffmpeg_recipes import planned, rendition, web
 
@@ -102,3 +106,28 @@ def test_keyframes_fit_segments_and_packages_alike() -> None:
     argv = transcode("ffmpeg", recipe, 1)
 
     assert argv[argv.index("-force_key_frames") + 1] == "expr:gte(t,n_forced*2)"
+
+
+def test_a_package_carries_the_sounds_and_the_texts_that_the_encode_makes() -> None:
+    sounds = tuple(
+        AudioStream(index=n, codec="aac", channels=2, sample_rate=48_000, language=language, duration="20")
+        for n, language in ((1, "eng"), (2, "deu"))
+    )
+    source = facts().model_copy(update={"audio": sounds, "subtitles": (SubtitleStream(index=3, codec="subrip", language="fra"),)})
+    profile = Profile(
+        name="mine",
+        renditions=(rendition(360),),
+        packaging=CmafPackaging(),
+        sound=Sound(tracks=Tracks.ALL),
+        subtitles=Subtitles(),
+    )
+
+    plans = plan_job(profile, source, lambda plan: True)
+
+    assert not isinstance(plans, Failure)
+    plan = plans[TaskKind.PACKAGE]
+    assert isinstance(plan, Planned)
+    assert isinstance(plan.recipe, PackageRecipe)
+    assert [(one.name, one.is_default) for one in plan.recipe.tracks] == [("en", True), ("de", False)]
+    assert [one.paths for one in plan.recipe.subtitles] == [{TextFormat.VTT: "subtitles/fr.vtt"}]
+    assert read_paths(plan.recipe) == {"360p": "360p/video_360p.mp4", "text-fr": "subtitles/fr.vtt"}

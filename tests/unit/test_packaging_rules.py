@@ -68,6 +68,7 @@ def test_what_fits_together_is_taken(packaging: CmafPackaging) -> None:
         (encrypted(AES_128, DrmSystem.WIDEVINE), "aes-128 has no systems"),
         (encrypted(CENC, DrmSystem.FAIRPLAY), "fairplay reads cbcs alone"),
         (encrypted(CBCS, DrmSystem.FAIRPLAY, packaging=CmafPackaging(hls=False)), "fairplay is for hls"),
+        (encrypted(CENC, DrmSystem.COMMON), "widevine or playready: name one"),
         (encrypted(CENC, DrmSystem.WIDEVINE, DrmSystem.WIDEVINE), "names a system twice"),
     ],
 )
