@@ -101,7 +101,8 @@ def _completed(graph: Graph, report: Complete, digest: str, bench: Bench) -> tup
         graph = replace(graph, job=job)
         plans, wrong = _split(_plans(graph, bench))
     elif wrong is None and report.result.measured is not None and task.kind is TaskKind.MEASURE:
-        graph = replace(graph, job=replace(graph.job, measured_json=report.result.measured.model_dump_json()))
+        found = graph.job.measured_json or report.result.measured.model_dump_json()  # others may be planned by it already
+        graph = replace(graph, job=replace(graph.job, measured_json=found))
         plans, wrong = _split(_plans(graph, bench))
     if wrong is not None:
         refused = Fail(task_id=report.task_id, token=report.token, failure=wrong)

@@ -27,8 +27,8 @@ from tests.sim.server import REGISTRATION
 from tests.sim.tool import Bench, Tool
 
 OPERATIONS = frozenset({"operation:noop", "operation:analyze"})
-MORE = frozenset({"operation:transcribe", "speech:any", "operation:frames", "operation:package"})
-WEB = frozenset({"operation:transcode", "encoder:libx264", "encoder:aac", "encoder:libmp3lame", "encoder:mjpeg"})
+MORE = frozenset({"operation:transcribe", "speech:any", "operation:frames", "operation:package", "operation:measure"})
+WEB = frozenset({"operation:transcode", "encoder:libx264", "encoder:aac", "encoder:libmp3lame", "encoder:mjpeg", "metric:vmaf"})
 DRAIN_S = 12.0
 MAX_STARTS = 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from protocol.errors import FailureClass
 from tests.sim.ground import NO_FAULTS, Rates
@@ -161,6 +162,16 @@ def _of_many_tasks(rng: random.Random, number: int) -> JobPlan:
     )
 
 
+def draw_measured(seed: int) -> Plan:
+    """Jobs whose encode is planned by what was measured, failing and retried, on engines that come and go; files are lost."""
+    rng = random.Random(f"measured {seed}")
+    engines = tuple(EnginePlan(f"box{n}", rng.randint(1, 2), 1, frozenset(), True, n < 2) for n in range(3))
+    jobs = tuple(replace(_of_many_tasks(rng, number), profile="measured") for number in range(4))
+    faults = [Fault(rng.uniform(2.0, 30.0), FaultKind.KILL_DISPATCH, rng.uniform(0.2, 6.0))]
+    faults += [Fault(rng.uniform(2.0, 30.0), FaultKind.KILL_ENGINE, rng.uniform(0.5, 15.0), n) for n in range(3)]
+    return Plan(seed, engines, jobs, tuple(faults), Rates(lose=0.03, repeat=0.03, kill_engine=0.004, kill_dispatch=0.002))
+
+
 def draw_ahead(seed: int) -> Plan:
     """Nothing goes wrong; engines that can do different things have now more work than slots, now less."""
     rng = random.Random(f"ahead {seed}")
@@ -182,6 +193,7 @@ DRAWS = {
     "upload": draw_upload,
     "capped": draw_capped,
     "graph": draw_graph,
+    "measured": draw_measured,
     "untrusted": draw_untrusted,
     "ahead": draw_ahead,
 }

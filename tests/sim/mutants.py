@@ -28,6 +28,7 @@ from dispatch.core import uploads as core_uploads
 from dispatch.core.originals import original_path
 from dispatch.core.records import Deletion, Graph, Job, NewEvent
 from dispatch.core.task_machine import advance
+from dispatch.core.told import about
 from dispatch.ports import Transaction
 from dispatch.services import grants, housekeeping, idempotency, jobs, leases, originals, publishing, purging, sweeps
 from dispatch.services.deliverer import Deliverer
@@ -55,6 +56,7 @@ from tests.sim.corners import (
     draw_upload,
 )
 from tests.sim.ground import Clock
+from tests.sim.measures import MEASURES
 from tests.sim.mutant import Mutant
 from tests.sim.takeovers import TAKEOVERS
 
@@ -191,11 +193,11 @@ def _no_earlier_answer(tx: Transaction, who: Any, key: Any) -> None:
     return None
 
 
-def _dated_when_built(job: Job) -> dict[str, Any]:
-    return {**_ABOUT(job), "built": next(_MOMENTS)}
+def _dated_when_built(made: Any) -> dict[str, Any]:
+    return {**_ABOUT(made), "built": next(_MOMENTS)}
 
 
-_ABOUT = publication._about
+_ABOUT = about.job_fields
 _MOMENTS = iter(range(10**9))
 
 
@@ -359,7 +361,7 @@ MUTANTS: dict[str, Mutant] = {
         "what comes late is removed", housekeeping.Housekeeping, "_late_for_purged", _nothing_later, draw_purge
     ),
     "no idempotency": Mutant("one key, one job", idempotency, "first_call", _no_earlier_answer),
-    "metadata of the moment": Mutant("metadata follows from rows", publication, "_about", _dated_when_built, draw_fetch),
+    "metadata of the moment": Mutant("metadata follows from rows", about, "job_fields", _dated_when_built, draw_fetch),
     "index drops nothing": Mutant("the index follows the commits", ready_index.ReadyIndex, "drop", _drops_nothing, draw_capped),
     "delivery outside of the transaction": Mutant(
         "deliveries are in the transaction", WebhookQueries, "make_deliveries", _tells_by_a_transaction_of_its_own
@@ -387,4 +389,5 @@ MUTANTS: dict[str, Mutant] = {
     "engine: loops on gone": Mutant("gone is final", workload.Workload, "settle", _settles_nothing),
     **TAKEOVERS,
     **AHEAD,
+    **MEASURES,
 }

@@ -10,7 +10,7 @@ from protocol.errors import FailureClass
 from tests.sim.ground import Rates
 
 TENANTS = ("default", "acme")
-FILMS = frozenset({"web", "film"})
+FILMS = frozenset({"web", "film", "measured"})
 """Profiles with an original."""
 
 BUSY_S = 40.0

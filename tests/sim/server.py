@@ -24,6 +24,7 @@ from protocol.packaging import CmafPackaging
 from protocol.profiles import Profile
 from protocol.storage import StorageError
 from tests.sim.ground import Ground
+from tests.sim.measures import measured_film
 from tests.sim.plan import Plan
 from tests.sim.process import Process
 from tests.sim.receiver import SIGNING, SimSender, Wire
@@ -42,7 +43,8 @@ def profiles() -> tuple[Profile, ...]:
     built_in = load_profiles()
     web = next(profile for profile in built_in if profile.name == "web")
     parts = {"name": "film", "frames": Frames(fps=1), "packaging": CmafPackaging(hls=False)}
-    return (*built_in, Profile(name="nap", noop_seconds=4.0), web.model_copy(update=parts))
+    film = web.model_copy(update=parts)
+    return (*built_in, Profile(name="nap", noop_seconds=4.0), film, measured_film(film))
 
 
 @lru_cache(maxsize=8)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from dispatch.core.records import Task
 from protocol.leases import TaskInput
-from protocol.recipes import FramesRecipe, PackageRecipe, Recipe, TranscodeRecipe, TranscribeRecipe
+from protocol.recipes import FramesRecipe, MeasureRecipe, PackageRecipe, Recipe, TranscodeRecipe, TranscribeRecipe
 from protocol.results import FileRole, OutputFacts
 from protocol.states import TaskKind, TaskState
 
@@ -25,6 +25,8 @@ def files_of(recipe: Recipe) -> list[tuple[str, OutputFacts]]:
         case TranscribeRecipe():
             facts = OutputFacts(role=FileRole.TRANSCRIPT, language="en", word_count=3, model=recipe.model)
             return [(path, facts) for path in recipe.paths.values()]
+        case MeasureRecipe():
+            return [(recipe.content_path, OutputFacts(role=FileRole.CONTENT))] if recipe.content_path else []
         case FramesRecipe():
             return [(recipe.path, OutputFacts(role=FileRole.FRAMES, frame_count=20))]
         case PackageRecipe():

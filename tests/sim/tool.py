@@ -22,11 +22,12 @@ from engine.shell.transfer import PATIENCE_S
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
 from protocol.leases import Complete, Fail, Grant, InputAccess, Release, Report, TaskInput
 from protocol.media import AudioStream, MediaFacts, VideoStream
-from protocol.recipes import NoopRecipe
+from protocol.recipes import MeasureRecipe, NoopRecipe
 from protocol.results import AttemptResult, Failure, StagedFile, StagedOriginal, StepReport
 from protocol.states import StepState, TaskKind
 from protocol.storage import Written
 from tests.sim.ground import Ground
+from tests.sim.measures import found
 from tests.sim.minder import Fate, Minder
 from tests.sim.network import is_passing
 from tests.sim.plan import Film, JobPlan, Nature
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 WORK_S = {
     TaskKind.ANALYZE: 0.5,
+    TaskKind.MEASURE: 3.0,
     TaskKind.TRANSCODE: 6.0,
     TaskKind.NOOP: 4.0,
     TaskKind.TRANSCRIBE: 3.0,
@@ -169,7 +171,9 @@ class Tool:
             return _complete(grant, AttemptResult(analysis=FACTS, steps=_done(grant), original=original))
         files = await self._stage(grant) if grant.staging_url is not None else ()
         tell(progress.uploaded(1.0))
-        return _complete(grant, AttemptResult(files=files, steps=_done(grant)))
+        measured = found(grant.recipe, grant.token) if isinstance(grant.recipe, MeasureRecipe) else None
+        self._ground.count["found by measuring"] += measured is not None
+        return _complete(grant, AttemptResult(files=files, steps=_done(grant), measured=measured))
 
     def _begun(self, grant: Grant) -> Minder:
         self._bench.runs[(grant.job_id, grant.kind.value)] += 1

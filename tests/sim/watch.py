@@ -18,6 +18,7 @@ from protocol.states import JobState as J
 from protocol.states import TaskKind
 from protocol.states import TaskState as T
 from tests.sim.ground import Broken, Ground
+from tests.sim.measures import unplanned
 from tests.sim.plan import Plan
 from tests.sim.siblings import unfed
 
@@ -238,7 +239,7 @@ class Watch:
         for task in held:
             if live[task.task_id].token != task.token or live[task.task_id].engine_id != task.engine_id:
                 raise self._wrong(f"{task.task_id} is held under {task.token} by {task.engine_id}, not by its live attempt")
-            if (why := unfed(task, tasks)) is not None:
+            if (why := unfed(task, tasks) or unplanned(task, tasks, job)) is not None:
                 raise self._wrong(why)
         if job.source.kind == "url" and any(t.kind is not TaskKind.ANALYZE and t.state in BEGUN for t in tasks):
             raise self._wrong(f"{job_id} is past its analysis, and its original was not kept")
