@@ -21,7 +21,6 @@ class StreamedText:
     """Subtitles as HLS has them: one WebVTT segment that tells how its times fit those of the picture, and its playlist."""
 
     planned: PlannedSubtitle
-    source: str
     playlist: str
     segment: str
 
@@ -30,10 +29,10 @@ def streamed_texts(recipe: TranscodeRecipe) -> tuple[StreamedText, ...]:
     """Of the subtitles that become WebVTT, where the renditions become HLS."""
     if recipe.hls is None or recipe.master_playlist is None:
         return ()
-    found = ((one, one.paths[TextFormat.VTT]) for one in recipe.subtitles if TextFormat.VTT in one.paths)
     return tuple(
-        StreamedText(one, path, f"subtitles/{one.name}/playlist.m3u8", f"subtitles/{one.name}/segment_000.vtt")
-        for one, path in found
+        StreamedText(one, f"subtitles/{one.name}/playlist.m3u8", f"subtitles/{one.name}/segment_000.vtt")
+        for one in recipe.subtitles
+        if TextFormat.VTT in one.paths
     )
 
 

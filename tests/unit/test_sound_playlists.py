@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from fractions import Fraction
-
-import pytest
 
 from plugins.media import hls
 from plugins.media.master import master
-from plugins.media.rejected import Rejected
 from plugins.media.sound_proof import ProvenTrack, SoundProof
 from plugins.media.soundtracks import heard, host, own_playlists
+from plugins.media.subtitles import Cue, ProvenText
 from plugins.media.text_playlists import texts_of
 from plugins.media.verify import Proof, ProvenRendition
 from protocol.extras import TextFormat
 from protocol.media import AudioStream
-from protocol.plugins import Invocation, Outcome
 from protocol.recipes import PlannedSubtitle, PlannedTrack, TranscodeRecipe
 from protocol.results import FileRole
 from tests.ffmpeg_recipes import web
 from tests.unit.dispatch_jobs import video
 
 PLAYLIST = hls.Playlist((("segment_000.ts", Fraction(10)), ("segment_001.ts", Fraction(10))), None)
-VTT = b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n"
 
 
 def track(stream: int, name: str, *, title: str | None = None) -> PlannedTrack:
@@ -45,26 +40,25 @@ def recipe(*tracks: PlannedTrack, subtitles: tuple[PlannedSubtitle, ...] = ()) -
     return web(source).model_copy(update={"tracks": tracks, "subtitles": subtitles})
 
 
-def proof(made: TranscodeRecipe, outcomes: Mapping[str, Outcome] | None = None) -> Proof:
+def proof(made: TranscodeRecipe) -> Proof:
     """Each rendition has segments of 1 and 2 MB, and each track's own playlist some of 100 and 200 kB."""
     sizes = (1_000_000, 2_000_000)
     renditions = (ProvenRendition(one, made.source, "avc1.4D401F,mp4a.40.2", PLAYLIST, sizes) for one in made.renditions)
     beside = (ProvenTrack(one, PLAYLIST, (100_000, 200_000)) for one in own_playlists(made))
-    return Proof(tuple(renditions), SoundProof(playlists=tuple(beside)), texts_of(made, outcomes or {}))
+    return Proof(tuple(renditions), SoundProof(playlists=tuple(beside)), texts_of(made, spoken(made)))
 
 
-def written(made: TranscodeRecipe, outcomes: Mapping[str, Outcome] | None = None) -> list[str]:
-    return master(made, proof(made, outcomes), "hls/master.m3u8").decode().splitlines()
+def spoken(made: TranscodeRecipe) -> tuple[ProvenText, ...]:
+    return tuple(ProvenText(one, (Cue(1000, 2000, "Hello"),)) for one in made.subtitles)
+
+
+def written(made: TranscodeRecipe) -> list[str]:
+    return master(made, proof(made), "hls/master.m3u8").decode().splitlines()
 
 
 def text(name: str, *, is_forced: bool = False) -> PlannedSubtitle:
     path = f"subtitles/{name}.vtt"
     return PlannedSubtitle(name=name, stream=9, language=name[:2], is_forced=is_forced, paths={TextFormat.VTT: path})
-
-
-def read(name: str, content: bytes) -> dict[str, Outcome]:
-    check = Invocation(name=f"text:subtitles/{name}.vtt", argv=("ffmpeg",))
-    return {check.name: Outcome(check, 0, content, "", wall_seconds=1.0, cpu_seconds=1.0)}
 
 
 def test_one_track_is_no_group() -> None:
@@ -107,8 +101,7 @@ def test_the_tracks_are_encoded_once_beside_the_rendition_with_the_most_bits() -
 
 def test_subtitles_tell_how_their_times_fit_the_picture() -> None:
     made = recipe(track(1, "en"), subtitles=(text("en"), text("en-forced", is_forced=True)))
-    outcomes = read("en", VTT) | read("en-forced", b"\xef\xbb\xbfWEBVTT - title\r\n\r\n")
-    lines, (first, second) = written(made, outcomes), texts_of(made, outcomes)
+    lines, (first, _) = written(made), texts_of(made, spoken(made))
     files = {path: (content.decode(), facts.role) for path, content, facts in first.files()}
 
     assert lines[3:5] == [
@@ -120,7 +113,7 @@ def test_subtitles_tell_how_their_times_fit_the_picture() -> None:
     assert lines[5].endswith(',SUBTITLES="subtitles"')
     assert files == {
         "subtitles/en/segment_000.vtt": (
-            "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n\n00:01.000 --> 00:02.000\nHello\n",
+            "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n\n00:00:01.000 --> 00:00:02.000\nHello\n",
             FileRole.SEGMENT,
         ),
         "subtitles/en/playlist.m3u8": (
@@ -129,10 +122,3 @@ def test_subtitles_tell_how_their_times_fit_the_picture() -> None:
             FileRole.PLAYLIST,
         ),
     }
-    assert second.segment == b"WEBVTT - title\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n\n"
-
-
-@pytest.mark.parametrize("outcomes", [{}, read("en", b"1\n00:00:01,000 --> 00:00:02,000\nHello\n"), read("en", b"")])
-def test_what_is_no_webvtt_is_refused(outcomes: Mapping[str, Outcome]) -> None:
-    with pytest.raises(Rejected, match=r"subtitles/en\.vtt is not WebVTT"):
-        texts_of(recipe(track(1, "en"), subtitles=(text("en"),)), outcomes)
