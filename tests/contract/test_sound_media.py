@@ -19,6 +19,7 @@ from plugins.ffmpeg.measuring.plugin import MeasurePlugin
 from plugins.ffmpeg.plugin import FFmpegPlugin
 from protocol.encoding import AudioCodec, Preset
 from protocol.errors import ErrorCode, FailureClass
+from protocol.extras import Subtitles
 from protocol.media import MediaFacts
 from protocol.packaging import HlsPackaging, SegmentFormat
 from protocol.plugins import Conclusion, Work
@@ -37,15 +38,20 @@ QUIET = Loudness(integrated=-27.0)
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """3 s of 320x180 with English, French in 5.1 (a tone of its own on each loudspeaker), and German that ends after 2 s."""
+    """3 s of 320x180 with English, French in 5.1 (a tone of its own on each loudspeaker), German that ends after 2 s, and
+    Swedish subtitles.
+    """
     path = tmp_path_factory.mktemp("sound") / "film.mkv"
+    words = path.with_name("words.srt")
+    words.write_text("1\n00:00:01,000 --> 00:00:02,000\nHej\n")
     six = "|".join(f"0.1*sin({hertz}*2*PI*t)" for hertz in (300, 400, 500, 60, 700, 800))
     run_ffmpeg(
         *("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=3"),
         *("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=3,volume=0.3,aformat=channel_layouts=stereo"),
         *("-f", "lavfi", "-i", f"aevalsrc={six}:s=48000:d=3:c=5.1(side)"),
         *("-f", "lavfi", "-i", "sine=frequency=880:sample_rate=44100:duration=2"),
-        *("-map", "0", "-map", "1", "-map", "2", "-map", "3", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "flac"),
+        *("-i", str(words), "-map", "0", "-map", "1", "-map", "2", "-map", "3", "-map", "4"),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "flac", "-c:s", "subrip", "-metadata:s:s:0", "language=swe"),
         *("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fre", "-metadata:s:a:2", "language=ger"),
         *("-metadata:s:a:1", 'title=Pour "tous"', "-disposition:a:1", "default", "-disposition:a:0", "0"),
         str(path),
@@ -93,6 +99,13 @@ def sounds(path: Path) -> list[dict[str, Any]]:  # ffprobe's JSON
     return streams
 
 
+def picture_starts(path: Path) -> float:
+    entries = ("-select_streams", "v", "-show_entries", "stream=start_time", "-of", "csv=p=0")
+    argv = [ffprobe_path(), "-v", "error", *entries, str(path)]
+    done = subprocess.run(argv, capture_output=True, check=True, timeout=60, text=True)
+    return float(done.stdout.split()[-1])
+
+
 def told(path: Path, *keys: str) -> list[tuple[Any, ...]]:
     return [tuple(one.get(key) for key in keys) for one in sounds(path)]
 
@@ -134,22 +147,29 @@ def test_every_track_stands_beside_every_picture_and_in_one_group(
         renditions=ladder(codec, 44_100 if codec is AudioCodec.AAC else 48_000, 48_000),
         hls=HlsPackaging(segment_seconds=1, format=container),
         sound=Sound(tracks=Tracks.ALL, channels=Channels.KEEP),
+        subtitles=Subtitles(),
     )
     facts = made(profile, film, tmp_path).facts
     files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     master = files["hls/master.m3u8"].decode()
 
+    text = next(content for path, content in files.items() if path.endswith("/segment_000.vtt"))
+
     for name in ("90p", "180p"):
         streams = sounds(tmp_path / f"{name}/video_{name}.mp4")
         assert [(one["codec_name"], one["channel_layout"]) for one in streams] == [(codec.value, each) for each in layouts]
         assert [one["tags"]["language"] for one in streams] == ["fra", "eng", "deu"]
-    assert set(files) == set(facts)
+    assert {path for path in files if not path.startswith("raw_subtitles/")} == set(facts)
     assert broken(files) == []
     assert re.findall(r"NAME=\"([^\"]+)\",LANGUAGE=\"(\w+)\",DEFAULT=(\w+)", master) == [
         ("Pour tous", "fr", "YES"),
         ("en", "en", "NO"),
         ("de", "de", "NO"),
+        ("sv", "sv", "NO"),
     ]
+    assert 'SUBTITLES="subtitles"' in master
+    assert b"X-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n\n00:00:01.000 --> 00:00:02.000\nHej" in text
+    assert picture_starts(tmp_path / "180p/segments/playlist.m3u8") == 10.0
     starts = [told(tmp_path / path, "start_time")[0][0] for path in ("180p/segments/playlist.m3u8", "audio/en/playlist.m3u8")]
     assert float(starts[0]) == pytest.approx(float(starts[1]), abs=0.003)
     assert facts["audio/de/playlist.m3u8"].duration == pytest.approx(2, abs=0.1)
