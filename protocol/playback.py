@@ -36,14 +36,15 @@ PROXIED: tuple[LicenceSystem, ...] = ("widevine", "playready", "fairplay")
 
 
 class PlaybackDrm(Message):
-    """`key_url` is where the key of HLS is fetched, None where players do not fetch it here. `licence_urls` are by system.
+    """`key_urls` are where players of HLS fetch their keys, none where they do not fetch them here. `licence_urls` are by
+    system.
 
     Both are links like `url`, and so good for as long.
     """
 
     scheme: ProtectionScheme
     systems: tuple[DrmSystem, ...]
-    key_url: str | None = None
+    key_urls: tuple[str, ...] = ()
     licence_urls: dict[str, str] = {}
 
 

@@ -15,9 +15,15 @@ CONTENT_TYPES: dict[str, str] = {
     "mp4": "video/mp4",
     "m4a": "audio/mp4",
     "mp3": "audio/mpeg",
+    "opus": "audio/ogg",
+    "ac3": "audio/ac3",
     "jpg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "zip": "application/zip",
     "json": "application/json",
     "vtt": "text/vtt",
+    "srt": "application/x-subrip",
     "txt": "text/plain; charset=utf-8",
 }
 

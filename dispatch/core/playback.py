@@ -19,8 +19,11 @@ _CHANGING = (".m3u8", ".mpd")
 NOT_PLAYED = ("metadata.json", "raw/")
 """What tells of the job and its original; a viewer has no need of it."""
 
-PACKAGED = ("hls/", "dash/", "cmaf/", "thumbnails/", "subtitles/", "transcription/", "sprite.")
+PACKAGED = ("hls/", "dash/", "cmaf/", "thumbnails/", "subtitles/", "transcription/")
 """Of an encrypted job: what the packager made, and what stands beside a picture. Its renditions lie there in the clear."""
+
+_CLEAR = re.compile(r"(^|/)video_[^/]*$")
+"""Renditions, whatever they are called."""
 
 _KEY = re.compile(rf"(?P<prefix>.+)/{KEYS}/(?P<name>[0-9a-f]{{32}})")
 _LICENCE = re.compile(rf"(?P<prefix>.+)/{LICENCES}/(?P<name>{'|'.join((CLEARKEY, *PROXIED))})")
@@ -81,7 +84,9 @@ def below_outputs(path: str) -> str:
 
 def opens(path: str, *, protected: bool) -> bool:
     """Whether a link of playback is good for this path below the job's outputs."""
-    return path.startswith(PACKAGED) if protected else not path.startswith(NOT_PLAYED)
+    if protected:
+        return path.startswith(PACKAGED) and _CLEAR.search(path) is None
+    return not path.startswith(NOT_PLAYED)
 
 
 def asked_key(path: str) -> Asked | None:

@@ -134,8 +134,8 @@ class PlaybackService:
         encryption, keys = protected.encryption, protected.keys
         urls = {name: link(f"{LICENCES}/{name}") for name in sorted(self._licences_of(protected))}
         has_key = keys is not None and playback.gives_key(encryption, keys)
-        key_url = link(f"{KEYS}/{keys.keys[0].key_id}") if keys is not None and has_key else None
-        return PlaybackDrm(scheme=encryption.scheme, systems=encryption.systems, key_url=key_url, licence_urls=urls)
+        key_urls = tuple(link(f"{KEYS}/{one.key_id}") for one in keys.keys) if keys is not None and has_key else ()
+        return PlaybackDrm(scheme=encryption.scheme, systems=encryption.systems, key_urls=key_urls, licence_urls=urls)
 
     def _licences_of(self, protected: Protected) -> frozenset[str]:
         """The systems whose licences are to be had here for this job."""

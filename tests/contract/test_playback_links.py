@@ -245,19 +245,19 @@ async def test_key_of_hls_is_sixteen_bytes_for_whoever_holds_the_link_and_is_kep
     async with served(tmp_path) as server:
         await finished(server, AES, KEYS)
         told = await link(server)
-        key = await opened(server, told["drm"]["key_url"])
+        key = await opened(server, told["drm"]["key_urls"][0])
         other = await opened(server, beside(told["url"], f"key/{'f' * 32}"))
         by_outputs = server.signed("GET", "default/processed/job_1") + f"/default/processed/job_1/key/{KEY_ID}"
         refused = await opened(server, by_outputs)
         clear = await opened(server, beside(told["url"], "360p/video_360p.mp4"))
         segment = await opened(server, beside(told["url"], "cmaf/360p/segment_000.m4s"))
         await server.call("DELETE", "/api/v1/jobs/job_1/outputs")
-        purged = await opened(server, told["drm"]["key_url"])
+        purged = await opened(server, told["drm"]["key_urls"][0])
 
     assert told["drm"] == {
         "scheme": "aes-128",
         "systems": [],
-        "key_url": beside(told["url"], f"key/{KEY_ID}"),
+        "key_urls": [beside(told["url"], f"key/{KEY_ID}")],
         "licence_urls": {},
     }
     assert (key.status, key.body, key.headers["Cache-Control"]) == (200, bytes.fromhex(KEY), "no-store")
@@ -312,7 +312,7 @@ async def test_a_drm_is_never_gone_round_by_a_bare_key(tmp_path: Path) -> None:
             await opened(server, beside(told["url"], "360p/video_360p.mp4")),
         ]
 
-    assert (told["drm"]["key_url"], told["drm"]["licence_urls"]) == (None, {})
+    assert (told["drm"]["key_urls"], told["drm"]["licence_urls"]) == ([], {})
     assert [head_of(answer) for answer in refused] == [(404, "FILE_NOT_FOUND")] * 3
 
 

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from protocol.jobs import JobSubmission
+from protocol.packaging import ContentKey, ContentKeys
 from protocol.playback import PlaybackReply
 from protocol.states import JobState
 from tests.farm import NEVER_BUSY, Farm, farm
@@ -100,6 +101,8 @@ def as_whole(told: Json) -> tuple[object, ...]:
     return told["error"], told["ended"], told["size"], told["sound"]
 
 
+KEY_ID, KEY = "0123456789abcdef0123456789abcdef", "00112233445566778899aabbccddeeff"
+CONTENT_KEYS = ContentKeys(keys=(ContentKey(key_id=KEY_ID, key=KEY),))
 PLAYED_WHOLE = (None, True, list(SIZE), True)
 
 
@@ -116,3 +119,47 @@ async def test_hls_and_dash_play_to_their_end_in_a_browser_with_the_link_alone(t
     assert (by_hls, by_dash) == (PLAYED_WHOLE, PLAYED_WHOLE)
     assert (hls_rules.broken(files), dash_rules.broken(files)) == ([], [])
     assert {path for path in files if path.endswith((".m3u8", ".mpd"))} > {"hls/master.m3u8", "dash/manifest.mpd"}
+
+
+OTHER_WAYS = {
+    "ts": profile("ts", '[hls]\nsegment_seconds = 1\nformat = "ts"\n'),
+    "sound": profile("sound", rest="[audio]\nbitrate = 128000\n"),
+    "film": profile("film"),
+    "aes": profile("aes", '[packaging]\nsegment_seconds = 1\ndash = false\nformat = "ts"\nencryption = { scheme = "aes-128" }\n'),
+    "cenc": profile(
+        "cenc", '[packaging]\nsegment_seconds = 1\nhls = false\nencryption = { scheme = "cenc", systems = ["common"] }\n'
+    ),
+    "cbcs": profile("cbcs", '[packaging]\nsegment_seconds = 1\nencryption = { scheme = "cbcs", systems = ["common"] }\n'),
+}
+PLAYERS = {"ts": "hls.js", "sound": "plain", "film": "plain", "aes": "hls.js", "cenc": "shaka", "cbcs": "shaka"}
+
+
+@pytest.mark.trust
+async def test_every_other_way_plays_too_also_encrypted_with_no_key_but_by_the_link(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", seconds=SECONDS, size=SIZE)
+    shown, told, links = {}, {}, {}
+    async with screen(tmp_path / "browser") as page, works(tmp_path / "farm", OTHER_WAYS) as made:
+        for name in OTHER_WAYS:
+            keys = {"content_keys": CONTENT_KEYS} if name in ("aes", "cenc", "cbcs") else {}
+            links[name] = await link_of(made, clip, profile=name, **keys)
+            told[name] = await page.play(PLAYERS[name], links[name].model_dump(mode="json"))
+            shown[name] = (told[name]["error"], told[name]["ended"], told[name]["size"], told[name]["sealed"])
+        async with aiohttp.ClientSession() as player:
+            clear = [await _status(player, links[name], "180p/video_180p.mp4") for name in ("ts", "aes", "cenc", "cbcs")]
+        logs = made.logs()
+
+    assert shown == {
+        "ts": (None, True, list(SIZE), False),
+        "sound": (None, True, [0, 0], False),
+        "film": (None, True, list(SIZE), False),
+        "aes": (None, True, list(SIZE), False),
+        "cenc": (None, True, list(SIZE), True),
+        "cbcs": (None, True, list(SIZE), True),
+    }
+    assert clear == [200, 404, 404, 404]
+    assert KEY not in logs
+
+
+async def _status(player: aiohttp.ClientSession, link: PlaybackReply, path: str) -> int:
+    async with player.get(link.url.partition(f"/{link.job_id}/")[0] + f"/{link.job_id}/{path}") as answer:
+        return answer.status

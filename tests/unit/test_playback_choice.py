@@ -51,7 +51,7 @@ def test_what_plays_best_is_chosen(files: tuple[Made, ...], protected: bool, wan
         ("hls/master.m3u8", True, True),
         ("cmaf/360p/segment_000.m4s", True, True),
         ("thumbnails/thumb_00.jpg", True, True),
-        ("sprite.vtt", True, True),
+        ("thumbnails/sprite.vtt", True, True),
         ("360p/video_360p.mp4", True, False),
         ("audio/audio.mp3", True, False),
         ("360p/segments/segment_000.ts", True, False),
@@ -59,6 +59,7 @@ def test_what_plays_best_is_chosen(files: tuple[Made, ...], protected: bool, wan
         ("metadata.json", False, False),
         ("raw/video_original.mp4", False, False),
         ("cmafia/secret.mp4", True, False),
+        ("cmaf/video_cmaf.mp4", True, False),
     ],
 )
 def test_a_link_of_playback_opens_what_is_played_and_of_an_encrypted_job_nothing_clear(
