@@ -13,7 +13,8 @@ from plugins.media.locate import Tools, locate, program
 from plugins.media.record import ToolName, refusal, tool_uses
 from plugins.media.rejected import Rejected
 from plugins.media.verdict import MACHINE_ROWS, UNKNOWN, Row
-from plugins.packager import command, locks, texts, verify
+from plugins.packager import command, locks, texts, verify, words
+from plugins.packager.tracks import TEXT_INPUT
 from protocol.capabilities import PluginDescription
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
 from protocol.plugins import Conclusion, Invocation, Limits, MadeFile, Outcome, Work
@@ -90,19 +91,29 @@ class PackagerPlugin:
         )
 
     def plan(self, work: Work) -> Sequence[Invocation]:
+        """Texts are read first: what is packaged depends on them."""
         recipe = _recipe(work)
+        locks.needed(recipe, work.keys)
+        ffmpeg = self._tools().media.ffmpeg.path
+        reads = [words.read(ffmpeg, one.name, _input(work, f"{TEXT_INPUT}{one.name}")) for one in recipe.subtitles]
+        return reads or (self._package(work, recipe),)
+
+    def follow(self, work: Work, outcomes: Sequence[Outcome]) -> Sequence[Invocation]:
+        if any(outcome.invocation.name == PACKAGE for outcome in outcomes):
+            return ()
+        return (self._package(work, words.read_ones(_recipe(work), outcomes)),)
+
+    def _package(self, work: Work, recipe: PackageRecipe) -> Invocation:
         keys = locks.needed(recipe, work.keys)
         sources = tuple(_input(work, name) for name in command.sources(recipe))
-        return (
-            Invocation(
-                name=PACKAGE,
-                argv=command.package(self._tools().packager, recipe, keys),
-                reads=sources,
-                makes=command.directories(recipe),
-                limits=LIMITS,
-                readable=sources,
-                secrets=() if keys is None else locks.flags(recipe, keys),
-            ),
+        return Invocation(
+            name=PACKAGE,
+            argv=command.package(self._tools().packager, recipe, keys),
+            reads=sources,
+            makes=command.directories(recipe),
+            limits=LIMITS,
+            readable=sources,
+            secrets=() if keys is None else locks.flags(recipe, keys),
         )
 
     def read(self, work: Work, invocation: Invocation, line: str) -> tuple[StepReport, ...]:
@@ -122,12 +133,12 @@ class PackagerPlugin:
         return None
 
     def checks(self, work: Work, files: Sequence[MadeFile]) -> Sequence[Invocation] | Failure:
-        recipe = _recipe(work)
+        recipe = words.made_ones(_recipe(work), files)
         keys = locks.needed(recipe, work.keys)
         return verify.build(self._tools().media.ffmpeg.path, recipe, work.threads, keys, files)
 
     def conclude(self, work: Work, outcomes: Sequence[Outcome], files: Sequence[MadeFile]) -> Conclusion | Failure:
-        recipe = _recipe(work)
+        recipe = words.read_ones(_recipe(work), outcomes)
         keys = locks.needed(recipe, work.keys)
         by_name = {outcome.invocation.name: outcome for outcome in outcomes}
         try:

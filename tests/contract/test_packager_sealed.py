@@ -123,6 +123,16 @@ def test_several_sounds_and_texts_are_offered_by_both_lists(ladder: Mapping[str,
     assert [manifest.count(f'value="{role}"') for role in ("main", "alternate", "subtitle")] == [1, 2, 1]
 
 
+def test_a_text_without_a_word_is_left_out(ladder: Mapping[str, str], tmp_path: Path) -> None:
+    (tmp_path / "silent").write_text("WEBVTT\n\n")
+    work = work_of({**ladder, "text-en": str(tmp_path / "silent")}, tmp_path, CmafPackaging(segment_seconds=1))
+
+    files = published(work, run_attempt(PackagerPlugin(), work))
+
+    assert (hls_rules.broken(files), dash_rules.broken(files)) == ([], [])
+    assert not [path for path in files if "text" in path]
+
+
 def test_transport_streams_go_with_sounds_and_text(ladder: Mapping[str, str], tmp_path: Path) -> None:
     work = work_of(ladder, tmp_path, CmafPackaging(segment_seconds=1, format=SegmentFormat.TS, dash=False))
 
