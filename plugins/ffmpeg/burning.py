@@ -76,6 +76,8 @@ def events(text: str) -> tuple[Event, ...]:
     matches = list(_TIMES.finditer(text))
     if len(matches) > MOST_EVENTS:
         raise TooMuch(f"The subtitles have {len(matches)} events; at most {MOST_EVENTS} are taken.")
+    if not matches:
+        return ()
     ends = [*(match.start() for match in matches[1:]), len(text)]
     found = [
         _event(match, text[match.end() : end], has_next=match is not matches[-1])
