@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Literal
-from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
@@ -39,12 +38,12 @@ class DrmSystem(StrEnum):
 
 
 SYSTEM_IDS = {
-    DrmSystem.WIDEVINE: UUID("edef8ba9-79d6-4ace-a3c8-27dcd51d21ed"),
-    DrmSystem.PLAYREADY: UUID("9a04f079-9840-4286-ab92-e65be0885f95"),
-    DrmSystem.FAIRPLAY: UUID("94ce86fb-07ff-4f43-adb8-93d2fa968ca2"),
-    DrmSystem.COMMON: UUID("1077efec-c0b2-4d02-ace3-3c1e52e2fb4b"),
+    DrmSystem.WIDEVINE: "edef8ba979d64acea3c827dcd51d21ed",
+    DrmSystem.PLAYREADY: "9a04f07998404286ab92e65be0885f95",
+    DrmSystem.FAIRPLAY: "94ce86fb07ff4f43adb893d2fa968ca2",
+    DrmSystem.COMMON: "1077efecc0b24d02ace33c1e52e2fb4b",
 }
-"""As DASH-IF lists them."""
+"""As DASH-IF lists them: the hexadecimal digits of their UUIDs."""
 
 
 class Encryption(Message):

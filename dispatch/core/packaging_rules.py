@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from uuid import UUID
 
 from dispatch.core.paging import refuse
 from protocol.encoding import VideoCodec
@@ -112,6 +111,6 @@ def _check_box(box: bytes) -> None:
     at = 28 + (4 + 16 * struct.unpack_from(">I", box, 28)[0] if version else 0)
     if len(box) < at + 4 or len(box) != at + 4 + struct.unpack_from(">I", box, at)[0]:
         raise refuse("content_keys.pssh", "is a pssh box whose lengths do not add up")
-    system = UUID(bytes=box[12:28])
+    system = box[12:28].hex()
     if system not in SYSTEM_IDS.values():
         raise refuse("content_keys.pssh", f"is of system {system}, which is none of {', '.join(DrmSystem)}")

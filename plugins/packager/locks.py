@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from uuid import UUID
 
 from plugins.media.calling import own_file
 from plugins.packager.tracks import Track, key_of
@@ -51,7 +50,7 @@ def flags(recipe: PackageRecipe, keys: ContentKeys) -> Secrets:
     """The file of flags. Systems whose boxes the client brought are not made; the key's address is put in afterwards."""
     encryption = recipe.packaging.encryption
     brought = {box[24:56] for box in keys.pssh}
-    systems = [one for one in (encryption.systems if encryption else ()) if SYSTEM_IDS[one].hex not in brought]
+    systems = [one for one in (encryption.systems if encryption else ()) if SYSTEM_IDS[one] not in brought]
     told = ",".join(f"label={key.label}:key_id={key.key_id}:key={key.key}" for key in keys.keys)
     lines = ["--enable_raw_key_encryption", f"--keys={told}", f"--hls_key_uri={_up(recipe)}{KEY}"]
     lines += [f"--iv={keys.iv}"] if keys.iv else []
@@ -126,7 +125,3 @@ def published(text: str, track: Track, recipe: PackageRecipe, keys: ContentKeys)
             line = line.replace(raw, f'URI="{fetched}"')
         lines.append(line)
     return "\n".join(lines)
-
-
-def key_id(track: Track, keys: ContentKeys) -> UUID:
-    return UUID(key_of(track, keys).key_id)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from uuid import UUID
 
 from plugins.media import checks
 from plugins.media.calling import quiet, text
 from plugins.media.hls import Playlist
 from plugins.media.rejected import Rejected
 from plugins.packager import locks
-from plugins.packager.tracks import Kind, played
+from plugins.packager.tracks import Kind, key_of, played
 from protocol.errors import ErrorCode
 from protocol.packaging import SYSTEM_IDS, ContentKeys, DrmSystem, ProtectionScheme
 from protocol.plugins import Invocation, Outcome
@@ -72,7 +71,7 @@ def verify(recipe: PackageRecipe, outcomes: Mapping[str, Outcome], keys: Content
     if locks.is_aes(recipe):
         return
     for track in played(recipe):
-        _signalled(outcomes[f"{INITS}:{track.init}"].stdout, recipe, locks.key_id(track, keys), keys)
+        _signalled(outcomes[f"{INITS}:{track.init}"].stdout, recipe, key_of(track, keys).key_id, keys)
     packets = _packets(outcomes[BARE].stdout)
     for n, track in enumerate(played(recipe)):
         with_key, without = packets.get(2 * n, []), packets.get(2 * n + 1, [])
@@ -83,24 +82,24 @@ def verify(recipe: PackageRecipe, outcomes: Mapping[str, Outcome], keys: Content
                 raise _wrong(f"{track.name} was not encrypted.")
 
 
-def _signalled(init: bytes, recipe: PackageRecipe, key_id: UUID, keys: ContentKeys) -> None:
+def _signalled(init: bytes, recipe: PackageRecipe, key_id: str, keys: ContentKeys) -> None:
     """The boxes `schm`, `tenc` and `pssh` (ISO/IEC 14496-12 8.12.5, 23001-7 8.1 and 8.2)."""
     encryption = recipe.packaging.encryption
     scheme, tenc = init.find(b"schm"), init.find(b"tenc")
     if encryption is None or scheme < 0 or init[scheme + 8 : scheme + 12] != encryption.scheme.encode():
         raise _wrong("An initialization segment tells of another scheme.")
-    if tenc < 0 or init[tenc + 12 : tenc + 28] != key_id.bytes:
+    if tenc < 0 or init[tenc + 12 : tenc + 28] != bytes.fromhex(key_id):
         raise _wrong("An initialization segment tells of another key.")
     wanted = {SYSTEM_IDS[one] for one in encryption.systems if one is not DrmSystem.FAIRPLAY}
-    wanted |= {UUID(box[24:56]) for box in keys.pssh}
+    wanted |= {box[24:56] for box in keys.pssh}
     if missing := wanted - set(_systems(init)):
         raise _wrong(f"An initialization segment lacks what system {missing.pop()} needs.")
 
 
-def _systems(init: bytes) -> Iterator[UUID]:
+def _systems(init: bytes) -> Iterator[str]:
     at = init.find(b"pssh")
     while at >= 0:
-        yield UUID(bytes=init[at + 8 : at + 24])
+        yield init[at + 8 : at + 24].hex()
         at = init.find(b"pssh", at + 4)
 
 
