@@ -59,7 +59,8 @@ def _chains(recipe: MeasureRecipe, stretch: Stretch, number: int) -> Mapping[str
     cut, moved = f"start={begin}:end={end}", f"PTS-{begin}/TB"
     if video is not None and (content.scenes or content.black):
         found |= {
-            "scenes": f"scdet=threshold={SCENE_THRESHOLD}:sc_pass=1,{_print('', number, 'scenes')}",
+            "scenes": f"scdet=threshold={SCENE_THRESHOLD},split[cuts],metadata=mode=select:key=lavfi.scd.time,"
+            f"{_print('', number, 'scenes')},nullsink;[cuts]null",
             "black": f"blackdetect=d={LEAST_BLACK_S},{_print('', number, 'black')}",
         }
         found = {name: f"[{name}i]{chain}[{name}]" for name, chain in found.items() if getattr(content, name)}
