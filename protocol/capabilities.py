@@ -33,7 +33,7 @@ class PluginDescription(Message):
 
 
 class Device(Message):
-    """A GPU, by its number in the driver, with the encoders proven on it. `max_sessions` is learnt from failures.
+    """A GPU, by its number in the driver, with the encoders and decoders proven on it. `max_sessions` is learnt from failures.
 
     `fingerprint` is equal where its encoders make the same bytes of the same frames: the engine's own, the model, the
     driver; empty where one of them is not known.
@@ -43,6 +43,7 @@ class Device(Message):
     name: str
     memory_bytes: Bytes = 0
     encoders: tuple[str, ...] = ()
+    decoders: tuple[str, ...] = ()
     max_sessions: int | None = None
     fingerprint: str = ""
 

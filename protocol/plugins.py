@@ -170,6 +170,9 @@ class Follower(Protocol):
         ...
 
 
+STREAM_HEAD = "stream-head"
+"""Among the inputs of a live task: the first bytes of the stream, to be looked at; `input_path` is the pipe it comes by."""
+
 JOINED = "joined.mp4"
 """What `join` makes, below the work directory."""
 
@@ -192,6 +195,15 @@ class DeviceUser(Protocol):
         ...
 
     def device_encoders(self, outcomes: Sequence[Outcome]) -> tuple[str, ...]: ...
+
+
+@runtime_checkable
+class DeviceDecoder(Protocol):
+    """What a `DeviceUser` may offer besides: decoders that leave the pictures in the GPU's memory, as `h264_cuda`."""
+
+    def device_decoders(self, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+        """Of the outcomes of the same probes."""
+        ...
 
 
 class Resource(StrEnum):

@@ -63,7 +63,8 @@ def decoder_of(recipe: TranscodeRecipe) -> str | None:
     family = families.pop() if len(families) == 1 else None
     if video is None or family is None or video.codec not in DECODED_ON_DEVICE or recipe.parts or recipe.cut:
         return None
-    is_mapped = not _is_bt709(video) and not all(planned.keeps_hdr for planned in recipe.renditions)
+    shows = bool(recipe.thumbnails or recipe.sprite)  # which are never HDR
+    is_mapped = not _is_bt709(video) and (shows or not all(planned.keeps_hdr for planned in recipe.renditions))
     if is_mapped or not _is_plain(video) or _needs_processor(recipe.picture, video):
         return None
     return f"{video.codec}_{DEVICE_DECODERS[family]}"

@@ -20,7 +20,7 @@ from engine.shell.process import Tools
 from protocol.base import Message
 from protocol.capabilities import Capabilities, Device, PluginDescription
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.plugins import DeviceUser, Invocation, Outcome, TranscoderPlugin
+from protocol.plugins import DeviceDecoder, DeviceUser, Invocation, Outcome, TranscoderPlugin
 
 log = structlog.get_logger()
 
@@ -28,11 +28,12 @@ NVIDIA_VERSION, NVIDIA_GPUS = Path("/proc/driver/nvidia/version"), Path("/proc/d
 
 
 class Proven(Message):
-    """What probing a plugin gave, and a fingerprint of what was probed. `devices` are encoders by GPU."""
+    """What probing a plugin gave, and a fingerprint of what was probed. `devices` are encoders by GPU, `decoders` likewise."""
 
     fingerprint: str
     description: PluginDescription
     devices: dict[str, tuple[str, ...]] = {}
+    decoders: dict[str, tuple[str, ...]] = {}
 
 
 class Cache(Message):
@@ -69,7 +70,8 @@ class ToolSurvey:
         kept = {name: one for name, one in proven.items() if one.description.problem is None}
         _write(self.cache, Cache(plugins=kept).model_dump_json())
         found = capabilities_of([*(one.description for one in proven.values()), *self.loaded.left_out], self.sandbox_tier)
-        return with_devices(found, [one.devices for one in proven.values()], self._models())
+        decoders = [one.decoders for one in proven.values()]
+        return with_devices(found, [one.devices for one in proven.values()], self._models(), decoders)
 
     def _models(self) -> Mapping[str, Model]:
         driver = driver_version(_driver().decode(errors="replace")) if self.gpus else ""
@@ -86,8 +88,8 @@ class ToolSurvey:
                     return known
                 outcomes = [await self._probe(probe, directory) for probe in probes]
                 description = _restricted(plugin.describe(outcomes), self.loaded.operations_of(plugin))
-                devices = await self._prove_devices(plugin, on_gpus, directory)
-                return Proven(fingerprint=fingerprint, description=description, devices=devices)
+                devices, decoders = await self._prove_devices(plugin, on_gpus, directory)
+                return Proven(fingerprint=fingerprint, description=description, devices=devices, decoders=decoders)
             except ReelyardError as error:
                 log.warning("plugin_without_tools", plugin=plugin.name, code=error.code, problem=error.message)
                 return _unproven(plugin, error.message, needs_tool=error.code is ErrorCode.TOOL_MISSING)
@@ -97,14 +99,17 @@ class ToolSurvey:
 
     async def _prove_devices(
         self, plugin: TranscoderPlugin, trials: Mapping[str, Sequence[Invocation]], directory: str
-    ) -> dict[str, tuple[str, ...]]:
+    ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+        """Encoders and decoders, by GPU."""
+        encoders: dict[str, tuple[str, ...]] = {}
+        decoders: dict[str, tuple[str, ...]] = {}
         if not isinstance(plugin, DeviceUser):
-            return {}
-        proven: dict[str, tuple[str, ...]] = {}
+            return encoders, decoders
         for device, probes in trials.items():
             outcomes = [await self._probe(probe, directory, self.gpus[device]) for probe in probes]
-            proven[device] = plugin.device_encoders(outcomes)
-        return proven
+            encoders[device] = plugin.device_encoders(outcomes)
+            decoders[device] = plugin.device_decoders(outcomes) if isinstance(plugin, DeviceDecoder) else ()
+        return encoders, decoders
 
     async def _probe(self, probe: Invocation, directory: str, slot: Slot | None = None) -> Outcome:
         return await self.tools.run(probe, directory, lambda line: None, slot)
@@ -155,23 +160,40 @@ def driver_version(told: str) -> str:
     return found.group(1) if found else ""
 
 
+ByDevice = Mapping[str, tuple[str, ...]]
+
+
 def with_devices(
-    found: Capabilities, proven: Sequence[Mapping[str, tuple[str, ...]]], models: Mapping[str, Model] = MappingProxyType({})
+    found: Capabilities,
+    proven: Sequence[ByDevice],
+    models: Mapping[str, Model] = MappingProxyType({}),
+    decoders: Sequence[ByDevice] = (),
 ) -> Capabilities:
-    """With the encoders that were proven on GPUs. One on which nothing works any more is not told of."""
-    encoders: dict[str, dict[str, None]] = {}
-    for by_device in proven:
-        for device, names in by_device.items():
-            encoders.setdefault(device, {}).update(dict.fromkeys(names))
-    devices = [_device(index, tuple(names), models.get(index, Model()), found) for index, names in encoders.items() if names]
+    """With the encoders and decoders that were proven on GPUs. One on which no encoder works any more is not told of."""
+    encoders, decoding = _together(proven), _together(decoders)
+    devices = [
+        _device(index, names, models.get(index, Model()), found).model_copy(update={"decoders": decoding.get(index, ())})
+        for index, names in encoders.items()
+        if names
+    ]
     every = {name for device in devices for name in device.encoders}
+    proven_decoders = {f"decoder:{name}" for device in devices for name in device.decoders}
     return found.model_copy(
         update={
-            "provided": found.provided | {f"encoder:{name}" for name in every},
+            "provided": found.provided | {f"encoder:{name}" for name in every} | proven_decoders,
             "devices": tuple(devices),
             "hardware_acceleration": tuple(sorted({name.rpartition("_")[2] for name in every})),
         }
     )
+
+
+def _together(proven: Sequence[ByDevice]) -> dict[str, tuple[str, ...]]:
+    """What all plugins proved, by GPU."""
+    names: dict[str, dict[str, None]] = {}
+    for by_device in proven:
+        for device, found in by_device.items():
+            names.setdefault(device, {}).update(dict.fromkeys(found))
+    return {device: tuple(found) for device, found in names.items()}
 
 
 def _device(index: str, encoders: tuple[str, ...], model: Model, found: Capabilities) -> Device:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from plugins.ffmpeg import besides, command, preparing, sources
+from plugins.ffmpeg import besides, command, fallback, preparing, sources
 from plugins.ffmpeg.encoders import environment
 from plugins.ffmpeg.goal import goal_of
 from plugins.ffmpeg.passes import first_of
@@ -14,12 +14,13 @@ from plugins.media import progress, report, stills
 from plugins.media.progress import WHOLE, Goal, Part, Progress
 from plugins.media.soundtracks import sound_files
 from protocol.plugins import Invocation, Limits, Outcome, Work
-from protocol.recipes import TranscodeRecipe
+from protocol.recipes import Recipe, TranscodeRecipe
 from protocol.results import StepReport
 
-FIRST_PASS, ENCODE = "first_pass", "encode"
-PASSES = frozenset({FIRST_PASS, ENCODE})
-PARTS = {FIRST_PASS: Part(0.0, 0.35), ENCODE: Part(0.35, 0.65)}
+FIRST_PASS, ENCODE, ENCODE_AGAIN = "first_pass", "encode", "encode_again"
+PASSES = frozenset({FIRST_PASS, ENCODE, ENCODE_AGAIN})
+LAST = frozenset({ENCODE, ENCODE_AGAIN})
+PARTS = {FIRST_PASS: Part(0.0, 0.35), ENCODE: Part(0.35, 0.65), ENCODE_AGAIN: WHOLE}
 """Of two passes the first is the faster one."""
 
 LEAST_WALL_S, WALL_PER_SECOND = 4 * 3600.0, 20.0
@@ -33,6 +34,10 @@ def invocations(ffmpeg: str, work: Work, recipe: TranscodeRecipe, own: str) -> t
 
 
 def follow(ffmpeg: str, work: Work, recipe: TranscodeRecipe, own: str, outcomes: Sequence[Outcome]) -> tuple[Invocation, ...]:
+    once_more = fallback.again(recipe, outcomes, ENCODE, ENCODE_AGAIN)
+    if once_more is not None:
+        made = _encodes(ffmpeg, work, once_more, own, ())
+        return tuple(replace(invocation, name=ENCODE_AGAIN) for invocation in made)
     if recipe.picture.burn_in is None or any(outcome.invocation.name in PASSES for outcome in outcomes):
         return ()
     return _encodes(ffmpeg, work, recipe, own, preparing.files(recipe, outcomes))
@@ -64,6 +69,11 @@ def _encodes(
     )
 
 
+def gave_up(recipe: Recipe, outcome: Outcome) -> bool:
+    """Whether that was an encode whose GPU could not decode the film; another follows."""
+    return isinstance(recipe, TranscodeRecipe) and outcome.invocation.name == ENCODE and fallback.gave_up(recipe, outcome)
+
+
 def told(work: Work, recipe: TranscodeRecipe, invocation: Invocation, now: Progress) -> tuple[StepReport, ...]:
     """What a line just read tells of the steps, of both passes together."""
     steps = tuple(step for step in work.steps if step in report.served(recipe))
@@ -78,9 +88,16 @@ def goal(recipe: TranscodeRecipe, invocation: Invocation) -> Goal:
 
 
 def whole(by_name: Mapping[str, Outcome]) -> Outcome:
-    """The encode with the time of the pass before it; where nothing is encoded, what was run first."""
-    encode, first = by_name.get(ENCODE, next(iter(by_name.values()))), by_name.get(FIRST_PASS)
-    return encode if first is None else replace(encode, wall_seconds=encode.wall_seconds + first.wall_seconds)
+    """The last encode with the time of all that was run for it; where nothing is encoded, what was run first."""
+    ran = [by_name[name] for name in (FIRST_PASS, ENCODE, ENCODE_AGAIN) if name in by_name]
+    last = ran[-1] if ran else next(iter(by_name.values()))
+    return replace(last, wall_seconds=sum(outcome.wall_seconds for outcome in ran)) if ran else last
+
+
+def begun(running: Mapping[str, Progress], name: str) -> Progress:
+    """How far a process is before its first line: what is encoded once more shows no less than the encode that gave up."""
+    before = running.get(ENCODE, Progress()) if name == ENCODE_AGAIN else Progress()
+    return running.get(name, replace(Progress(), fraction=before.fraction))
 
 
 def _limits(recipe: TranscodeRecipe, threads: int) -> Limits:

@@ -29,6 +29,8 @@ def _steps(recipe: TranscodeRecipe, planned: PlannedRendition) -> list[str]:
         steps.append(f"fps=fps={rate}:start_time=0")
     if recipe.source.video is not None:
         steps.append(tagged(planned, recipe.source.video))
+    if recipe.decoder is not None:  # in the GPU's memory already, as its encoder takes it
+        return steps or ["null"]
     if family_of(planned.encoder) is not None and planned.rendition.bit_depth == 10:
         steps.append("format=p010le")
     elif planned.encoder in TAKES_UPLOADED:

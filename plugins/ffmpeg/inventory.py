@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from plugins.ffmpeg.device_chain import decoding, scaled
 from plugins.ffmpeg.encoders import ENCODERS, HARDWARE_ROWS, PICTURE_TRIAL, EncoderRow, device_arguments, environment
-from protocol.encoding import is_nvenc
+from plugins.ffmpeg.encoders.rows import GPU_TRIAL
+from protocol.encoding import DEVICE_DECODERS, is_nvenc
 from protocol.plugins import Invocation, Limits, Outcome
 
 TRIAL_LIMITS = Limits(wall_s=30.0, cpu_s=60, memory_bytes=2 << 30, file_bytes=1 << 20)
@@ -21,6 +23,8 @@ FILTERS = frozenset({"scale", "fps", "split", "select", "setsar", "format", "bwd
 
 _FILTER = re.compile(r"^ [TSC.]{2,3} (\w+) ", re.MULTILINE)
 
+
+_QUIET = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error")
 
 STREAMING_TRIALS = ("trial:write_hls", "trial:read_hls")
 """Segments are written and read back: some builds (a static 7.0.2) crash on every playlist they read."""
@@ -38,9 +42,13 @@ def probes(ffmpeg: str, ffprobe: str, directory: str) -> tuple[Invocation, ...]:
 
 
 def _trial(ffmpeg: str, row: EncoderRow, device: tuple[str, ...] = ()) -> Invocation:
-    head = (ffmpeg, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error", *device)
+    head = (ffmpeg, *_QUIET, *device)
     argv = (*head, *row.trial, "-f", "null", "-")
     return Invocation(name=f"trial:{row.name}", argv=argv, limits=TRIAL_LIMITS, env=environment((row.name,)))
+
+
+def _nvidia_environment(device: str) -> tuple[tuple[str, str], ...]:
+    return (("CUDA_DEVICE_ORDER", "PCI_BUS_ID"), ("CUDA_VISIBLE_DEVICES", device if device.isdecimal() else ""))
 
 
 def hardware_trials(ffmpeg: str, devices: Sequence[str]) -> tuple[Invocation, ...]:
@@ -49,12 +57,46 @@ def hardware_trials(ffmpeg: str, devices: Sequence[str]) -> tuple[Invocation, ..
         replace(
             _trial(ffmpeg, row, device_arguments((row.name,), device)),
             name=f"trial:{row.name}@{device}",
-            env=(("CUDA_DEVICE_ORDER", "PCI_BUS_ID"), ("CUDA_VISIBLE_DEVICES", device if device.isdecimal() else "")),
+            env=_nvidia_environment(device),
         )
         for device in devices
         for row in HARDWARE_ROWS
         if is_nvenc(row.name) == device.isdecimal()
     )
+
+
+DECODE_TRIALS = {"h264": ("libx264", "-preset", "ultrafast"), "hevc": ("libx265", "-preset", "ultrafast")}
+"""What makes the file of a trial, by the codec that a GPU is tried with; x265 says on stderr who it is, whatever one does."""
+
+
+def decoding_trials(ffmpeg: str, device: str) -> tuple[Invocation, ...]:
+    """Makes a short film of each codec, and has the GPU decode and scale it by each way it may know. Where FFmpeg would go on
+    with processors, their frames do not fit the GPU's scaler, and the trial fails.
+    """
+    families = [family for family in DEVICE_DECODERS if (family == "nvenc") == device.isdecimal()]
+    head, env = (ffmpeg, "-y", *_QUIET), _nvidia_environment(device)
+    made: list[Invocation] = []
+    for codec, encoder in DECODE_TRIALS.items():
+        path = f"file:trial-{codec}.mp4"
+        made.append(_decoding(f"make_{codec}@{device}", (*head, *GPU_TRIAL, "-pix_fmt", "yuv420p", "-c:v", *encoder, path), env))
+        for family in families:
+            decoder = f"{codec}_{DEVICE_DECODERS[family]}"
+            chain = f"{scaled(decoder, 128, 72)},hwdownload,format=nv12"
+            chosen = (*device_arguments((f"h264_{family}",), device), *decoding(decoder))
+            argv = (*head, *chosen, "-i", path, "-vf", chain, "-f", "null", "-")
+            made.append(_decoding(f"decode_{decoder}@{device}", argv, env))
+    return tuple(made)
+
+
+def _decoding(name: str, argv: tuple[str, ...], env: tuple[tuple[str, str], ...]) -> Invocation:
+    return Invocation(name=f"trial:{name}", argv=argv, limits=TRIAL_LIMITS, env=env)
+
+
+def device_decoders(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Those that decoded in `decoding_trials`."""
+    done = {name.partition("@")[0] for name in _succeeded(outcomes)}
+    known = (f"{codec}_{place}" for codec in DECODE_TRIALS for place in DEVICE_DECODERS.values())
+    return tuple(name for name in known if f"trial:decode_{name}" in done)
 
 
 def hardware_encoders(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
@@ -64,7 +106,7 @@ def hardware_encoders(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
 
 
 def _streaming(ffmpeg: str, directory: str) -> tuple[Invocation, ...]:
-    head = (ffmpeg, "-y", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error")
+    head = (ffmpeg, "-y", *_QUIET)
     playlist = f"file:{directory}/trial.m3u8"
     encode = (*PICTURE_TRIAL, "-frames:v", "10", "-c:v", "libx264", "-f", "hls", playlist)
     argvs = ((*head, *encode), (*head, "-i", playlist, "-f", "null", "-"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from plugins.ffmpeg import joined
+from plugins.ffmpeg import device_chain, joined
 from plugins.ffmpeg.colouring import to_sdr
 from plugins.ffmpeg.finishing import pixel_format
 from plugins.ffmpeg.framing import framed, shrunk, size_of
@@ -33,6 +33,8 @@ def pictures(recipe: TranscodeRecipe, lines: list[str]) -> tuple[str, ...]:
     video = recipe.source.video
     if video is None or not (recipe.renditions or _stills(recipe)):
         return ()
+    if recipe.decoder is not None:
+        return device_chain.pictures(recipe, recipe.decoder, _stills(recipe), lines)
     renditions = recipe.renditions
     ladder = sorted(range(len(renditions)), key=lambda n: -renditions[n].height)
     users: dict[str, list[str]] = {BASE: [], SDR: [], **{f"r{n}": [f"v{n}"] for n in ladder}}

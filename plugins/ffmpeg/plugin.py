@@ -64,10 +64,15 @@ class FFmpegPlugin:
 
     def device_probes(self, device: str) -> Sequence[Invocation]:
         """Satisfies `DeviceUser`, with the next."""
-        return inventory.hardware_trials(self._tools().ffmpeg.path, (device,))
+        ffmpeg = self._tools().ffmpeg.path
+        return (*inventory.hardware_trials(ffmpeg, (device,)), *inventory.decoding_trials(ffmpeg, device))
 
     def device_encoders(self, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
         return inventory.hardware_encoders(outcomes)
+
+    def device_decoders(self, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+        """Satisfies `DeviceDecoder`."""
+        return inventory.device_decoders(outcomes)
 
     def plan(self, work: Work) -> Sequence[Invocation]:
         tools, own = self._tools(), _input_of(work)
@@ -100,14 +105,16 @@ class FFmpegPlugin:
             return ()
         running = self._progress.setdefault(work.directory, {})
         goal = quality.goal(work.recipe) if is_score else encoding.goal(work.recipe, invocation)
-        now = running[invocation.name] = progress.advance(running.get(invocation.name, progress.Progress()), line, goal)
+        now = running[invocation.name] = progress.advance(encoding.begun(running, invocation.name), line, goal)
         told = quality.told if is_score else encoding.told
         return told(work, work.recipe, invocation, now)
 
     def judge(self, work: Work, outcome: Outcome) -> Failure | None:
         if quality.is_one(outcome.invocation.name):
             return None
-        if outcome.invocation.name == encoding.ENCODE:
+        if encoding.gave_up(work.recipe, outcome):
+            return None
+        if outcome.invocation.name in encoding.LAST:
             self._progress.pop(work.directory, None)
         if isinstance(work.recipe, AnalyzeRecipe) and outcome.invocation.name != JOIN:
             if examining.unmeasured(outcome):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from plugins.ffmpeg.device_chain import decoding as on_device
+from plugins.ffmpeg.device_chain import own_decoders
 from plugins.media.calling import untrusted
 from plugins.media.lengths import length_cap
 from protocol.recipes import Cut, SourcePart, TranscodeRecipe
@@ -56,7 +58,8 @@ def _films(recipe: TranscodeRecipe, threads: int) -> tuple[Opened, ...]:
     if recipe.parts:
         return tuple(Opened(part.attachment, (*untrusted(), *decoding, *_taken(_cut_of(part)))) for part in recipe.parts)
     taken = ("-t", f"{float(length_cap(recipe.source)):.3f}") if recipe.cut is None else _taken(recipe.cut)
-    return (Opened(None, (*untrusted(), *decoding, *taken)),)
+    allowed = untrusted(also=own_decoders(recipe.decoder))
+    return (Opened(None, (*on_device(recipe.decoder), *allowed, *decoding, *taken)),)
 
 
 def _taken(cut: Cut) -> tuple[str, ...]:

@@ -26,8 +26,8 @@ MAX_PIXELS, MAX_STREAMS, MAX_ALLOC = 8192 * 4352, 64, 256 << 20
 PROBED_ENTRIES = "format:stream:stream_side_data_list:stream_tags:stream_disposition:format_tags"
 
 
-def untrusted(limits: InputLimits | None = None) -> tuple[str, ...]:
-    """What stands before every input that a client made."""
+def untrusted(limits: InputLimits | None = None, also: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """What stands before every input that a client made; `also` are decoders of a GPU that it may use besides."""
     pixels = MAX_PIXELS if limits is None else limits.max_width * limits.max_height
     streams = MAX_STREAMS if limits is None else limits.max_streams
     return (
@@ -37,7 +37,7 @@ def untrusted(limits: InputLimits | None = None) -> tuple[str, ...]:
             "-format_whitelist",
             ",".join(FORMATS),
             "-codec_whitelist",
-            ",".join((*DECODERS, *SUBTITLES)),
+            ",".join((*DECODERS, *SUBTITLES, *also)),
         ),
         *("-max_pixels", str(pixels), "-max_streams", str(streams)),
     )

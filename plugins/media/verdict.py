@@ -126,6 +126,11 @@ def failed_by_itself(outcome: Outcome) -> bool:
     return outcome.exit_code > 0 and not is_stopped
 
 
+def blames_gpu(outcome: Outcome) -> bool:
+    """Whether the last lines speak of a GPU or its driver."""
+    return _found(GPU_ROWS, outcome) is not None
+
+
 def judge_by(outcome: Outcome, rows: Sequence[Row], step: str | None = None) -> Failure | None:
     """The same by the table of another tool. The first row whose pattern is found counts; the last one should fit all."""
     if outcome.timed_out:

@@ -25,8 +25,8 @@ NVENC_LARGEST_STEP = 51
 VAAPI_INDEXES = 4
 """AV1 and VP9 count their quantizers to 255; a step of CRF is so many of theirs."""
 
-NO_PROFILE = frozenset({"av1_nvenc", "av1_qsv", "av1_vaapi"})
-"""AV1 has one profile for all that we make."""
+NO_PROFILE = frozenset({"av1_nvenc", "av1_qsv", "av1_vaapi", "vp9_vaapi"})
+"""AV1 has one profile for all that we make; VAAPI chooses that of VP9 by the picture's format."""
 
 UNDER_CAP = Fraction(4, 5)
 """The average that is told besides a cap, where one must be told: equal to it would mean a constant bit rate."""
@@ -84,8 +84,14 @@ def vaapi(settings: Settings) -> tuple[str, ...]:
         rate = ("-rc_mode", "CQP", "-global_quality" if is_fine else "-qp", step)
     profile = "constrained_baseline" if rendition.profile == "baseline" else rendition.profile
     profile = None if name in NO_PROFILE else profile
-    level = None if codec is VideoCodec.VP9 else rendition.level
-    return ("-c:v", name, *rate, *shape(profile, level), *_tag(name))
+    return ("-c:v", name, *rate, *shape(profile, _vaapi_level(codec, rendition.level)), *_tag(name))
+
+
+def _vaapi_level(codec: VideoCodec, level: str | None) -> str | None:
+    """VP9 has none. H.264 and HEVC know `4` and would take `4.0` for the number 4, AV1 knows nothing but `4.0`."""
+    if level is None or codec is VideoCodec.VP9:
+        return None
+    return level if codec is VideoCodec.AV1 else level.removesuffix(".0")
 
 
 def _step(settings: Settings, largest: int | None = None) -> float:
