@@ -60,6 +60,15 @@ class EngineSettings(BaseSettings):
         tuple[SharedPath, ...], Field(description="Disks that dispatch sees too: `/there=/here`. Originals are read in place.")
     ] = ()
     share_local: Annotated[bool, Field(description="Read originals in place where dispatch runs on this machine.")] = True
+    live_listen: Annotated[str, Field(min_length=1, max_length=255, description="Where publishers of live streams connect.")] = (
+        "127.0.0.1"
+    )
+    live_ports: Annotated[
+        str, Field(pattern=r"^\d{1,5}(-\d{1,5})?$", description="One for each stream: `1935-1944`, or 0 for any that is free.")
+    ] = "0"
+    live_address: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9.:\-]{0,255}$", description="The name publishers are told, where it is another.")
+    ] = ""
     nice: Annotated[int, Field(ge=0, le=19, description="Added to the nice level of tools.")] = 5
     sandbox: Annotated[
         str, Field(pattern="^(auto|[0-3])$", description="The tier tools run at: 0 to 3, or auto for the best that holds here.")
@@ -71,6 +80,19 @@ class EngineSettings(BaseSettings):
         """A file may hold the tier as a number."""
         return str(value) if type(value) is int else value
 
+    @field_validator("live_ports")
+    @classmethod
+    def _ascends(cls, value: str) -> str:
+        first, last = _ends(value)
+        if not first <= last <= 65_535:
+            raise ValueError("give one port, or a range that ascends")
+        return value
+
+    @property
+    def ports_of_streams(self) -> range:
+        first, last = _ends(self.live_ports)
+        return range(first, last + 1)
+
     @field_validator("slots", mode="before")
     @classmethod
     def _as_written(cls, value: object) -> object:
@@ -79,6 +101,11 @@ class EngineSettings(BaseSettings):
         if isinstance(words, Sequence) and len(words) == 1 and str(words[0]).isdecimal():
             return int(words[0])
         return words
+
+
+def _ends(ports: str) -> tuple[int, int]:
+    first, _, last = ports.partition("-")
+    return int(first), int(last or first)
 
 
 def host_name() -> str:

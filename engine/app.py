@@ -25,7 +25,7 @@ import structlog
 from config.engine import EngineSettings
 from config.sources import SettingsProblem, read_settings
 from config.supervision import Supervision
-from engine.clock import SystemClock, new_boot_id, new_request_id, wall_time
+from engine.clock import SystemClock, new_boot_id, new_request_id, new_stream_key, wall_time
 from engine.core.agent import EXIT_FOR_UPDATE, Agent
 from engine.core.attempts import key_of
 from engine.core.messages import Exit, Policy, Setup, UpdateReady
@@ -46,11 +46,13 @@ from engine.shell.process import Tools
 from engine.shell.queue import open_queue
 from engine.shell.releases import Releases, Shop
 from engine.shell.remote import RemoteInputs
+from engine.shell.rtmp_door import Listening
 from engine.shell.runner import Runner
 from engine.shell.sandbox import Sandboxing, at_tier
 from engine.shell.sandbox_check import BEST_FIRST, SandboxCheck, SandboxUnfit
 from engine.shell.scratch import Scratch
 from engine.shell.shares import Shares
+from engine.shell.streams import Streams
 from engine.shell.succession import EXIT_UNHEARD, TRIAL, Watching, become, chosen, heard, introduce, tried
 from engine.shell.survey import ToolSurvey
 from engine.shell.transfer import Transfer
@@ -194,12 +196,14 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
     tools = Tools(clock, settings.nice, settings.reattach_s, confinement=sandboxing.of)
     async with open_queue(str(data / "engine.db"), wall=wall_time) as queue, _session() as session:
         saved = await take_over(queue, clock, death_of_last_run(data), max_starts=settings.max_starts)
+        transfer, fetcher = Transfer(session, settings.server, clock, chance), Fetcher(clock, chance)
         runner = Runner(
             plugins=loaded.by_operation,
             scratch=Scratch(data / "scratch"),
             tools=tools,
-            transfer=Transfer(session, settings.server, clock, chance),
-            remote=RemoteInputs(Fetcher(clock, chance)),
+            transfer=transfer,
+            remote=RemoteInputs(fetcher),
+            streams=Streams(transfer, _listening(settings), new_stream_key),
             shares=Shares(prefixes(settings.shared_paths, settings.server, with_local=settings.share_local)),
             executing=begin(data),
         )
@@ -300,6 +304,10 @@ def _setup(settings: EngineSettings, slots: SlotPlan, capabilities: Capabilities
         registration_token=_token(settings.token_file),
         policy=Policy(drain_timeout_s=settings.drain_timeout_s, progress_s=settings.progress_s),
     )
+
+
+def _listening(settings: EngineSettings) -> Listening:
+    return Listening(settings.live_listen, settings.ports_of_streams, settings.live_address)
 
 
 def _thresholds(settings: EngineSettings) -> Thresholds:

@@ -29,3 +29,8 @@ def new_request_id() -> str:
 def wall_time() -> float:
     """Unix time, for people alone."""
     return time.time()
+
+
+def new_stream_key() -> str:
+    """Whoever knows it may publish: 128 bits that nobody guesses."""
+    return secrets.token_hex(16)

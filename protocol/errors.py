@@ -59,6 +59,7 @@ class ErrorCode(StrEnum):
     STALE_LEASE = "STALE_LEASE"
     OUTPUT_CONFLICT = "OUTPUT_CONFLICT"
     OUTPUTS_NOT_READY = "OUTPUTS_NOT_READY"
+    LIVE_NOT_STREAMING = "LIVE_NOT_STREAMING"
     OUTPUTS_PURGED = "OUTPUTS_PURGED"
     INPUT_PURGED = "INPUT_PURGED"
     LICENCE_REFUSED = "LICENCE_REFUSED"
@@ -108,7 +109,6 @@ class ErrorCode(StrEnum):
     LEASE_LOST = "LEASE_LOST"
     LIVE_NO_PUBLISHER = "LIVE_NO_PUBLISHER"
     LIVE_NO_PORT = "LIVE_NO_PORT"
-    LIVE_NOT_STREAMING = "LIVE_NOT_STREAMING"
     PLUGIN_FAILED = "PLUGIN_FAILED"
     PUBLISH_CONFLICT = "PUBLISH_CONFLICT"
     STAGED_FILE_LOST = "STAGED_FILE_LOST"
@@ -177,6 +177,7 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.INVALID_TRANSITION: ErrorRow(409, "Not possible in the state the job is in; `details.state` names it."),
     _C.STALE_LEASE: ErrorRow(409, "The lease is no longer live. The engine drops the attempt."),
     _C.OUTPUT_CONFLICT: ErrorRow(409, "Another task of the job already made a file of that name."),
+    _C.LIVE_NOT_STREAMING: ErrorRow(409, "The job streams nothing that can be watched: not yet, not any more, or it is none."),
     _C.OUTPUTS_NOT_READY: ErrorRow(409, "The job has not completed; it has no outputs yet."),
     _C.OUTPUTS_PURGED: ErrorRow(410, "The job's outputs were purged and do not come back. Submit the input again."),
     _C.INPUT_PURGED: ErrorRow(409, "The job's original was purged, so it cannot be tried again. Submit the input anew."),
@@ -230,7 +231,6 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.LEASE_LOST: ErrorRow(409, "The engine fell silent and its lease ran out."),
     _C.LIVE_NO_PUBLISHER: ErrorRow(409, "Nobody published the stream in time (`live.wait_s`), or nothing of it could be read."),
     _C.LIVE_NO_PORT: ErrorRow(409, "The engine has no free port to receive a stream at; give it more (`live_ports`)."),
-    _C.LIVE_NOT_STREAMING: ErrorRow(409, "The job streams nothing that can be watched: not yet, not any more, or it is none."),
     _C.PLUGIN_FAILED: ErrorRow(409, "A plugin of the engine failed."),
     _C.PUBLISH_CONFLICT: ErrorRow(409, "Other files stand where the job's outputs belong. Nothing was overwritten."),
     _C.STAGED_FILE_LOST: ErrorRow(409, "A staged file is missing or damaged; the task is done again."),

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validat
 from protocol.base import Bytes, Identifier, Message, Moment, Page, Seconds
 from protocol.capabilities import Capability, Tag
 from protocol.errors import ErrorCode, FailureClass
+from protocol.live import LiveView
 from protocol.media import LiveInput, VideoInfo
 from protocol.packaging import ContentKeys
 from protocol.pictures import Language, Name
@@ -226,6 +227,7 @@ class JobView(Message):
     user_metadata: Metadata
     error: JobErrorView | None
     warnings: tuple[str, ...] = ()
+    live: LiveView | None = None
     links: dict[str, str]
 
 

@@ -59,6 +59,16 @@ class TaskInput(Message):
     access: InputAccess
 
 
+class LiveAccess(Message):
+    """How an engine shows a live stream: `publish_url` is a signed prefix for PUT, fenced by the attempt's token.
+
+    Segments go there once, playlists again and again. `policy` is what a playlist to be pulled is held against.
+    """
+
+    publish_url: Annotated[str, Field(repr=False)]
+    policy: FetchPolicy
+
+
 class Grant(Message):
     """One task for one engine. `staging_url` is a signed prefix: PUT `<staging_url>/<path>` stages a file, once."""
 
@@ -73,6 +83,7 @@ class Grant(Message):
     input: InputAccess | None = None
     inputs: tuple[TaskInput, ...] = ()
     staging_url: str | None = None
+    live: LiveAccess | None = None
     keys: ContentKeys | None = Field(default=None, repr=False)
     """For the encryption of a `package`; the engine keeps them in memory and in its own queue alone."""
 
@@ -80,10 +91,11 @@ class Grant(Message):
 class Order(Message):
     """What dispatch wants at once. `cancel` and `drop` end the attempt; both are final. `drain` has no task.
 
-    `give_back` asks for a prefetched task that has not started: another engine is idle.
+    `give_back` asks for a prefetched task that has not started: another engine is idle. `stop` ends a live stream in good
+    order: what was received becomes its recording.
     """
 
-    order: Literal["cancel", "drop", "give_back", "drain", "undrain"]
+    order: Literal["cancel", "drop", "give_back", "stop", "drain", "undrain"]
     task_id: Identifier | None = None
     token: Token | None = None
 

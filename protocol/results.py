@@ -9,6 +9,7 @@ from pydantic import Field
 
 from protocol.base import Bytes, Message, RelativePath, Seconds, Sha256
 from protocol.errors import ErrorCode, FailureClass
+from protocol.live import LiveTold
 from protocol.media import MediaFacts
 from protocol.pictures import Crop
 from protocol.sounds import TrackLoudness
@@ -96,6 +97,8 @@ class StepReport(Message):
     eta_seconds: Seconds | None = None
     duration_seconds: Seconds | None = None
     reason: str | None = None
+    live: LiveTold | None = None
+    """Of the step that streams."""
 
 
 class ToolUse(Message):

@@ -10,6 +10,7 @@ from client.calls.base import Calls, if_match
 from client.transport import Call
 from client.upload import Progress, ignore_progress, upload_body
 from protocol import care, jobs
+from protocol.live import LiveLink
 
 
 class JobCalls(Calls):
@@ -69,6 +70,14 @@ class JobCalls(Calls):
 
     async def cancel(self, job_id: str) -> jobs.JobView:
         return await self._ask("cancel_job", jobs.JobView, ids={"job_id": job_id})
+
+    async def stop(self, job_id: str) -> jobs.JobView:
+        """End a live stream; what has come in becomes its recording."""
+        return await self._ask("stop_job", jobs.JobView, ids={"job_id": job_id})
+
+    async def live(self, job_id: str) -> LiveLink:
+        """A link to watch a live stream. Raises LIVE_NOT_STREAMING while there is nothing to watch."""
+        return await self._ask("live_link", LiveLink, ids={"job_id": job_id})
 
     async def retry(self, job_id: str, *, priority: int = 10, key: str | None = None) -> jobs.JobView:
         body = jobs.RetryRequest(priority=priority)

@@ -57,7 +57,7 @@ ALLOWED = ", ".join(
     )
 )
 PREFLIGHT_S = "600"
-_MEDIA = re.compile(rf"/files/s/|{API}/jobs/[^/]+/files/|{API}/playback/")
+_MEDIA = re.compile(rf"/files/(s|live)/|{API}/jobs/[^/]+/files/|{API}/playback/")
 
 
 class Origins:

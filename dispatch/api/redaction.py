@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_SIGNATURE = re.compile(r"(/files/s/)[^/?\s]+")
+_SIGNATURE = re.compile(r"(/files/(?:s|live)/)[^/?\s]+")
 
 
 def redacted(path: str) -> str:

@@ -13,6 +13,7 @@ from dispatch.api import (
     engines,
     files,
     jobs,
+    live,
     operators,
     playback,
     profiles,
@@ -41,6 +42,7 @@ HANDLERS: Mapping[str, Handler] = {
     **engines.HANDLERS,  # first in the router, because they come thousands of times a second
     **tasks.HANDLERS,
     **jobs.HANDLERS,
+    **live.HANDLERS,
     **care.HANDLERS,
     **uploads.HANDLERS,
     **tus.HANDLERS,

@@ -19,6 +19,7 @@ from dispatch.services.health import HealthService
 from dispatch.services.idempotency import Idempotency
 from dispatch.services.jobs import JobService
 from dispatch.services.keys import KeyService
+from dispatch.services.live import LiveService
 from dispatch.services.playback import PlaybackService
 from dispatch.services.profiles import ProfileBook, ProfileService
 from dispatch.services.registration import RegistrationService
@@ -50,6 +51,7 @@ class Services:
     files: FileService
     playback: PlaybackService
     staging: StagingService
+    live: LiveService
     health: HealthService
     uploads: UploadService
     upload_creation: UploadCreation

@@ -24,6 +24,7 @@ from dispatch.services.files import FileService
 from dispatch.services.health import HealthService
 from dispatch.services.jobs import JobService
 from dispatch.services.leases import LeaseService
+from dispatch.services.live import LiveService
 from dispatch.services.publishing import Publisher
 from dispatch.services.releases import ReleaseShelf
 from dispatch.services.scheduler import Scheduler
@@ -105,6 +106,7 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         leases=work.calls,
         files=files,
         playback=assemble_playback(outside, settings, files, access.sealer),
+        live=LiveService(outside.store, outside.storage, files, outside.clock, outside.secrets.signing),
         staging=StagingService(outside.storage, outside.clock, outside.secrets.signing),
         health=HealthService(outside.store, work.gate, work.registry, outside.clock, work.scheduler.standstill),
         uploads=taking_in.service,

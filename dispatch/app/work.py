@@ -17,6 +17,7 @@ from dispatch.services.grants import GrantWriter
 from dispatch.services.heartbeats import HeartbeatService, Progress
 from dispatch.services.housekeeping import Housekeeping
 from dispatch.services.leases import Judging, LeaseService
+from dispatch.services.live import LiveSweep
 from dispatch.services.orders import OrderDesk
 from dispatch.services.originals import OriginalService
 from dispatch.services.publishing import Publisher
@@ -29,6 +30,7 @@ from dispatch.services.sweeps import JobTimers, LeaseSweep
 from protocol.addresses import FetchPolicy
 
 PROMOTION_EVERY_S, TIMERS_EVERY_S, HOUSEKEEPING_EVERY_S, STRANDED_EVERY_S = 1.0, 2.0, 600.0, 30.0
+STREAMS_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def assemble_work(outside: Outside, settings: DispatchSettings) -> WorkParts:
     publisher.wake = promotion.wake
     sweep = LeaseSweep(store, table, engines, clock, lease_s=lease_s)
     housekeeping = Housekeeping(store, outside.storage, publisher, timers, clock)
+    streams = LiveSweep(store, outside.storage, clock)
     stranded = Stranded(store, registry.count_fitting, clock)
     duties = (
         promotion,
@@ -80,10 +83,11 @@ def assemble_work(outside: Outside, settings: DispatchSettings) -> WorkParts:
         Duty("leases", sweep.run_once, settings.leases.sweep_s),
         Duty("timers", timers.run_once, TIMERS_EVERY_S),
         Duty("housekeeping", housekeeping.run_once, HOUSEKEEPING_EVERY_S),
+        Duty("streams", streams.run_once, STREAMS_EVERY_S),
         Duty("stranded", stranded.run_once, STRANDED_EVERY_S),
     )
     calls = EngineCalls(store, leases, heartbeats, scheduler, writer, clock)
-    listeners = (leases, registry, scheduler, OrderDesk(scheduler), publisher, stranded, hub)
+    listeners = (leases, registry, scheduler, OrderDesk(scheduler), publisher, streams, stranded, hub)
     return WorkParts(scheduler, leases, publisher, registry, table, gate, engines, calls, hub, listeners, duties)
 
 

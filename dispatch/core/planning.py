@@ -7,11 +7,13 @@ from functools import lru_cache
 
 from pydantic import TypeAdapter
 
+from dispatch.core import live_planning
 from dispatch.core.picturing import parts_of
 from dispatch.core.records import Task
 from protocol import steps as step_names
+from protocol.media import LiveInput
 from protocol.profiles import Profile, Tool
-from protocol.recipes import AnalyzeRecipe, InputLimits, NoopRecipe, Recipe
+from protocol.recipes import AnalyzeRecipe, InputLimits, LiveRecipe, NoopRecipe, Recipe
 from protocol.results import StepReport
 from protocol.states import StepState, TaskKind, TaskState
 
@@ -131,9 +133,13 @@ def limits_of(profile: Profile, limits: InputLimits) -> InputLimits:
     return limits.model_copy(update={"min_width": width, "min_height": height, "needs_video": True, "needs_audio": False})
 
 
-def first_tasks(frame: Frame, profile_json: str, limits: InputLimits, demands: Demands) -> tuple[Task, ...]:
-    """The job's tasks at submit: the first is pending, its known successors wait."""
+def first_tasks(
+    frame: Frame, profile_json: str, limits: InputLimits, demands: Demands, live: LiveInput | None = None
+) -> tuple[Task, ...]:
+    """The job's tasks at submit: the first is pending, its known successors wait. A stream has but one."""
     profile = load_profile(profile_json)
+    if live is not None:
+        return (_streaming(frame, profile_json, demands, live_planning.plan(profile, live)),)
     kinds = task_kinds(profile, frame.has_thumbnail)
     return tuple(
         Task(
@@ -152,4 +158,22 @@ def first_tasks(frame: Frame, profile_json: str, limits: InputLimits, demands: D
             steps_json=_pending_steps(profile_json, kind),
         )
         for ordinal, (kind, task_id) in enumerate(zip(kinds, frame.task_ids, strict=True))
+    )
+
+
+def _streaming(frame: Frame, profile_json: str, demands: Demands, recipe: LiveRecipe) -> Task:
+    return Task(
+        task_id=frame.task_ids[0],
+        job_id=frame.job_id,
+        tenant=frame.tenant,
+        kind=TaskKind.LIVE,
+        ordinal=0,
+        state=TaskState.PENDING,
+        priority=frame.priority,
+        needs=tuple(sorted({f"operation:{TaskKind.LIVE}", *live_planning.NEEDS, *demands.needs})),
+        tags=demands.tags,
+        cost_s=live_planning.COST_S,
+        created_at=frame.created_at,
+        recipe_json=recipe.model_dump_json(),
+        steps_json=_pending_steps(profile_json, TaskKind.LIVE),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 
-from dispatch.core import measuring_rules, packaging_rules, sound_rules
+from dispatch.core import live_planning, measuring_rules, packaging_rules, sound_rules
 from dispatch.core.paging import refuse
 from protocol.profiles import INPUT, Profile, Tool
 
@@ -31,6 +31,8 @@ def check_whole(profile: Profile, below: str = "") -> None:
         raise refuse(f"{below}renditions", f"nothing would be made: give one of {', '.join(MAKE)}")
     if profile.concat and profile.concat.count(INPUT) != 1:
         raise refuse(f"{below}concat", f"must name {INPUT} once: where the job's own film stands among the others")
+    if profile.live is not None:
+        live_planning.check(profile, below)
     if profile.hls is not None and not profile.renditions:
         raise refuse(f"{below}hls", "packages renditions, and there are none")
     _check_packaging(profile, below)

@@ -38,10 +38,9 @@ class Job:
 
     `started_at` is the first start of a task other than analyze. `retries` counts what clients asked for. `key_id` is who
     submitted it. `thumbnail_json` tells of the client's own picture: `{"path", "size", "sha256", "type"}` in the storage.
-    From `expires_at` its files are purged. `ended_at` is when it became completed, failed or cancelled.
-    `finish_by` is when its client would like it to be done. `measured_json` is what `measure` found. `attachments_json`
-    tells of files beside the input: name -> `{"path", "size", "sha256", "filename", "language"}`. `keys_sealed` are the
-    content keys, sealed.
+    From `expires_at` its files are purged, `finish_by` is a wish, `ended_at` when it became completed, failed or cancelled.
+    `measured_json` is what `measure` found, `attachments_json` files beside the input: name -> `{"path", "size", "sha256",
+    "filename", "language"}`, `keys_sealed` the content keys, `stop_asked_at` when its stream was to end.
     """
 
     job_id: str
@@ -78,6 +77,7 @@ class Job:
     measured_json: str | None = None
     attachments_json: str | None = None
     keys_sealed: str | None = None
+    stop_asked_at: float | None = None
 
     @property
     def root(self) -> str:

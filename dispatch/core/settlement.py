@@ -100,6 +100,9 @@ def _completed(graph: Graph, report: Complete, digest: str, bench: Bench) -> tup
         job = replace(graph.job, media_json=analysis.model_dump_json(), source=_source_after(graph.job, original))
         graph = replace(graph, job=job)
         plans, wrong = _split(_plans(graph, bench))
+    elif wrong is None and task.kind is TaskKind.LIVE and analysis is not None:
+        source = replace(graph.job.source, size=analysis.size_bytes)
+        graph = replace(graph, job=replace(graph.job, media_json=analysis.model_dump_json(), source=source))
     elif wrong is None and report.result.measured is not None and task.kind is TaskKind.MEASURE:
         found = graph.job.measured_json or report.result.measured.model_dump_json()  # others may be planned by it already
         graph = replace(graph, job=replace(graph.job, measured_json=found))

@@ -9,6 +9,7 @@ from functools import lru_cache
 import orjson
 from pydantic import JsonValue
 
+from dispatch.core import live
 from dispatch.core.planning import STEPS, load_profile
 from dispatch.core.records import Attempt, Graph, Job, Task
 from dispatch.core.times import maybe, rfc3339
@@ -71,6 +72,7 @@ def job_view(graph: Graph, attempts: Sequence[Attempt] = ()) -> JobView:
         user_metadata=orjson.loads(job.user_metadata_json),
         error=None if job.error_json is None else error_view(job.error_json),
         warnings=tuple(orjson.loads(job.warnings_json)),
+        live=live.view(graph) if job.source.kind == live.LIVE else None,
         links=_links(job),
     )
 

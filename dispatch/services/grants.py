@@ -7,13 +7,14 @@ from functools import lru_cache
 
 import structlog
 
+from dispatch.core import live
 from dispatch.core.feeding import SOURCE, Brought, brought_files, brought_names, read_paths, reads_input
 from dispatch.core.planning import RECIPE, STEPS
 from dispatch.core.records import Job, StagedRow, Task
 from dispatch.services.sealing import Sealer, Unsealable
 from protocol import signing
 from protocol.addresses import FetchPolicy
-from protocol.leases import Grant, InputAccess, RemoteInput, SharedFile, TaskInput
+from protocol.leases import Grant, InputAccess, LiveAccess, RemoteInput, SharedFile, TaskInput
 from protocol.packaging import ContentKeys
 from protocol.recipes import PackageRecipe, Recipe
 from protocol.states import StepState, TaskKind
@@ -66,6 +67,7 @@ class GrantWriter:
             input=self._input(job, shared, now=now) if job.source.kind != "none" and reads_input(recipe) else None,
             inputs=(*self._inputs(of_siblings, staged, now=now), *self._brought(recipe, job, now=now)),
             staging_url=self.staging_url(task, now=now) if makes_files else None,
+            live=self._live(task, now=now) if task.kind is TaskKind.LIVE else None,
             keys=self._keys(recipe, job),
         )
 
@@ -110,6 +112,11 @@ class GrantWriter:
         signature = signing.sign(self._secret, method="GET", prefix=prefix, expiry=int(now) + LINK_S)
         url, filename = f"/files/s/{signature}/{prefix}/{row.path}", row.path.rsplit("/", 1)[-1]
         return InputAccess(url=url, filename=filename, size=row.size, sha256=row.sha256)
+
+    def _live(self, task: Task, *, now: float) -> LiveAccess:
+        prefix = live.prefix_of(task.job_id, task.token)
+        signature = signing.sign(self._secret, method="PUT", prefix=prefix, expiry=int(now) + LINK_S)
+        return LiveAccess(publish_url=f"/files/live/{signature}/{prefix}", policy=self._fetch)
 
     def staging_url(self, task: Task, *, now: float) -> str:
         prefix = staging_prefix(task.job_id, task.task_id, task.token)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from dispatch.core import lifecycle, views
+from dispatch.core import lifecycle, live, views
 from dispatch.core.lease_table import LeaseTable
 from dispatch.core.planning import STEPS
 from dispatch.core.records import Engine, Graph, Task
@@ -54,7 +54,7 @@ class HeartbeatService:
         An attempt that is not among the renewed ones is lost to this engine.
         """
         now = self._clock.now()
-        engine, moved = await self._store.transact(lambda tx: _record(tx, engine_id, beat, now))
+        engine, moved, stops = await self._store.transact(lambda tx: _record(tx, engine_id, beat, now))
         renewed = self._table.renew(
             engine_id, [(running.task_id, running.token) for running in beat.running], monotonic=self._clock.monotonic()
         )
@@ -62,7 +62,7 @@ class HeartbeatService:
             self._publish(progress_of(graph))
         return HeartbeatReply(
             renewed=tuple(Renewal(task_id=r.task_id, token=r.token, lease_s=self._pace.lease_s) for r in renewed),
-            orders=_orders(engine, beat),
+            orders=(*_orders(engine, beat), *stops),
             heartbeat_s=self._pace.interval(self._registry.count_present()) if beat.running else self._pace.heartbeat_s,
         )
 
@@ -79,7 +79,7 @@ def _orders(engine: Engine, beat: Heartbeat) -> tuple[Order, ...]:
     return () if is_wanted == is_draining else (Order(order="drain" if is_wanted else "undrain"),)
 
 
-def _record(tx: Transaction, engine_id: str, beat: Heartbeat, now: float) -> tuple[Engine, list[Graph]]:
+def _record(tx: Transaction, engine_id: str, beat: Heartbeat, now: float) -> tuple[Engine, list[Graph], tuple[Order, ...]]:
     engine = present(tx, engine_id)
     if beat.boot_id != engine.boot_id:
         # Late, of a run that is over; or the registration of an earlier run came after ours, and ours has to come again.
@@ -98,12 +98,15 @@ def _record(tx: Transaction, engine_id: str, beat: Heartbeat, now: float) -> tup
     tx.put_engine(beaten)
     if beaten.state is not engine.state:
         tx.append([engine_event(beaten, EventType.ENGINE_CHANGED, engine.state, now)])
-    return beaten, _save_progress(tx, engine_id, [r for r in beat.running if r.steps], now)
+    return beaten, *_save_progress(tx, engine_id, [r for r in beat.running if r.steps], now)
 
 
-def _save_progress(tx: Transaction, engine_id: str, running: list[RunningTask], now: float) -> list[Graph]:
+def _save_progress(
+    tx: Transaction, engine_id: str, running: list[RunningTask], now: float
+) -> tuple[list[Graph], tuple[Order, ...]]:
+    """What moved, and which streams are to stop: said with every beat until they have."""
     if not running:
-        return []
+        return [], ()
     attempts = {t: a for t, a in tx.attempts_of(r.token for r in running).items() if a.engine_id == engine_id}
     before = tx.graphs({a.job_id for a in attempts.values()}, attempts=attempts.values())
     after = dict(before)
@@ -112,7 +115,9 @@ def _save_progress(tx: Transaction, engine_id: str, running: list[RunningTask], 
         if attempt is not None and attempt.task_id == told.task_id and lifecycle.is_live(after[attempt.job_id], attempt):
             after[attempt.job_id] = _with_progress(after[attempt.job_id], told, now)
     tx.save(before.values(), (after[job_id] for job_id in before))
-    return [after[job_id] for job_id in before if after[job_id] is not before[job_id]]
+    moved = [after[job_id] for job_id in before if after[job_id] is not before[job_id]]
+    stops = (one for one in attempts.values() if live.is_to_stop(before[one.job_id], one))
+    return moved, tuple(Order(order="stop", task_id=one.task_id, token=one.token) for one in stops)
 
 
 def _with_progress(graph: Graph, told: RunningTask, now: float) -> Graph:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import orjson
 
-from dispatch.core import amending, endings
+from dispatch.core import amending, endings, live
 from dispatch.core.amending import JobFields
 from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.job_list import JobFilter
@@ -74,8 +74,11 @@ class JobService:
             return await self._store.search(lambda tx: _page(tx, wanted))
 
     async def cancel(self, who: Caller, job_id: str, versions: Versions = None) -> JobView:
-        """Raises INVALID_TRANSITION while completing and once it has ended otherwise; repeated it is harmless."""
-        act = _Act("cancel_job", lambda graph, now: endings.cancel(graph, now=now))
+        """Raises INVALID_TRANSITION while completing and once it has ended otherwise; repeated it is harmless.
+
+        A live stream that runs is stopped instead, and its recording kept.
+        """
+        act = _Act("cancel_job", lambda graph, now: live.cancel(graph, now=now))
         return await self._change(who, job_id, act, versions)
 
     async def retry(

@@ -8,6 +8,7 @@ import orjson
 
 from dispatch.core import attachments, packaging_rules, sniffing, tenancy
 from dispatch.core.callers import Caller
+from dispatch.core.live import STREAMING
 from dispatch.core.overriding import overridden
 from dispatch.core.paging import refuse
 from dispatch.core.records import NO_SOURCE, Source, Tenant
@@ -19,6 +20,7 @@ from dispatch.services.tenants import TenantBook
 from protocol.addresses import AddressPolicy, FetchPolicy, UrlRefused, check_url
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import MAX_METADATA_BYTES, JobSubmission
+from protocol.media import LiveInput
 from protocol.profiles import Profile
 from protocol.recipes import InputLimits
 
@@ -70,6 +72,8 @@ class Sources:
         if needs_keys or submission.content_keys is not None:
             packaging_rules.check_keys(profile, submission.content_keys)
         source = NO_SOURCE if profile.is_noop else await self._source(submission)
+        if (profile.live is None) != (source.kind != STREAMING.kind):
+            raise refuse("profile", f"{profile.name} " + ("takes a live input" if profile.live else "takes no live input"))
         return Checked(submission, profile, profile_json, source, keys_sealed=self._sealed(submission))
 
     def check_upload(self, who: Caller, submission: JobSubmission, source: Source, head: bytes) -> Checked:
@@ -103,16 +107,26 @@ class Sources:
     async def _source(self, submission: JobSubmission) -> Source:
         wanted = submission.input
         if wanted is None:
-            raise refuse("input", "is required: give one of path, upload_id, url, s3")
+            raise refuse("input", "is required: give one of path, upload_id, url, s3, live")
         if wanted.upload_id is not None:
             return NO_SOURCE  # `BroughtFiles` finds it and gives it a name
         if wanted.url is not None:
             return self._remote(wanted.url)
+        if wanted.live is not None:
+            return self._live(wanted.live)
         if wanted.path is None:
             raise ReelyardError(ErrorCode.INPUT_KIND_UNSUPPORTED)
         inspected = await self._files.inspect(wanted.path)
         self.check_bytes(inspected.size, inspected.head)
         return Source("server", inspected.path, inspected.path.rsplit("/", 1)[-1], inspected.size)
+
+    def _live(self, wanted: LiveInput) -> Source:
+        """A playlist is held against the same rules as any input by URL; a listener has none."""
+        if (wanted.protocol == "hls") != (wanted.url is not None):
+            raise refuse("input.live.url", "is for hls, and needed there")
+        if wanted.url is not None:
+            self._remote(wanted.url)
+        return STREAMING
 
     def _remote(self, url: str) -> Source:
         """Its form and any address in it; names are resolved by the engine that fetches, and nothing is fetched here."""

@@ -182,7 +182,9 @@ class SubmissionService:
         tenant = self._sources.tenant_of(who)
         needs = submission.required_capabilities | submission.requires | tenancy.needs_of(tenant)
         demands = Demands(tuple(sorted(needs)), tuple(sorted(submission.tags)))
-        tasks = planning.first_tasks(frame, checked.profile_json, self._sources.limits_for(who, submission), demands)
+        live = submission.input.live if submission.input is not None else None
+        limits = self._sources.limits_for(who, submission)
+        tasks = planning.first_tasks(frame, checked.profile_json, limits, demands, live)
         job = Job(
             job_id=job_id,
             tenant=who.tenant,

@@ -54,6 +54,7 @@ jobs = Table(
     Column("measured_json", Text),
     Column("attachments_json", Text),
     Column("keys_sealed", Text),
+    Column("stop_asked_at", Float),
     Index("ix_jobs_tenant_created", "tenant", "created_at", "job_id"),
     Index("ix_jobs_created", "created_at", "job_id"),
     Index("ix_jobs_state", "state", "tenant", "created_at", "source_size"),  # counts and quotas read nothing else

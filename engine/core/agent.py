@@ -335,6 +335,8 @@ class Agent:
                     yield from self._work.drop(Key(order.task_id, order.token), f"{order.order} ordered")
                 case "give_back" if order.task_id is not None and order.token is not None:
                     yield from self._give_back(Key(order.task_id, order.token))
+                case "stop" if order.task_id is not None and order.token is not None:
+                    yield m.Finish(Key(order.task_id, order.token))
                 case "drain":
                     yield from self._drain()
                 case "undrain":

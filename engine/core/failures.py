@@ -13,6 +13,7 @@ CLASSES = {
     ErrorCode.TOOL_MISSING: FailureClass.INFRA,
     ErrorCode.TRANSFER_FAILED: FailureClass.INFRA,
     ErrorCode.TASK_DISK: FailureClass.INFRA,
+    ErrorCode.LIVE_NO_PORT: FailureClass.INFRA,
 }
 """By code, for errors a plugin raised, and for an input without room; all others are faults of the plugin."""
 

@@ -293,6 +293,13 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Finish:
+    """End the stream that an attempt receives, in good order."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """What the attempt left on the scratch disk is not needed any more."""
 
@@ -319,4 +326,4 @@ class Exit:
     message: str
 
 
-Instruction = Register | SendHeartbeat | AskLease | SayGoodbye | Save | Run | Stop | Forget | Wake | Prove | Exit
+Instruction = Register | SendHeartbeat | AskLease | SayGoodbye | Save | Run | Stop | Finish | Forget | Wake | Prove | Exit

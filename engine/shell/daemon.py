@@ -131,6 +131,8 @@ class Daemon:
                     self._wake(timer, after)
                 case m.Stop(key, reason):
                     self._stop_attempt(key, reason)
+                case m.Finish(key):
+                    self._world.runner.finish(key)
                 case m.Forget(key, reason):
                     self._forget(key, reason)
                 case m.Prove(reason):

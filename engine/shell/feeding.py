@@ -14,6 +14,7 @@ import termios
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from engine.shell.transfer import Transfer
 from protocol.leases import InputAccess
@@ -28,15 +29,30 @@ class NotRead(Exception):
     """The tool ended well without having read its whole input."""
 
 
+class Feeds(Protocol):
+    """Whatever brings a tool its input by a named pipe. `is_journaled`: what the tool made is of use without its feeder."""
+
+    @property
+    def pipe(self) -> Path: ...
+    @property
+    def is_journaled(self) -> bool: ...
+    async def feed(self, running: Awaitable[Outcome]) -> Outcome: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Feeder:
+    """Of a file: a tool that loses it midway has made nothing of use."""
+
     transfer: Transfer
     access: InputAccess
     pipe: Path
 
+    @property
+    def is_journaled(self) -> bool:
+        return False
+
     def prepare(self) -> None:
-        self.pipe.unlink(missing_ok=True)
-        os.mkfifo(self.pipe, 0o600)
+        make_pipe(self.pipe)
 
     async def feed(self, running: Awaitable[Outcome]) -> Outcome:
         """The outcome of the tool that reads the pipe. Raises NotRead, or TransferFailed when the stream broke for good."""
@@ -55,13 +71,31 @@ class Feeder:
         return outcome
 
 
-class _Flow:
-    """Opened for reading too, so that neither side waits for the other to open it."""
+def make_pipe(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path, 0o600)
 
+
+def open_pipe(path: Path) -> int:
+    """For reading too, so that neither side waits for the other to open it."""
+    pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return pipe
+
+
+async def fill(pipe: int, rest: memoryview) -> None:
+    """Write all of it, no faster than the tool takes it."""
+    while rest:
+        try:
+            rest = rest[os.write(pipe, rest) :]
+        except BlockingIOError:
+            await _room(pipe)
+
+
+class _Flow:
     def __init__(self, feeder: Feeder) -> None:
         self._feeder = feeder
-        self._pipe: int | None = os.open(feeder.pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._pipe: int | None = open_pipe(feeder.pipe)
         self.fed, self.is_taken = 0, False
 
     async def run(self) -> None:
@@ -69,20 +103,12 @@ class _Flow:
         if pipe is None:
             return
         async for block in feeder.transfer.blocks(feeder.access, 0, feeder.access.size):
-            await self._write(pipe, memoryview(block))
+            await fill(pipe, memoryview(block))
+            self.fed += len(block)
         while _waiting(pipe):
             await feeder.transfer.clock.sleep(LOOK_S)
         self.is_taken = True
         self.close()
-
-    async def _write(self, pipe: int, rest: memoryview) -> None:
-        while rest:
-            try:
-                written = os.write(pipe, rest)
-            except BlockingIOError:
-                await _room(pipe)
-            else:
-                self.fed, rest = self.fed + written, rest[written:]
 
     def close(self) -> None:
         if self._pipe is not None:

@@ -23,7 +23,7 @@ from engine.core.transfer_choice import (
     needs_a_look,
 )
 from engine.shell.download import PART, is_complete, note_complete
-from engine.shell.feeding import Feeder
+from engine.shell.feeding import Feeder, Feeds
 from engine.shell.scratch import Place
 from engine.shell.shares import NOTHING_SHARED, Shares, link_to
 from engine.shell.space import watching_for_space
@@ -42,7 +42,7 @@ class Supply:
 
     path: Path
     has_holes: bool = False
-    feeder: Feeder | None = None
+    feeder: Feeds | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from engine.core.slots import Slot
 from engine.core.verdicts import over_limit
 from engine.ports import ScratchFull, Tell
 from engine.shell.crash import Executing
-from engine.shell.feeding import Feeder, NotRead
+from engine.shell.feeding import Feeds, NotRead
 from engine.shell.inputs import Inputs, Supply
 from engine.shell.journal import ToolLost
 from engine.shell.lines import OnLine
@@ -26,12 +26,17 @@ from engine.shell.scratch import INPUT, INPUTS, WORK, Brought, Place, Scratch
 from engine.shell.shares import NOTHING_SHARED, Shares
 from engine.shell.space import NO_ROOM
 from engine.shell.staging import stage, stage_original
+from engine.shell.streams import Feed, Streams
 from engine.shell.transfer import Transfer
 from engine.shell.tries import TransferFailed
-from protocol.errors import ErrorCode, ReelyardError
+from protocol.errors import ErrorCode, FailureClass, ReelyardError
 from protocol.leases import Complete, Fail, Grant, InputAccess, RemoteInput
-from protocol.plugins import JOINED, Conclusion, Follower, InputJoiner, Invocation, Outcome, TranscoderPlugin, Work
-from protocol.results import Failure, StagedFile
+from protocol.live import LiveTold
+from protocol.plugins import JOINED, STREAM_HEAD, Conclusion, Follower, InputJoiner, Invocation, Outcome, TranscoderPlugin, Work
+from protocol.recipes import LiveRecipe
+from protocol.results import Failure, StagedFile, StepReport
+from protocol.states import StepState
+from protocol.steps import STREAM_LIVE
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -64,11 +69,13 @@ class Runner:
 
     executing: Executing = field(default_factory=Executing)
     shares: Shares = NOTHING_SHARED
+    streams: Streams | None = None
+    """None on an engine that receives none."""
 
     def instant(self, grant: Grant) -> Complete | Fail | None:
         """Work without input and without a tool is concluded on the spot: no directory, no process."""
         plugin = self.plugins.get(grant.kind)
-        if plugin is None or grant.input is not None or grant.inputs:
+        if plugin is None or grant.input is not None or grant.inputs or isinstance(grant.recipe, LiveRecipe):
             return None
         try:
             with self.executing.during(key_of(grant)):
@@ -110,6 +117,10 @@ class Runner:
             log.exception("plugin_failed", task=grant.task_id, kind=grant.kind)
             return _fail(grant, failures.plugin_failed(fault, attempt.log_tail))
 
+    def finish(self, key: Key) -> None:
+        if self.streams is not None:
+            self.streams.finish(key)
+
     async def forget(self, key: Key) -> None:
         await self.scratch.remove(key)
 
@@ -142,6 +153,8 @@ class _Attempt:
             conclusion = await self._do(plugin, work, place)
         elif grant.input is not None:
             conclusion = await self._supplied(plugin, work, place, grant.input)
+        elif isinstance(grant.recipe, LiveRecipe):
+            conclusion = await self._streamed(plugin, work, place, grant.recipe)
         else:
             conclusion = await self._do(plugin, work, place)
         if ending is not None:
@@ -162,6 +175,25 @@ class _Attempt:
                 log.info("whole_input_needed", task=grant.task_id, problem=failed.failure.message)
         supply = await inputs.whole(grant, access, place)
         return await self._do(plugin, replace(work, input_path=str(supply.path)), place, supply)
+
+    async def _streamed(self, plugin: TranscoderPlugin, work: Work, place: Place, recipe: LiveRecipe) -> Conclusion:
+        """A stream that has ended does not come again: whatever fails after that is not tried again."""
+        streams = self._runner.streams
+        if streams is None:
+            raise ReelyardError(ErrorCode.TOOL_MISSING, "This engine receives no streams.")
+        async with streams.receiving(self._grant, recipe, place, self._told_live) as feed:
+            work = replace(work, input_path=str(feed.pipe), inputs={STREAM_HEAD: str(feed.head)})
+            try:
+                conclusion = await self._do(plugin, work, place, Supply(feed.pipe, feeder=feed))
+            except _Failed as failed:
+                if not feed.is_over:
+                    raise
+                raise _Failed(failed.failure.model_copy(update={"failure_class": FailureClass.POLICY})) from failed
+            return _with_size(conclusion, feed)
+
+    def _told_live(self, live: LiveTold) -> None:
+        step = StepReport(name=STREAM_LIVE, state=StepState.RUNNING, duration_seconds=live.seconds, live=live)
+        self._tell(self._progress.told((step,)))
 
     async def _do(self, plugin: TranscoderPlugin, work: Work, place: Place, supply: Supply | None = None) -> Conclusion:
         feeder = supply.feeder if supply else None
@@ -206,7 +238,7 @@ class _Attempt:
         work: Work,
         place: Place,
         invocations: Sequence[Invocation],
-        feeder: Feeder | None = None,
+        feeder: Feeds | None = None,
     ) -> None:
         for invocation in invocations:
 
@@ -224,12 +256,13 @@ class _Attempt:
                 log_tail = (failure.log_tail or self.log_tail).replace(work.directory, ".")
                 raise _Failed(failure.model_copy(update={"log_tail": log_tail}))
 
-    async def _run(self, invocation: Invocation, directory: str, on_line: OnLine, place: Place, feeder: Feeder | None) -> Outcome:
-        """A tool that is fed has no journal: it cannot outlive the engine that feeds it."""
-        tools = self._runner.tools
+    async def _run(self, invocation: Invocation, directory: str, on_line: OnLine, place: Place, feeder: Feeds | None) -> Outcome:
+        """A tool that is fed a file has no journal: it cannot outlive the engine that feeds it."""
+        tools, journal = self._runner.tools, place.journal(len(self._outcomes))
         if feeder is not None and str(feeder.pipe) in invocation.reads:
-            return await feeder.feed(tools.run(invocation, directory, on_line, self._slot))
-        return await tools.run(invocation, directory, on_line, self._slot, place.journal(len(self._outcomes)))
+            kept = journal if feeder.is_journaled else None
+            return await feeder.feed(tools.run(invocation, directory, on_line, self._slot, kept))
+        return await tools.run(invocation, directory, on_line, self._slot, journal)
 
     def _fetched(self, share: float) -> None:
         told = self._progress.fetched(share)
@@ -254,6 +287,15 @@ def _work(grant: Grant, base: str, slot: Slot | None = None) -> Work:
         inputs={one.name: f"{base}/{INPUTS}/{one.name}" for one in grant.inputs},
         keys=grant.keys,
     )
+
+
+def _with_size(conclusion: Conclusion, feed: Feed) -> Conclusion:
+    """What came in is as large as an input would be."""
+    analysis, intake = conclusion.result.analysis, feed.intake
+    if analysis is None or intake is None:
+        return conclusion
+    sized = analysis.model_copy(update={"size_bytes": intake.size})
+    return replace(conclusion, result=conclusion.result.model_copy(update={"analysis": sized}))
 
 
 def _or_fail(value: T | Failure) -> T:

@@ -132,6 +132,17 @@ class Transfer:
                 except (aiohttp.ClientError, TimeoutError, ConnectionError, Again) as reason:
                     await tries.pause(f"output {path}", str(reason))
 
+    async def put(self, prefix_url: str, path: str, content: bytes) -> None:
+        """A small file that replaces what stood there, as the playlists of a stream do. Raises TransferFailed."""
+        tries, url = self._tries(), self.url_of(f"{prefix_url.rstrip('/')}/{path}")
+        while True:
+            try:
+                async with self.session.put(url, data=content, timeout=TIMEOUT) as response:
+                    check_answer(response, f"output {path}")
+                    return
+            except (aiohttp.ClientError, TimeoutError, ConnectionError, Again) as reason:
+                await tries.pause(f"output {path}", str(reason))
+
     def _tries(self) -> Tries:
         return Tries(self.clock, self.chance, self.patience_s)
 

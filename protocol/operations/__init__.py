@@ -8,6 +8,7 @@ from protocol.operations import (
     engines,
     files,
     jobs,
+    live,
     operators,
     playback,
     profiles,
@@ -26,6 +27,7 @@ from protocol.operations.rows import Operation as Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *jobs.OPERATIONS,
+    *live.OPERATIONS,
     *care.OPERATIONS,
     *engines.OPERATIONS,
     *tasks.OPERATIONS,

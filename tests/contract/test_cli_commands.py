@@ -259,6 +259,6 @@ async def test_an_unknown_profile_is_told_before_a_film_is_sent(tmp_path: Path) 
     async with served(tmp_path / "data") as server:
         ran = await Line(server).run("submit", str(film), "--profile", "nosuch")
 
-    known = "dash, frames, hls-cmaf, noop, web"
+    known = "archive, audio, av1, dash, frames, hls-cmaf, live, noop, preview, thumbnails, web, web-hq"
     assert (ran.code, ran.err) == (2, f"error: PROFILE_NOT_FOUND: there is no profile 'nosuch'; known are {known}\n")
     assert not (tmp_path / "data/storage/uploads").exists() or not list((tmp_path / "data/storage/uploads").iterdir())

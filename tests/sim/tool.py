@@ -126,6 +126,9 @@ class Tool:
         finally:
             self._slots.discard(slot)
 
+    def finish(self, key: Key) -> None:
+        """Nothing of this world streams."""
+
     async def forget(self, key: Key) -> None:
         self._process.check()
         minder = self._box.disk.journals.pop(key, None)

@@ -18,6 +18,8 @@ from protocol.operations import BY_NAME, OPERATIONS
 NO_METHOD = {
     "events_socket": "the same events as those of `events`, for browsers and others that want a WebSocket",
     "signed_get": "`download` follows a link as the server wrote it; it is not made of a template",
+    "live_get": "players follow the link that `live` answers with; it is not made of a template",
+    "live_put": "where engines show a stream; no client is given such a link",
     "signed_put": "where engines stage files; no client is given such a link",
     "signed_post": "licence requests come from players",
     "playback_hls": "for players that can show a key; `playback` gives them a link that needs none",

@@ -12,7 +12,7 @@ from protocol.extras import Thumbnails
 from protocol.packaging import HlsPackaging, SegmentFormat
 from protocol.sounds import RenditionAudio
 
-BUILT_IN = {"archive", "audio", "av1", "dash", "frames", "hls-cmaf", "noop", "preview", "thumbnails", "web", "web-hq"}
+BUILT_IN = {"archive", "audio", "av1", "dash", "frames", "hls-cmaf", "live", "noop", "preview", "thumbnails", "web", "web-hq"}
 GOOD = 'name = "small"\n[[renditions]]\nname = "240p"\nheight = 240\ncrf = 30\nprofile = "main"\nlevel = "3.1"\n'
 GOOD += "min_source_width = 16\nmin_source_height = 16\naudio = { bitrate = 64000, sample_rate = 44100 }\n"
 

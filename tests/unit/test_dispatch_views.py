@@ -224,6 +224,7 @@ def test_every_field_of_a_job_comes_from_its_rows() -> None:
         "user_metadata": {"title": "x"},
         "error": None,
         "warnings": ("short",),
+        "live": None,
     }
 
 

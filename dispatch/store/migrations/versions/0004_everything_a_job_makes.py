@@ -15,6 +15,7 @@ def upgrade() -> None:
     op.add_column('jobs', sa.Column('measured_json', sa.Text(), nullable=True))
     op.add_column('jobs', sa.Column('attachments_json', sa.Text(), nullable=True))
     op.add_column('jobs', sa.Column('keys_sealed', sa.Text(), nullable=True))
+    op.add_column('jobs', sa.Column('stop_asked_at', sa.Float(), nullable=True))
     op.add_column('tenants', sa.Column('limits_json', sa.Text(), nullable=True))
     op.drop_index('ix_jobs_original', table_name='jobs')
     kept = sa.text("source_kind = 'storage' OR thumbnail_json IS NOT NULL OR attachments_json IS NOT NULL")
