@@ -280,10 +280,14 @@ class TranscribeRecipe(Message):
 
 
 class FramesRecipe(Message):
-    """Single pictures of the source, by rate or every nth frame, together in one ZIP."""
+    """Single pictures of the source, by rate or every nth frame, together in one ZIP.
+
+    `source` are the facts of what `cut` takes of the input.
+    """
 
     kind: Literal["frames"] = "frames"
     source: MediaFacts
+    cut: Cut | None = None
     frames: Frames
     path: RelativePath
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Literal
 
-from dispatch.core.plans import LeftOut, Planned, steps_of
+from dispatch.core.picturing import within
+from dispatch.core.plans import Film, LeftOut, Planned, steps_of
 from protocol.errors import ErrorCode, FailureClass
 from protocol.extras import TextFormat
 from protocol.media import MediaFacts
@@ -64,10 +65,13 @@ def _silent(profile: Profile) -> Failure:
     return Failure(failure_class=FailureClass.INPUT, code=ErrorCode.INPUT_FORMAT, message=message)
 
 
-def plan_frames(profile: Profile, facts: MediaFacts) -> Planned[FramesRecipe] | LeftOut:
+def plan_frames(film: Film, whole: MediaFacts) -> Planned[FramesRecipe] | LeftOut:
+    """Of the input as it came, whose facts are `whole`, or of its clip: not cropped, and with nothing laid over it."""
+    profile, cut = film.profile, film.cut
+    facts = whole if cut is None else within(whole, Fraction(cut.start), Fraction(cut.end))
     if profile.frames is None or facts.video is None:
         return LeftOut("the source has no picture")
-    recipe = FramesRecipe(source=facts, frames=profile.frames, path="frames/frames.zip")
+    recipe = FramesRecipe(source=facts, cut=cut, frames=profile.frames, path="frames/frames.zip")
     pixels = facts.video.width * facts.video.height * float(Fraction(facts.video.frame_rate)) * float(Fraction(facts.duration))
     return Planned(recipe, (), 1.0 + pixels / PIXELS_DECODED_PER_SECOND, steps_of(TaskKind.FRAMES, profile, {}))
 

@@ -58,7 +58,7 @@ def plan_job(
     if isinstance(film, Failure):
         return film
     for kind in sorted(kinds, key=lambda kind: kind is not TaskKind.TRANSCRIBE):  # what `transcode` stages depends on it
-        plan = _measure(film, facts, plans, finds) if kind is TaskKind.MEASURE else _plan(kind, film, plans, finds)
+        plan = _plan(kind, film, facts, plans, finds)
         if isinstance(plan, Failure):
             return plan
         if kind is TaskKind.TRANSCRIBE and isinstance(plan, Planned) and optional_speech(profile) and not finds(plan):
@@ -69,15 +69,18 @@ def plan_job(
     return plans
 
 
-def _plan(kind: TaskKind, film: Film, plans: Plans, finds: Finds) -> Plan | Failure:
+def _plan(kind: TaskKind, film: Film, whole: MediaFacts, plans: Plans, finds: Finds) -> Plan | Failure:
+    """`whole` are the facts of the input, those of `film` of its timeline."""
     profile, facts = film.profile, film.facts
     match kind:
+        case TaskKind.MEASURE:
+            return _measure(film, whole, plans, finds)
         case TaskKind.TRANSCRIBE:
             return plan_transcribe(profile, facts)
         case TaskKind.HANDBRAKE:
             return plan_handbrake(film)
         case TaskKind.FRAMES:
-            return plan_frames(profile, facts)
+            return plan_frames(film, whole)
         case TaskKind.PACKAGE:
             return _package(film, plans)
         case _:

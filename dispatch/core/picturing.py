@@ -94,7 +94,7 @@ def _clipped(clip: Clip | None, facts: MediaFacts) -> tuple[MediaFacts, Cut | No
         raise NotShown(ErrorCode.INPUT_CLIP, f"the clip lasts {float(end - start):g} s; give at least {float(SHORTEST):g} s")
     if start == 0 and end == lasts:
         return facts, None
-    return _within(facts, start, end), Cut(start=str(start), end=str(end))
+    return within(facts, start, end), Cut(start=str(start), end=str(end))
 
 
 def _exact(seconds: float) -> Fraction:
@@ -102,8 +102,8 @@ def _exact(seconds: float) -> Fraction:
     return Fraction(round(seconds * 1_000_000), 1_000_000)
 
 
-def _within(facts: MediaFacts, start: Fraction, end: Fraction) -> MediaFacts:
-    """What is told of the film, of this part of it."""
+def within(facts: MediaFacts, start: Fraction, end: Fraction) -> MediaFacts:
+    """What is told of a film, of this part of it. Raises NotShown where it has no picture then."""
     video = facts.video and _cut_picture(facts.video, start, end)
     if facts.video is not None and video is None:
         raise NotShown(ErrorCode.INPUT_CLIP, "the film has no picture within the clip")

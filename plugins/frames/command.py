@@ -20,15 +20,22 @@ def pictures(ffmpeg: str, recipe: FramesRecipe, choice: Choice, threads: int) ->
     """The film decoded once, the chosen frames written. One more than a ZIP takes is made, never more."""
     video = recipe.source.video
     stream = "0:V:0" if video is None else f"0:{video.index}"
-    cap = f"{float(Fraction(recipe.source.duration) * LENGTH_MARGIN + 10):.3f}"
     return (
         *(ffmpeg, "-y", *quiet(), "-progress", "pipe:1", "-stats_period", "0.5", *untrusted()),
-        *("-threads", str(threads), "-t", cap, "-fd", "{fd0}", "-i", "fd:", "-map", stream, "-an", "-sn", "-dn"),
+        *("-threads", str(threads), *_taken(recipe), "-fd", "{fd0}", "-i", "fd:", "-map", stream, "-an", "-sn", "-dn"),
         *("-filter_threads", str(threads), "-vf", _filters(recipe, choice), "-fps_mode", "passthrough"),
         *(*ENCODERS[recipe.frames.format], "-threads:v", str(threads), "-map_metadata", "-1"),
         *("-frames:v", str(MOST_PICTURES + 1), "-f", "image2", "-start_number", "1"),
         f"file:{PICTURES}/frame_%06d.{ENDINGS[recipe.frames.format]}",
     )
+
+
+def _taken(recipe: FramesRecipe) -> tuple[str, ...]:
+    """A clip is decoded from the keyframe before, and dropped up to its own start."""
+    if recipe.cut is None:
+        return ("-t", f"{float(Fraction(recipe.source.duration) * LENGTH_MARGIN + 10):.3f}")
+    start, end = Fraction(recipe.cut.start), Fraction(recipe.cut.end)
+    return ("-ss", f"{float(start):.6f}", "-t", f"{float(end - start):.6f}")
 
 
 def _filters(recipe: FramesRecipe, choice: Choice) -> str:
