@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 
-from dispatch.core import live_planning, measuring_rules, packaging_rules, sound_rules
+from dispatch.core import live_planning, measuring_rules, packaging_rules, picture_rules, sound_rules
 from dispatch.core.paging import refuse
 from protocol.profiles import INPUT, Profile, Tool
 
@@ -37,6 +37,7 @@ def check_whole(profile: Profile, below: str = "") -> None:
         raise refuse(f"{below}hls", "packages renditions, and there are none")
     _check_packaging(profile, below)
     sound_rules.check(profile, below)
+    picture_rules.check(profile, below)
     measuring_rules.check(profile, below)
     _check_thumbnails(profile, below)
 
