@@ -72,6 +72,7 @@ class Opened:
 class Protected:
     """`keys` as they were given, None where the job came without."""
 
+    tenant: str
     encryption: Encryption
     keys: ContentKeys | None
 
@@ -190,9 +191,10 @@ class PlaybackService:
 
     async def licence(self, asked: Asked, body: bytes, headers: Mapping[str, str]) -> Licence:
         """What the licence server of the settings answers. Raises as `LicenceProxy.fetch` does, and RATE_LIMITED."""
-        if asked.name not in self._licences_of(await self._of_job(asked.job_id)):
+        protected = await self._of_job(asked.job_id)
+        if asked.name not in self._licences_of(protected):
             raise ReelyardError(ErrorCode.FILE_NOT_FOUND)
-        with self._at_once.turn(asked.job_id):
+        with self._at_once.turn(protected.tenant):
             return await self._licences.fetch(asked.name, body, headers)
 
     async def _of_job(self, job_id: str) -> Protected:
@@ -210,7 +212,7 @@ class PlaybackService:
     def _protected(self, job: Job) -> Protected | None:
         if (encryption := _encryption(job)) is None:
             return None
-        return Protected(encryption, None if job.keys_sealed is None else self._unsealed(job.keys_sealed))
+        return Protected(job.tenant, encryption, None if job.keys_sealed is None else self._unsealed(job.keys_sealed))
 
     def _unsealed(self, sealed: str) -> ContentKeys:
         try:
