@@ -66,8 +66,15 @@ _ONE_WAY: JsonDict = {
 }
 
 
+MOST_PICTURES, MOST_ZIP_BYTES = 100_000, 40 << 30
+"""Of one ZIP: more than an hour of every frame; and what, with the pictures not yet in it, stays below a task's scratch."""
+
+
 class Frames(Message):
-    """Single pictures as a ZIP: `fps` a second, or every `every_nth` of the source; exactly one of the two."""
+    """Single pictures as a ZIP: `fps` a second, or every `every_nth` of the source; exactly one of the two.
+
+    A job that would make more than `most_pictures`, or more than `most_bytes` of them, fails and says so.
+    """
 
     model_config = ConfigDict(json_schema_extra=_ONE_WAY)
 
@@ -75,6 +82,8 @@ class Frames(Message):
     every_nth: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     format: PictureFormat = PictureFormat.JPEG
     max_height: Annotated[int, Field(ge=16, le=4352)] | None = None
+    most_pictures: Annotated[int, Field(ge=1, le=MOST_PICTURES)] = MOST_PICTURES
+    most_bytes: Annotated[int, Field(ge=1_000_000, le=MOST_ZIP_BYTES)] = MOST_ZIP_BYTES
 
     @model_validator(mode="after")
     def _one_way(self) -> Frames:

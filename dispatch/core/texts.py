@@ -39,13 +39,20 @@ def with_subtitles(film: Film, recipe: TranscodeRecipe) -> TranscodeRecipe:
     wanted = film.profile.subtitles
     if wanted is None:
         return recipe
-    of_film = [] if recipe.parts else [stream for stream in film.facts.subtitles if _is_wanted(wanted, stream.language)]
+    of_film = [] if film.parts else [stream for stream in film.facts.subtitles if _is_wanted(wanted, stream.language)]
+    notes = (*recipe.notes, *_notes(of_film, film.facts.subtitles if film.parts else ()))
+    return recipe.model_copy(update={"subtitles": subtitles(film), "notes": notes})
+
+
+def subtitles(film: Film) -> tuple[PlannedSubtitle, ...]:
+    wanted = film.profile.subtitles
+    if wanted is None:
+        return ()
+    of_film = [] if film.parts else [stream for stream in film.facts.subtitles if _is_wanted(wanted, stream.language)]
     texts = [text for text in film.beside.texts if _is_wanted(wanted, text.language)]
-    notes = (*recipe.notes, *_notes(of_film, film.facts.subtitles if recipe.parts else ()))
-    offset = _offset(film)
     named = _planned(wanted, texts, [stream for stream in of_film if stream.is_text])
-    planned = tuple(one.model_copy(update={"offset": offset}) for one in named)
-    return recipe.model_copy(update={"subtitles": planned, "notes": notes})
+    offset = _offset(film)
+    return tuple(one.model_copy(update={"offset": offset}) for one in named)
 
 
 def _offset(film: Film) -> str:

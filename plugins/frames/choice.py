@@ -13,12 +13,6 @@ from protocol.extras import Frames
 from protocol.media import MediaFacts, VideoStream
 from protocol.steps import EXTRACT_FRAMES
 
-MOST_PICTURES = 100_000
-"""The most pictures of one ZIP: more than an hour of every frame."""
-
-MOST_BYTES = 40 << 30
-"""The most bytes of one ZIP; with the pictures not yet in it, it stays below a task's scratch space."""
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -43,13 +37,13 @@ def choose(source: MediaFacts, frames: Frames) -> Choice:
     share = _share(frames, rate)
     expected = _expected(video, frames, rate, share)
     guess = expected if expected is not None else round(Fraction(source.duration) * rate * share)
-    if guess > MOST_PICTURES:
-        raise Rejected(ErrorCode.INPUT_LIMITS, too_many(guess), EXTRACT_FRAMES)
+    if guess > frames.most_pictures:
+        raise Rejected(ErrorCode.INPUT_LIMITS, too_many(guess, frames.most_pictures), EXTRACT_FRAMES)
     return Choice(rate, share, frames.fps is not None, expected, _size(video, frames.max_height))
 
 
-def too_many(count: int) -> str:
-    return f"This would be {count} pictures; one ZIP takes {MOST_PICTURES}. Ask for fewer a second, or for every nth frame."
+def too_many(count: int, most: int) -> str:
+    return f"This would be {count} pictures; one ZIP takes {most}. Ask for fewer a second, or for every nth frame."
 
 
 def _share(frames: Frames, rate: Fraction) -> Fraction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from plugins.frames.choice import MOST_BYTES, MOST_PICTURES, Choice
+from plugins.frames.choice import Choice
 from plugins.media.calling import own_file, quiet, untrusted
 from protocol.extras import PictureFormat
 from protocol.recipes import FramesRecipe
@@ -25,7 +25,7 @@ def pictures(ffmpeg: str, recipe: FramesRecipe, choice: Choice, threads: int) ->
         *("-threads", str(threads), *_taken(recipe), "-fd", "{fd0}", "-i", "fd:", "-map", stream, "-an", "-sn", "-dn"),
         *("-filter_threads", str(threads), "-vf", _filters(recipe, choice), "-fps_mode", "passthrough"),
         *(*ENCODERS[recipe.frames.format], "-threads:v", str(threads), "-map_metadata", "-1"),
-        *("-frames:v", str(MOST_PICTURES + 1), "-f", "image2", "-start_number", "1"),
+        *("-frames:v", str(recipe.frames.most_pictures + 1), "-f", "image2", "-start_number", "1"),
         f"file:{PICTURES}/frame_%06d.{ENDINGS[recipe.frames.format]}",
     )
 
@@ -50,8 +50,8 @@ def _filters(recipe: FramesRecipe, choice: Choice) -> str:
     return ",".join(steps)
 
 
-def pack(python: str, script: str, path: str) -> tuple[str, ...]:
-    return (python, "-I", "-S", "-B", script, "zip", PICTURES, path, str(MOST_BYTES))
+def pack(python: str, script: str, recipe: FramesRecipe) -> tuple[str, ...]:
+    return (python, "-I", "-S", "-B", script, "zip", PICTURES, recipe.path, str(recipe.frames.most_bytes))
 
 
 def prove(python: str, script: str, path: str) -> tuple[str, ...]:

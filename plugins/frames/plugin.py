@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from plugins.frames import command, verify, zipper
-from plugins.frames.choice import MOST_BYTES, Choice, choose
+from plugins.frames.choice import Choice, choose
 from plugins.media import progress, verdict
 from plugins.media.calling import quiet
 from plugins.media.locate import Tools, locate
@@ -16,7 +16,7 @@ from plugins.media.record import ToolName, refusal, tool_uses
 from plugins.media.rejected import Rejected
 from protocol.capabilities import PluginDescription
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.extras import PictureFormat
+from protocol.extras import MOST_ZIP_BYTES, PictureFormat
 from protocol.plugins import Conclusion, Invocation, Limits, MadeFile, Outcome, Work
 from protocol.recipes import FramesRecipe
 from protocol.results import AttemptResult, Failure, FileRole, OutputFacts, StepReport
@@ -25,7 +25,7 @@ from protocol.steps import EXTRACT_FRAMES
 
 PICTURES, ZIP = "pictures", "zip"
 TRIAL_LIMITS = Limits(wall_s=30.0, cpu_s=60, memory_bytes=2 << 30, file_bytes=1 << 20)
-ZIP_LIMITS = Limits(wall_s=4 * 3600.0, memory_bytes=1 << 30, file_bytes=MOST_BYTES + (1 << 30))
+ZIP_LIMITS = Limits(wall_s=4 * 3600.0, memory_bytes=1 << 30, file_bytes=MOST_ZIP_BYTES + (1 << 30))
 CHECK_LIMITS = Limits(wall_s=3600.0, cpu_s=3600, memory_bytes=1 << 30)
 LEAST_WALL_S, WALL_PER_SECOND = 4 * 3600.0, 10.0
 
@@ -93,7 +93,7 @@ class FramesPlugin:
                 streams=True,
                 limits=Limits(wall_s=wall, cpu_s=int(wall * max(work.threads, 1))),
             ),
-            Invocation(name=ZIP, argv=command.pack(PYTHON, SCRIPT, recipe.path), limits=ZIP_LIMITS, readable=PYTHON_FILES),
+            Invocation(name=ZIP, argv=command.pack(PYTHON, SCRIPT, recipe), limits=ZIP_LIMITS, readable=PYTHON_FILES),
         )
 
     def read(self, work: Work, invocation: Invocation, line: str) -> tuple[StepReport, ...]:
@@ -110,7 +110,7 @@ class FramesPlugin:
                 self._progress.pop(work.directory, None)
                 return verdict.judge(outcome, reads_input=True, step=EXTRACT_FRAMES)
             case "zip":
-                rows = (verify.TOO_LARGE,) if outcome.exit_code == zipper.TOO_LARGE else verify.ZIP_ROWS
+                rows = (verify.too_large(_recipe(work)),) if outcome.exit_code == zipper.TOO_LARGE else verify.ZIP_ROWS
                 return verdict.judge_by(outcome, rows, EXTRACT_FRAMES)
             case _:
                 return verdict.judge(outcome, reads_input=False, step=EXTRACT_FRAMES)
@@ -133,7 +133,7 @@ class FramesPlugin:
         recipe, by_name = _recipe(work), {outcome.invocation.name: outcome for outcome in outcomes}
         try:
             choice = choose(recipe.source, recipe.frames)
-            count = verify.verify(choice, by_name)
+            count = verify.verify(recipe, choice, by_name)
         except Rejected as rejected:
             return refusal(rejected, by_name.get(PICTURES))
         seconds = round(sum(outcome.wall_seconds for outcome in outcomes), 3)

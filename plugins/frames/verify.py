@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from plugins.frames.choice import MOST_PICTURES, Choice, too_many
+from plugins.frames.choice import Choice, too_many
 from plugins.media.framecrc import frames_of
 from plugins.media.lengths import SHARE_SLACK, SLACK_FRAMES
 from plugins.media.rejected import Rejected
@@ -24,9 +24,6 @@ ZIP_ROWS: tuple[Row, ...] = (
     Row("No space left on device|Disk quota", FailureClass.INFRA, ErrorCode.TASK_DISK, "The engine's disk is full."),
     Row("MemoryError", FailureClass.ENGINE, ErrorCode.TASK_MEMORY, "The pictures need more memory than the task may use."),
 )
-TOO_LARGE = Row(
-    "", FailureClass.POLICY, ErrorCode.INPUT_LIMITS, "The pictures have more bytes than one ZIP takes. Ask for fewer."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +35,13 @@ class Told:
     broken: tuple[str, ...]
 
 
+def too_large(recipe: FramesRecipe) -> Row:
+    message = (
+        f"The pictures have more than {recipe.frames.most_bytes} bytes, which one ZIP takes. Ask for fewer, or smaller ones."
+    )
+    return Row("", FailureClass.POLICY, ErrorCode.INPUT_LIMITS, message)
+
+
 def presence(recipe: FramesRecipe, files: Sequence[MadeFile]) -> None:
     """Raises Rejected without a ZIP, and for one that holds nothing."""
     size = next((file.size for file in files if file.path == recipe.path), 0)
@@ -45,14 +49,14 @@ def presence(recipe: FramesRecipe, files: Sequence[MadeFile]) -> None:
         raise Rejected(ErrorCode.INPUT_CORRUPT, "Nothing of the file decodes.", EXTRACT_FRAMES)
 
 
-def verify(choice: Choice, outcomes: Mapping[str, Outcome]) -> int:
+def verify(recipe: FramesRecipe, choice: Choice, outcomes: Mapping[str, Outcome]) -> int:
     """The number of pictures. Raises Rejected where the ZIP is not what was asked for."""
     told = _told(outcomes[PROVE])
     if told.broken or not told.is_in_order:
         raise Rejected(ErrorCode.OUTPUT_INVALID, "A picture in the ZIP is damaged or out of order.", EXTRACT_FRAMES)
     count = told.count
-    if count > MOST_PICTURES:
-        raise Rejected(ErrorCode.INPUT_LIMITS, too_many(count), EXTRACT_FRAMES)
+    if count > (most := recipe.frames.most_pictures):
+        raise Rejected(ErrorCode.INPUT_LIMITS, too_many(count, most), EXTRACT_FRAMES)
     if choice.expected is not None and abs(count - choice.expected) > slack(choice):
         message = f"The film should give {choice.expected} pictures, but gives {count}: the file is damaged or incomplete."
         raise Rejected(ErrorCode.INPUT_CORRUPT, message, EXTRACT_FRAMES)

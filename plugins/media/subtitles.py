@@ -24,7 +24,8 @@ RAW = "raw_subtitles"
 """Where the tracks of the film lie below the work directory until they are read."""
 
 FILM, PLAIN, RECODED, READ = "subtitles", "subtitle", "subtitle_recoded", "subtitle_read"
-MOST_CUES = 200_000
+MOST_CUES = 50_000
+"""More than one every two seconds of a day."""
 
 _MARK = re.compile(r"(\d{1,4}):(\d\d):(\d\d)[,.](\d{3}) --> (\d{1,4}):(\d\d):(\d\d)[,.](\d{3})\b.*")
 _NEWLINE = re.compile(r"\r\n|\r|\n")
@@ -119,9 +120,9 @@ def parse(srt: str) -> tuple[Cue, ...]:
     """
     lines = _NEWLINE.split(srt)
     marks = [(n, found) for n, line in enumerate(lines) if (found := _MARK.fullmatch(line.strip()))]
-    ends = [n for n, _ in marks[1:]] + [len(lines) + 1]
+    ends = [*(n for n, _ in marks[1:]), len(lines) + 1]
     cues = []
-    for (n, mark), following in zip(marks, ends, strict=True):
+    for (n, mark), following in zip(marks, ends, strict=False):  # where nothing is marked, nothing ends
         words = [_CONTROL.sub("", line).rstrip() for line in lines[n + 1 : following - 1]]
         shown = "\n".join(word for word in words if word)
         start, end = (_moment(*mark.groups()[k : k + 4]) for k in (0, 4))

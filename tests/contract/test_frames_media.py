@@ -92,7 +92,27 @@ def test_more_pictures_than_a_zip_takes_are_refused_before_any_work(clip: Path, 
 
     assert isinstance(attempt.result, Failure)
     assert (attempt.result.failure_class, attempt.result.code) == (FailureClass.INPUT, ErrorCode.INPUT_LIMITS)
-    assert (attempt.result.message, attempt.outcomes) == (choice.too_many(2_160_000), [])
+    assert (attempt.result.message, attempt.outcomes) == (choice.too_many(2_160_000, 100_000), [])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"most_pictures": 7}, "This would be 8 pictures; one ZIP takes 7. Ask for fewer a second, or for every nth frame."),
+        (
+            {"most_bytes": 1_000_000, "format": PictureFormat.PNG},
+            "The pictures have more than 1000000 bytes, which one ZIP takes.",
+        ),
+    ],
+)
+def test_a_profile_bounds_the_pictures_and_their_bytes(tmp_path: Path, wanted: dict[str, object], message: str) -> None:
+    noise = "nullsrc=size=640x480:rate=2,geq=random(1)*255:128:128"
+    run_ffmpeg("-f", "lavfi", "-i", noise, "-t", "4", "-c:v", "libx264", "-preset", "ultrafast", str(tmp_path / "noise.mkv"))
+
+    attempt = extract(tmp_path / "noise.mkv", tmp_path, Frames.model_validate({"fps": 2, **wanted}))
+
+    assert isinstance(attempt.result, Failure)
+    assert (attempt.result.code, attempt.result.message.startswith(message)) == (ErrorCode.INPUT_LIMITS, True)
 
 
 def test_a_film_that_ends_early_is_refused(clip: Path, tmp_path: Path) -> None:
