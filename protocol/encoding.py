@@ -73,6 +73,14 @@ HARDWARE_CODECS: Mapping[str, VideoCodec] = {
 HARDWARE_ENCODERS = frozenset(HARDWARE_CODECS)
 """Encoders that work on a GPU; all others work on processors."""
 
+CODED_DEPTHS: Mapping[VideoCodec, Mapping[str, frozenset[int]]] = {
+    VideoCodec.H264: {**dict.fromkeys(("baseline", "main", "high"), frozenset({8})), "high10": frozenset({8, 10})},
+    VideoCodec.HEVC: {"main": frozenset({8}), "main10": frozenset({8, 10})},
+    VideoCodec.AV1: {"main": frozenset({8, 10})},
+    VideoCodec.VP9: {"profile0": frozenset({8}), "profile2": frozenset({10})},
+}
+"""How many bits a sample may have in each of a codec's profiles."""
+
 DEVICE_DECODERS: Mapping[str, str] = {"nvenc": "cuda", "qsv": "qsv", "vaapi": "vaapi"}
 """What decodes on the GPU of a family of encoders, and keeps the pictures there."""
 

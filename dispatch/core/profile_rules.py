@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 
-from dispatch.core import live_planning, measuring_rules, packaging_rules, picture_rules, sound_rules
+from dispatch.core import live_planning, measuring_rules, packaging_rules, picture_rules, rendition_rules, sound_rules
 from dispatch.core.paging import refuse
 from protocol.profiles import INPUT, Profile, Tool
 
@@ -36,6 +36,7 @@ def check_whole(profile: Profile, below: str = "") -> None:
     if profile.hls is not None and not profile.renditions:
         raise refuse(f"{below}hls", "packages renditions, and there are none")
     _check_packaging(profile, below)
+    rendition_rules.check(profile, below)
     sound_rules.check(profile, below)
     picture_rules.check(profile, below)
     measuring_rules.check(profile, below)
