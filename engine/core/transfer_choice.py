@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.core.containers import Layout
-from protocol.recipes import PlannedRendition, Recipe, TranscodeRecipe
+from protocol.recipes import AnalyzeRecipe, PlannedRendition, Recipe, TranscodeRecipe
 from protocol.states import TaskKind
 
 
@@ -28,7 +28,7 @@ class Need(StrEnum):
 
 
 NEEDS = {TaskKind.ANALYZE: Need.ENDS, TaskKind.TRANSCODE: Need.PASS}
-"""All other kinds may read anywhere."""
+"""All other kinds may read anywhere, and so does an analysis of the whole."""
 
 END_BYTES = 16 << 20
 """How much of either end is read: a probe looks at 5 MB, and for the last time stamp of a TS at up to 16 MB."""
@@ -104,8 +104,10 @@ def choose(now: Situation) -> Way:
     return next(row.way for row in TABLE if row.holds(now))
 
 
-def need_of(kind: TaskKind) -> Need:
-    return NEEDS.get(kind, Need.SEEK)
+def need_of(kind: TaskKind, recipe: Recipe) -> Need:
+    """An analysis that decodes to the end reads more than the ends."""
+    is_whole = isinstance(recipe, AnalyzeRecipe) and recipe.limits.strict
+    return Need.SEEK if is_whole else NEEDS.get(kind, Need.SEEK)
 
 
 def needs_a_look(size: int, free: int, outputs: int, need: Need, bandwidth: float | None) -> bool:

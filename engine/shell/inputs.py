@@ -99,7 +99,7 @@ class Inputs:
         return Supply(place.input)
 
     async def _situation(self, grant: Grant, access: InputAccess, place: Place) -> Situation:
-        need, outputs = need_of(grant.kind), expected_outputs(grant.recipe)
+        need, outputs = need_of(grant.kind, grant.recipe), expected_outputs(grant.recipe)
         free, bandwidth = await asyncio.to_thread(_free, place), self.transfer.pace.mean
         layout = Layout("not looked at")
         if needs_a_look(access.size, free, outputs, need, bandwidth):

@@ -68,8 +68,9 @@ function play(player, link) {
   });
 }
 window.ready = true;
-document.documentElement.dataset.ready = '1';
 </script>"""
+WHEN_READY = "new Promise(done => { const look = () => window.ready ? done(true) : setTimeout(look, 10); look(); })"
+"""The document is not there at once, so nothing of it can be watched."""
 
 
 @dataclass
@@ -102,7 +103,7 @@ async def screen(directory: Path) -> AsyncIterator[Screen]:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
         async with opened(f"http://{host}:{port}/", directory) as page:
-            await page.until("document.documentElement.dataset.ready")
+            await page.run(WHEN_READY)
             yield Screen(page)
     finally:
         await runner.cleanup()

@@ -15,8 +15,11 @@ from engine.core.transfer_choice import (
     Way,
     as_table,
     choose,
+    need_of,
     needs_a_look,
 )
+from protocol.recipes import AnalyzeRecipe, InputLimits
+from protocol.states import TaskKind
 
 MIB, GIB = 1 << 20, 1 << 30
 MKV, FIRST, LAST, AVI = Layout("matroska", True), Layout("mp4-index-first", True), Layout("mp4-index-last"), Layout("unknown")
@@ -116,6 +119,12 @@ FTYP, MOOV, MDAT = Box("ftyp", 0, 32), Box("moov", 32, 68), Box("mdat", 100, 900
 )
 def test_an_mp4_streams_where_its_index_comes_first_and_its_samples_last(boxes: tuple[Box, ...], layout: Layout) -> None:
     assert layout_of("mp4", boxes, 1000) == layout
+
+
+def test_an_analysis_that_decodes_to_the_end_reads_more_than_the_ends() -> None:
+    first, whole = (AnalyzeRecipe(limits=InputLimits(strict=strict)) for strict in (False, True))
+
+    assert [need_of(TaskKind.ANALYZE, recipe) for recipe in (first, whole)] == [Need.ENDS, Need.SEEK]
 
 
 def test_the_page_shows_the_table_that_decides() -> None:
