@@ -70,6 +70,18 @@ def decoder_of(recipe: TranscodeRecipe) -> str | None:
     return f"{video.codec}_{DEVICE_DECODERS[family]}"
 
 
+def filters_of(recipe: TranscodeRecipe) -> frozenset[str]:
+    """What an engine must have proven besides encoders: that it changes colours, that it draws letters."""
+    video, is_shown = recipe.source.video, bool(recipe.renditions or recipe.thumbnails or recipe.sprite)
+    if video is None or not is_shown:
+        return frozenset()
+    keeps = recipe.renditions and all(planned.keeps_hdr for planned in recipe.renditions)
+    is_kept = keeps and not (recipe.thumbnails or recipe.sprite)
+    is_changed = bool(recipe.parts) or not (is_kept or _is_bt709(video))
+    found = (("filter:zscale", is_changed), ("filter:ass", recipe.picture.burn_in is not None))
+    return frozenset(name for name, is_needed in found if is_needed)
+
+
 def _is_bt709(video: VideoStream) -> bool:
     """All else is converted, but what is kept as HDR; what tells nothing is left as it is."""
     told = {video.colour.primaries, video.colour.matrix}

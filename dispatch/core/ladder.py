@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
-from dispatch.core.encoders import Gpu, decoder_of, encoder_of
+from dispatch.core.encoders import Gpu, decoder_of, encoder_of, filters_of
 from dispatch.core.plans import Film, LeftOut, Planned, steps_of
 from dispatch.core.sounding import audio_file, encoders, more_audio_files, tracks
 from dispatch.core.stills import has_stills, with_stills
@@ -157,7 +157,7 @@ def _frame_rate(rendition: Rendition, video: VideoStream) -> str | None:
 def _needs(recipe: TranscodeRecipe) -> tuple[str, ...]:
     needed = {r.encoder for r in recipe.renditions} | encoders(recipe) | ({"mjpeg"} if has_stills(recipe) else set())
     decoders = {f"decoder:{recipe.decoder}"} if recipe.decoder else set()
-    return tuple(sorted({f"encoder:{name}" for name in needed} | decoders))
+    return tuple(sorted({f"encoder:{name}" for name in needed} | decoders | filters_of(recipe)))
 
 
 def _cost(source: MediaFacts, renditions: Iterable[PlannedRendition]) -> float:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from plugins.ffmpeg import picture_trials
 from plugins.ffmpeg.device_chain import decoding, scaled
 from plugins.ffmpeg.encoders import ENCODERS, HARDWARE_ROWS, PICTURE_TRIAL, EncoderRow, device_arguments, environment
 from plugins.ffmpeg.encoders.rows import GPU_TRIAL
@@ -31,14 +32,16 @@ STREAMING_TRIALS = ("trial:write_hls", "trial:read_hls")
 
 
 def probes(ffmpeg: str, ffprobe: str, directory: str) -> tuple[Invocation, ...]:
-    """Lists what the build has, tries each encoder, and writes a few frames as HLS below `directory` and reads them."""
+    """Lists what the build has, tries each encoder and what pictures may need besides, and writes a few frames as HLS below
+    `directory` and reads them."""
     listings = (
         ("version", (ffprobe, "-version")),
         ("build", (ffmpeg, "-version")),
         ("filters", (ffmpeg, "-hide_banner", "-filters")),
     )
     listed = [Invocation(name=f"inventory:{name}", argv=argv, limits=TRIAL_LIMITS) for name, argv in listings]
-    return (*listed, *(_trial(ffmpeg, row) for row in ENCODERS), *_streaming(ffmpeg, directory))
+    encoders = (_trial(ffmpeg, row) for row in ENCODERS)
+    return (*listed, *encoders, *picture_trials.trials(ffmpeg), *_streaming(ffmpeg, directory))
 
 
 def _trial(ffmpeg: str, row: EncoderRow, device: tuple[str, ...] = ()) -> Invocation:
@@ -136,7 +139,8 @@ def operations(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
 
 def capabilities(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     encoders = [f"encoder:{row.name}" for row in proven_encoders(outcomes)]
-    return tuple(sorted([*encoders, *(f"operation:{operation}" for operation in operations(outcomes))]))
+    filters = [f"filter:{name}" for name in picture_trials.proven(outcomes)]
+    return tuple(sorted([*encoders, *filters, *(f"operation:{operation}" for operation in operations(outcomes))]))
 
 
 def build(outcomes: Sequence[Outcome]) -> str:

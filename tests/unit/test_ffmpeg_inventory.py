@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from plugins.ffmpeg import inventory
+from dataclasses import replace
+
+from plugins.ffmpeg import inventory, picture_trials
 from plugins.ffmpeg.inventory import hardware_encoders, hardware_trials
 from protocol.plugins import Invocation, Outcome
 
 FILTERS = b"".join(f" T.. {name}              V->V       What it does.\n".encode() for name in sorted(inventory.FILTERS))
 
+BLACK, LETTERS = bytes(128 * 72), bytes(128 * 71) + b"\xff" * 128
+STDOUTS = {"trial:zscale": BLACK, "trial:ass": LETTERS}
+
 
 def outcomes(failed: str = "", filters: bytes = FILTERS) -> list[Outcome]:
     ended = []
     for probe in inventory.probes("ffmpeg", "ffprobe", "/scratch"):
-        stdout = filters if probe.name == "inventory:filters" else b""
+        stdout = STDOUTS.get(probe.name, filters if probe.name == "inventory:filters" else b"")
         ended.append(Outcome(probe, int(probe.name == failed), stdout, "", wall_seconds=0.1, cpu_seconds=0.1))
     return ended
 
@@ -28,10 +33,20 @@ def test_what_encoded_is_listed() -> None:
         "encoder:libx264",
         "encoder:libx265",
         "encoder:mjpeg",
+        "filter:ass",
+        "filter:zscale",
         "operation:analyze",
         "operation:transcode",
     )
     assert inventory.missing(outcomes()) is None
+
+
+def test_a_filter_counts_by_what_it_drew() -> None:
+    fontless = [replace(one, stdout=BLACK) if one.invocation.name == "trial:ass" else one for one in outcomes()]
+
+    assert picture_trials.proven(outcomes()) == ("zscale", "ass")
+    assert picture_trials.proven(fontless) == ("zscale",)
+    assert picture_trials.proven(outcomes(failed="trial:zscale")) == ("ass",)
 
 
 def test_an_encoder_that_fails_its_trial_takes_the_transcodes_with_it() -> None:

@@ -17,7 +17,7 @@ from dispatch.core.planning import Demands, Frame, first_tasks
 from dispatch.core.plans import Film, Planned
 from protocol.encoding import Hdr, VideoCodec
 from protocol.errors import ErrorCode
-from protocol.media import AudioStream, Chapter, MediaFacts, SubtitleStream
+from protocol.media import AudioStream, Chapter, Colour, MediaFacts, SubtitleStream
 from protocol.pictures import BurnIn, Clip, Crop, Picture, Watermark
 from protocol.profiles import Profile, Rendition
 from protocol.recipes import AnalyzeRecipe, Cut, InputLimits, PlannedBurnIn, PlannedOverlay, TranscodeRecipe
@@ -296,3 +296,24 @@ def test_recipes_of_an_older_version_are_read() -> None:
     old = made.recipe.model_dump(mode="json", exclude={"parts", "cut", "picture"})
 
     assert TranscodeRecipe.model_validate(old, strict=False) == made.recipe
+
+
+@pytest.mark.parametrize(
+    ("colour", "parts", "needed"),
+    [
+        (Colour(), {}, set()),
+        (Colour(primaries="bt709", matrix="bt709"), {}, set()),
+        (Colour(matrix="smpte170m"), {}, {"filter:zscale"}),
+        (Colour(primaries="bt2020"), {}, {"filter:zscale"}),
+        (Colour(), {"burn_in": BurnIn(attachment="words")}, {"filter:ass"}),
+        (Colour(), {"concat": ("input", "more")}, {"filter:zscale"}),
+    ],
+)
+def test_engines_must_have_proven_what_a_picture_needs(colour: Colour, parts: dict[str, Any], needed: set[str]) -> None:
+    facts = video(640, 360)
+    assert facts.video is not None
+    told = facts.model_copy(update={"video": facts.video.model_copy(update={"colour": colour})})
+    made = plan_transcode(film(told.model_copy(update={"parts": {"attachment-more": told}}), **parts))
+    assert isinstance(made, Planned)
+
+    assert {need for need in made.needs if need.startswith("filter:")} == needed
