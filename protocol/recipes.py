@@ -220,6 +220,8 @@ class TranscodeRecipe(Message):
     """Where the client's own picture goes, encoded anew; the task's input `thumbnail`."""
     sprite: PlannedSprite | None = None
     subtitles: tuple[PlannedSubtitle, ...] = ()
+    chapters: RelativePath | None = None
+    """Where the chapters of the timeline go, as WebVTT."""
     notes: tuple[str, ...] = ()
     """What was asked for and cannot be made, in words for the client: warnings of the job."""
     metrics: QualityMetrics | None = None

@@ -31,6 +31,7 @@ class FileRole(StrEnum):
     SPRITE = "sprite"
     SPRITE_INDEX = "sprite_index"
     SUBTITLE = "subtitle"
+    CHAPTERS = "chapters"
     CONTENT = "content"
     COMPARISON = "comparison"
     SAMPLE = "sample"

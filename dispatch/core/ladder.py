@@ -187,7 +187,7 @@ def _reasons(film: Film, recipe: TranscodeRecipe) -> dict[str, str]:
         reasons[step_names.GENERATE_THUMBNAILS] = "the source has no picture"
     if recipe.sprite is None:
         reasons[step_names.GENERATE_SPRITE] = "the source has no picture"
-    if not recipe.subtitles:
+    if not (recipe.subtitles or recipe.chapters):
         reasons[step_names.EXTRACT_SUBTITLES] = WHY_NONE
     return reasons
 

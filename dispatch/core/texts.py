@@ -19,6 +19,7 @@ from protocol.recipes import PlannedSubtitle, TranscodeRecipe
 ATTACHED = "attachment-"
 """What the name of a task's input begins with that came with the job."""
 
+CHAPTERS = "subtitles/chapters.vtt"
 UNKNOWN = "und"
 """ISO 639-2 for a language that is not told."""
 
@@ -41,7 +42,8 @@ def with_subtitles(film: Film, recipe: TranscodeRecipe) -> TranscodeRecipe:
         return recipe
     of_film = [] if film.parts else [stream for stream in film.facts.subtitles if _is_wanted(wanted, stream.language)]
     notes = (*recipe.notes, *_notes(of_film, film.facts.subtitles if film.parts else ()))
-    return recipe.model_copy(update={"subtitles": subtitles(film), "notes": notes})
+    chapters = CHAPTERS if recipe.source.chapters and TextFormat.VTT in wanted.formats else None
+    return recipe.model_copy(update={"subtitles": subtitles(film), "chapters": chapters, "notes": notes})
 
 
 def subtitles(film: Film) -> tuple[PlannedSubtitle, ...]:

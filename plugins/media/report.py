@@ -56,6 +56,9 @@ def conclusion(
         facts[recipe.master_playlist] = OutputFacts(role=FileRole.MASTER_PLAYLIST)
     if recipe.sprite is not None:
         extra[recipe.sprite.index] = stills.index(recipe.sprite, shown_until(recipe.source)).encode()
+    if recipe.chapters is not None:
+        extra[recipe.chapters] = subtitles.chapters(recipe)
+        facts[recipe.chapters] = OutputFacts(role=FileRole.CHAPTERS, codec="vtt")
     for path, (content, told) in subtitles.files(proof.subtitles).items():
         extra[path], facts[path] = content, told
     result = AttemptResult(
@@ -72,7 +75,7 @@ def served(recipe: TranscodeRecipe) -> frozenset[str]:
     names = {transcode_step(planned.rendition.name) for planned in recipe.renditions}
     names |= {hls_step(planned.rendition.name) for planned in recipe.renditions if planned.playlist}
     names |= {EXTRACT_AUDIO_MP3} if sound_files(recipe) else set()
-    names |= {EXTRACT_SUBTITLES} if recipe.subtitles else set()
+    names |= {EXTRACT_SUBTITLES} if recipe.subtitles or recipe.chapters else set()
     return frozenset(names | set(stills.expected(recipe).values()))
 
 

@@ -180,6 +180,18 @@ def files(proven: Iterable[ProvenText]) -> Mapping[str, tuple[bytes, OutputFacts
     }
 
 
+def chapters(recipe: TranscodeRecipe) -> bytes:
+    """The chapters of the timeline as WebVTT; one without a title is called by its number."""
+    told = enumerate(recipe.source.chapters, start=1)
+    cues = [Cue(_thousandths(one.start), _thousandths(one.end), one.title or f"Chapter {n}") for n, one in told]
+    marks = (f"{mark(cue.start)} --> {mark(cue.end)}\n{_escaped(cue.text)}\n" for cue in cues if cue.start < cue.end)
+    return "\n".join(("WEBVTT\n", *marks)).encode()
+
+
+def _thousandths(moment: str) -> int:
+    return round(Fraction(moment) * 1000)
+
+
 def warnings(proven: Iterable[ProvenText]) -> tuple[str, ...]:
     """What a client should know of subtitles that were made."""
     told = []

@@ -25,6 +25,8 @@ from tests.media import ffmpeg_path, ffprobe_path, run_ffmpeg
 STEPS = (GENERATE_THUMBNAILS, GENERATE_SPRITE, EXTRACT_SUBTITLES)
 SPOKEN = "1\n00:00:00,500 --> 00:00:01,500\nOne <i>two</i>\n\n2\n00:00:01,900 --> 00:00:09,000\na < b & c\n\n"
 SIDECAR = "1\n00:00:01,000 --> 00:00:02,000\nCaf\xe9\n\n2\n00:01:00,000 --> 00:01:02,000\nToo late\n\n"
+CHAPTERS = ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1000\ntitle=A < B\n"
+CHAPTERS += "[CHAPTER]\nTIMEBASE=1/1000\nSTART=1000\nEND=3000\n"
 STYLED = "[Script Info]\nScriptType: v4.00+\n\n[Events]\n"
 STYLED += "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
 STYLED += "Dialogue: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,{\\i1}Hello{\\i0}\\Nyou\n"
@@ -35,10 +37,14 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """3 s at 25 frames a second that grow brighter, with words in English: the grey of a frame tells its number."""
     directory = tmp_path_factory.mktemp("stills")
     (directory / "words.srt").write_text(SPOKEN, encoding="utf-8")
+    (directory / "chapters.txt").write_text(CHAPTERS, encoding="utf-8")
     grey = "nullsrc=size=320x180:rate=25:duration=3,geq=lum='16+2*N':cb=128:cr=128,format=yuv420p"
-    inputs = ("-f", "lavfi", "-i", grey, "-i", str(directory / "words.srt"), "-map", "0", "-map", "1")
+    inputs = ("-f", "lavfi", "-i", grey, "-i", str(directory / "words.srt"), "-i", str(directory / "chapters.txt"))
+    taken = ("-map", "0", "-map", "1", "-map_chapters", "2")
     words = ("-c:s", "srt", "-metadata:s:s:0", "language=eng")
-    run_ffmpeg(*inputs, "-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", *words, "-t", "3", str(directory / "film.mkv"))
+    run_ffmpeg(
+        *inputs, *taken, "-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", *words, "-t", "3", str(directory / "film.mkv")
+    )
     return directory / "film.mkv"
 
 
@@ -65,6 +71,7 @@ def recipe_of(facts: MediaFacts) -> TranscodeRecipe:
             PlannedSubtitle(name="de", attachment="attachment-de", language="de", paths=paths("de")),
             PlannedSubtitle(name="en", stream=1, language="en", offset="1", paths=paths("en")),
         ),
+        chapters="subtitles/chapters.vtt",
         notes=("There is no thumbnail at 9 s.",),
     )
 
@@ -132,6 +139,7 @@ def test_every_file_is_told_and_nothing_else_is(made: tuple[Path, Attempt]) -> N
         "thumbnails/thumb_custom.jpg": (FileRole.THUMBNAIL, None, True),
         "thumbnails/sprite.jpg": (FileRole.SPRITE, None, None),
         "thumbnails/sprite.vtt": (FileRole.SPRITE_INDEX, None, None),
+        "subtitles/chapters.vtt": (FileRole.CHAPTERS, None, None),
         **{f"subtitles/{name}.{kind}": (FileRole.SUBTITLE, name, None) for name in ("en", "de", "fr") for kind in ("srt", "vtt")},
     }
     assert all((directory / path).stat().st_size for path in facts)
@@ -185,6 +193,13 @@ def test_subtitles_are_read_by_others_at_their_moments(made: tuple[Path, Attempt
     assert found["fr.srt"] == found["fr.vtt"] == [(1.0, 2.0)]
 
 
+def test_chapters_are_cues_and_those_without_a_title_have_a_number(made: tuple[Path, Attempt]) -> None:
+    chapters = made[0] / "subtitles/chapters.vtt"
+
+    assert cues_of(chapters) == [(0.0, 1.0), (1.0, 3.0)]
+    assert re.findall(r"^(?!WEBVTT)[A-Z].*$", chapters.read_text(encoding="utf-8"), re.M) == ["A &lt; B", "Chapter 2"]
+
+
 def test_words_are_those_of_the_files_in_whatever_letters_they_came(made: tuple[Path, Attempt]) -> None:
     directory = made[0] / "subtitles"
 
@@ -216,7 +231,7 @@ def test_a_file_beside_the_film_that_is_no_good_fails_before_the_encode(
 
 
 def test_the_clients_picture_alone_needs_no_encode(film: Path, tmp_path: Path) -> None:
-    attempt = make(film, tmp_path, thumbnails=(), sprite=None, subtitles=(), notes=())
+    attempt = make(film, tmp_path, thumbnails=(), sprite=None, subtitles=(), chapters=None, notes=())
 
     assert set(success(attempt).facts) == {"thumbnails/thumb_custom.jpg"}
     assert [outcome.invocation.name for outcome in attempt.outcomes] == ["own_thumbnail", "own_thumbnail_read"]

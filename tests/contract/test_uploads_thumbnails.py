@@ -1,4 +1,5 @@
-"""A client's own thumbnail on its way to the outputs: the primary one, published as it was sent."""
+"""A client's own thumbnail on its way to the outputs: the primary one, as the engine encoded it anew; as it was sent where an
+engine of an older version did the task."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from tests.contract.test_uploads_service import whole
 from tests.unit.dispatch_jobs import analyzed, video
 
 CUSTOM, SHOT = "thumbnails/thumb_custom.png", "thumbnails/thumb_25.jpg"
+ENCODED = "thumbnails/thumb_custom.jpg"
 
 
 @pytest.fixture
@@ -29,8 +31,8 @@ async def farm(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-async def completing(farm: World, *, with_picture: bool) -> str:
-    """A job in completing, with one shot of its own."""
+async def completing(farm: World, *, with_picture: bool, encoded: bytes | None = None) -> str:
+    """A job in completing, with one shot of its own, and the client's picture as it was `encoded`."""
     uploads = farm.core.services.uploads
     upload = (await farm.core.services.upload_creation.create(CLIENT, Creation(len(PNG), "", "mine.png"))).upload
     assert upload is not None
@@ -46,13 +48,43 @@ async def completing(farm: World, *, with_picture: bool) -> str:
     grant = await farm.grant(engine.engine_id, job_id)
     await farm.stage(grant, SHOT, b"shot")
     facts = OutputFacts(role=FileRole.THUMBNAIL, percent=25, at=1.0)
-    result = AttemptResult(files=(StagedFile(path=SHOT, size=4, sha256=digest(b"shot"), facts=facts),))
+    files = [StagedFile(path=SHOT, size=4, sha256=digest(b"shot"), facts=facts)]
+    assert [one.name for one in grant.inputs] == (["thumbnail"] if with_picture else [])
+    if encoded is not None:
+        await farm.stage(grant, ENCODED, encoded)
+        own = OutputFacts(role=FileRole.THUMBNAIL, is_own=True)
+        files.append(StagedFile(path=ENCODED, size=len(encoded), sha256=digest(encoded), facts=own))
+    result = AttemptResult(files=tuple(files))
     done = Complete(task_id=grant.task_id, token=grant.token, result=result)
     await farm.settle(engine.engine_id, Start(task_id=grant.task_id, token=grant.token), done)
     return job_id
 
 
-async def test_the_clients_picture_is_published_and_the_primary_one(farm: World) -> None:
+async def test_the_clients_picture_is_published_as_it_was_encoded_anew(farm: World) -> None:
+    job_id = await completing(farm, with_picture=True, encoded=b"anew")
+    await farm.duty("promotion")
+
+    target = farm.root / "default" / "processed" / job_id
+    metadata = orjson.loads((target / "metadata.json").read_bytes())
+    links = await farm.core.services.care.outputs.links(CLIENT, job_id, expires_in=60)
+
+    assert ((target / ENCODED).read_bytes(), (target / CUSTOM).exists()) == (b"anew", False)
+    told = metadata["outputs"]["thumbnails"]
+    assert told["custom"] == {"path": ENCODED, "size_bytes": 4, "source": "upload", "is_primary": True}
+    assert [shot["is_primary"] for shot in told["auto_generated"]] == [False]
+    assert metadata["recipe"]["sha256"] == {ENCODED: digest(b"anew"), SHOT: digest(b"shot")}
+    assert [link.path for link in links.files if "custom" in link.path] == [ENCODED]
+
+
+async def test_without_a_need_for_what_was_sent_its_loss_harms_nothing(farm: World) -> None:
+    job_id = await completing(farm, with_picture=True, encoded=b"anew")
+    (farm.root / "default" / "raw" / f"{job_id}_thumbnail.png").unlink()
+    await farm.duty("promotion")
+
+    assert (await farm.graph(job_id)).job.state == "completed"
+
+
+async def test_a_picture_that_no_task_encoded_is_published_as_it_was_sent(farm: World) -> None:
     job_id = await completing(farm, with_picture=True)
     await farm.duty("promotion")
 

@@ -15,7 +15,7 @@ from dispatch.core.plans import AttachedText, Beside, Film, Planned
 from dispatch.core.texts import beside
 from protocol.errors import ReelyardError
 from protocol.extras import Frames, Sprite, Subtitles, TextFormat, Thumbnails
-from protocol.media import MediaFacts, SubtitleStream
+from protocol.media import Chapter, MediaFacts, SubtitleStream
 from protocol.pictures import BurnIn, Clip, Picture
 from protocol.profiles import Profile
 from protocol.recipes import PlannedSprite, PlannedSubtitle, TranscodeRecipe
@@ -138,6 +138,22 @@ def test_only_the_languages_that_are_wanted_are_taken_by_any_of_their_codes() ->
         name="de-forced", stream=4, language="de", is_forced=True, paths={TextFormat.VTT: "subtitles/de-forced.vtt"}
     )
     assert (recipe.subtitles, recipe.notes) == ((name,), ())
+
+
+@pytest.mark.parametrize(
+    ("formats", "clip", "expected"),
+    [
+        ((TextFormat.VTT,), None, "subtitles/chapters.vtt"),
+        ((TextFormat.SRT,), None, None),
+        ((TextFormat.VTT,), Clip(start=13), None),
+    ],
+)
+def test_chapters_of_the_timeline_go_beside_the_subtitles(
+    formats: tuple[TextFormat, ...], clip: Clip | None, expected: str | None
+) -> None:
+    facts = FILM.model_copy(update={"chapters": (Chapter(start="0", end="12", title="One"),)})
+
+    assert planned(profile(subtitles=Subtitles(formats=formats), clip=clip), facts).recipe.chapters == expected
 
 
 def test_without_any_the_step_is_skipped_with_its_reason() -> None:

@@ -32,9 +32,11 @@ def spoken(outputs: Fields) -> Fields:
 
 
 def tell_subtitles(made: Made) -> Fields:
-    """By their names: the language, with `-2` for a second one of it and `-forced` for what foreign speech alone needs."""
+    """Chapters, and subtitles by their names: the language, with `-2` for a second one of it and `-forced` for what foreign
+    speech alone needs."""
     told: Fields = {}
     for one in made.of(FileRole.SUBTITLE):
         name, _, ending = one.row.path.rpartition("/")[2].rpartition(".")
         told.setdefault(name, {"language": one.facts.language})[ending] = place(one)
-    return {"subtitles": told} if told else {}
+    chapters = made.first(FileRole.CHAPTERS)
+    return {**({"subtitles": told} if told else {}), **({"chapters": place(chapters)} if chapters is not None else {})}
