@@ -20,6 +20,7 @@ BENCHES = {
     "api": "the API under load: status beside an encode, calls of all kinds, a hundred uploads at once",
     "engines": "what an engine costs its box: idle, while FFmpeg works, and at its start",
     "streaming": "a packaged ladder against shaka-streamer's, and how soon the first segment can be played",
+    "quality": "bits that a target quality saves against a fixed one, on an easy and a hard film",
     "media": "a real clip through the system against FFmpeg run bare; decode once against one run per output",
 }
 RESULTS = Path("bench/results")
@@ -46,11 +47,12 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="name the benches")
     parser.add_argument("--json", type=Path, metavar="FILE", help=f"where the JSON goes (default: {RESULTS}/<date>.json)")
     parser.add_argument("--write-docs", action="store_true", help=f"put the figures into {PAGE}")
+    parser.add_argument("--add-docs", action="store_true", help="put the named ones' figures into it, with their own date")
     given = parser.parse_args(argv)
     if unknown := [name for name in given.names if name not in BENCHES]:
         parser.error(f"there is no bench {unknown[0]}; there are {', '.join(BENCHES)}")
     if given.write_docs and given.names:
-        parser.error("--write-docs takes all benches: a table of figures of different days would tell nothing")
+        parser.error("--write-docs takes all benches, measured on one day; --add-docs puts single ones beside the others")
     return given
 
 
@@ -64,8 +66,8 @@ def main(argv: Sequence[str]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(report.as_json(found) + "\n", encoding="utf-8")
     print(f"\nwritten: {target}")
-    if given.write_docs:
-        report.write_docs(found, PAGE)
+    if given.write_docs or given.add_docs:
+        (report.write_docs if given.write_docs else report.add_to_docs)(found, PAGE)
         print(f"written: {PAGE}")
 
 

@@ -58,11 +58,14 @@ def as_json(run: Run) -> str:
 
 def as_markdown(run: Run) -> str:
     text = [*(f"{line}  " for line in about(run)), ""]
-    for bench, rows in run.rows.items():
-        text += [f"### {bench}", "", "| figure | value | unit | target | met | note |", "|---|--:|---|---|---|---|"]
-        text += [_cells(row) for row in rows]
-        text.append("")
+    for bench in run.rows:
+        text += [f"### {bench}", "", *_table(run.rows[bench])]
     return "\n".join(text)
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    head = ["| figure | value | unit | target | met | note |", "|---|--:|---|---|---|---|"]
+    return [*head, *(_cells(row) for row in rows), ""]
 
 
 def _cells(row: Row) -> str:
@@ -77,6 +80,30 @@ def with_figures(page: str, figures: str) -> str:
     if not begin or not end:
         raise ValueError(f"the page has no {BEGIN} ... {END}")
     return f"{head}{BEGIN}\n\n{figures.strip()}\n\n{END}{tail}"
+
+
+def with_bench(page: str, run: Run, bench: str) -> str:
+    """The page with the figures of one bench measured anew, or for the first time, and told with their own day and machine.
+
+    Raises ValueError when the page has no marks.
+    """
+    _, begin, rest = page.partition(BEGIN)
+    figures, end, _ = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no {BEGIN} ... {END}")
+    heading = f"### {bench}\n"
+    before, found, after = figures.partition(heading)
+    others = after[after.index("### ") :] if found and "### " in after else ""
+    section = "\n".join((heading, *(f"{line}  " for line in about(run)), "", *_table(run.rows[bench])))
+    return with_figures(page, f"{before.rstrip()}\n\n{section}\n{others}")
+
+
+def add_to_docs(run: Run, page: Path) -> None:
+    """What was run is put into the page; the figures of the other benches stay."""
+    text = page.read_text(encoding="utf-8")
+    for bench in run.rows:
+        text = with_bench(text, run, bench)
+    page.write_text(text, encoding="utf-8")
 
 
 def write_docs(run: Run, page: Path) -> None:

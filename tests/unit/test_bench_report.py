@@ -11,7 +11,7 @@ import pytest
 from bench.cache import root
 from bench.machine import Machine
 from bench.media import separate
-from bench.report import BEGIN, END, Run, as_json, as_markdown, lines, with_figures
+from bench.report import BEGIN, END, Run, as_json, as_markdown, lines, with_bench, with_figures
 from bench.rows import Row, is_met
 from protocol.media import AudioStream, MediaFacts, VideoStream
 from tests.ffmpeg_recipes import web
@@ -56,7 +56,22 @@ def test_the_table_of_the_page_is_replaced_and_nothing_else() -> None:
     assert with_figures(with_figures(page, "new"), "newer") == with_figures(page, "newer")
 
 
+def test_one_bench_is_put_beside_the_others_and_replaced_by_its_next_run() -> None:
+    page = f"before\n{BEGIN}\n\nall\n\n### one\n\nold\n\n### three\n\nkept\n\n{END}\nafter\n"
+
+    replaced = with_bench(page, RUN, "one")
+    added = with_bench(replaced, RUN, "two")
+
+    headings = [line for line in added.splitlines() if line.startswith("### ")]
+    assert headings == ["### one", "### three", "### two"]
+    assert ("old" in added, "kept" in added, "| ratio |" in added, "2026-03-04" in added) == (False, True, True, True)
+    assert added.endswith(f"{END}\nafter\n")
+    assert with_bench(added, RUN, "two") == added
+
+
 def test_a_page_without_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="the page has no"):
+        with_bench("a page", RUN, "one")
     with pytest.raises(ValueError, match="the page has no"):
         with_figures("nothing here", "new")
 
