@@ -67,7 +67,7 @@ def _described(track: Track) -> dict[str, str]:
         role = "forced-subtitle" if track.read is not None and track.read.is_forced else "subtitle"
         own = {"format": "vtt+mp4", "dash_only": "1", "dash_roles": role, "dash_label": track.source}
         words |= own if track.is_for_dash_alone else {"format": "webvtt", "hls_only": "1", "hls_group_id": "text"}
-        words |= {"input_format": "webvtt", "hls_name": track.source}
+        words |= {"hls_name": track.source}
     return words
 
 

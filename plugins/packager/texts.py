@@ -67,6 +67,8 @@ def _playlist(proven: Proven, name: str | None) -> OutputFacts:
         segment_count=len(proven.sizes),
         segment_seconds=float(max((length for _, length in proven.playlist.segments), default=Fraction(0))),
         segments_bytes=sum(proven.sizes),
+        language=proven.track.language,
+        track=proven.track.heard.name if proven.track.heard else None,
     )
 
 

@@ -16,8 +16,8 @@ from protocol.jobs import JobSubmission
 from protocol.packaging import ContentKeys
 from protocol.states import JobState
 from tests.farm import Farm, farm
-from tests.media import make_clip
-from tests.rules import files_of, hls_rules
+from tests.media import make_clip, run_ffmpeg
+from tests.rules import dash_rules, files_of, hls_rules
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 
@@ -40,6 +40,39 @@ format = "ts"
 dash = false
 encryption = { scheme = "aes-128" }
 """
+
+
+SPOKEN = """
+name = "spoken"
+
+[[renditions]]
+name = "180p"
+height = 180
+crf = 28
+preset = "ultrafast"
+audio = { bitrate = 96000, sample_rate = 44100 }
+
+[sound]
+tracks = "all"
+
+[subtitles]
+
+[packaging]
+segment_seconds = 1
+"""
+
+
+def spoken_clip(path: Path) -> Path:
+    """Two sounds and a text besides the picture."""
+    words = path.with_suffix(".srt")
+    words.write_text("1\n00:00:00,200 --> 00:00:01,500\nGuten Tag\n")
+    made = [word for n in (440, 550) for word in ("-f", "lavfi", "-i", f"sine=frequency={n}:sample_rate=48000")]
+    maps = ("-map", "0:v", "-map", "1:a", "-map", "2:a", "-map", "3:s", "-t", "2", "-c:v", "libx264", "-preset", "ultrafast")
+    told = [word for n, code in enumerate(("eng", "deu")) for word in (f"-metadata:s:a:{n}", f"language={code}")]
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25")
+    coded = ("-pix_fmt", "yuv420p", "-c:a", "aac", "-c:s", "srt", "-metadata:s:s:0", "language=deu")
+    run_ffmpeg(*picture, *made, "-i", str(words), *maps, *coded, *told, str(path))
+    return path
 
 
 def _has_packager() -> bool:
@@ -83,21 +116,38 @@ async def sealed_job(made: Farm, clip: Path) -> tuple[str, bytes]:
     return job.job_id, "".join(one.model_dump_json() for one in (job, again, outputs, log)).encode()
 
 
+async def spoken_job(made: Farm, clip: Path) -> dict[str, bytes]:
+    async with made.client() as client, asyncio.timeout(60):
+        job = await client.wait((await client.upload(clip, JobSubmission(profile="spoken"))).job_id)
+        log = await client.log(job.job_id)
+    assert job.state is JobState.COMPLETED, (job.error, log)
+    return files_of(made.storage / "default/processed" / job.job_id)
+
+
 @pytest.mark.skipif(not _has_packager(), reason="Shaka Packager is not installed (pip install 'reelyard[ffmpeg]')")
 async def test_an_encrypted_job_plays_with_its_key_which_is_nowhere_else(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", seconds=2, size=(320, 180))
     async with farm(tmp_path / "farm") as made:
         (made.data / "profiles").mkdir(parents=True)
         (made.data / "profiles/sealed.toml").write_text(SEALED)
+        (made.data / "profiles/spoken.toml").write_text(SPOKEN)
         dispatch = await made.start_dispatch()
         engine = await made.start_engine("box")
         await engine.said("engine_registered")
         job_id, told = await sealed_job(made, clip)
+        spoken = await spoken_job(made, spoken_clip(tmp_path / "spoken.mkv"))
         logs = "\n".join((*dispatch.log.text, *engine.log.text)).encode()
         assert await engine.terminate() == 0
 
     published = files_of(made.storage / "default/processed" / job_id)
     assert hls_rules.broken(published, keys={f"../../key/{KID}": bytes.fromhex(KEY)}) == []
+    assert (hls_rules.broken(spoken), dash_rules.broken(spoken)) == ([], [])
+    offered = [line for line in spoken["hls/master.m3u8"].decode().splitlines() if line.startswith("#EXT-X-MEDIA")]
+    assert [(line.partition(",")[0][-9:], 'LANGUAGE="de"' in line) for line in offered] == [
+        ("YPE=AUDIO", False),
+        ("YPE=AUDIO", True),
+        ("SUBTITLES", True),
+    ]
     tools = json.loads(published["metadata.json"])["recipe"]["tools"]
     assert [use for use in tools if "--flagfile=packager.flags" in use["argv"]]
     everything = [told, logs, *(path.read_bytes() for path in (tmp_path / "farm").rglob("*") if path.is_file())]
