@@ -60,7 +60,7 @@ def made(planned: PlannedRendition) -> str:
 
 
 def _picture(recipe: HandbrakeRecipe, planned: PlannedRendition, video: VideoStream, threads: int) -> tuple[str, ...]:
-    rendition, rate = planned.rendition, output_rate(video)
+    rendition, rate = planned.rendition, Fraction(planned.frame_rate) if planned.frame_rate else output_rate(video)
     slowed = () if rate == Fraction(video.frame_rate) else ("--rate", f"{float(rate):.6g}")
     return (
         *("--encoder", _encoder(planned), "--encoder-preset", planned.preset.value),

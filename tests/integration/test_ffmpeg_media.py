@@ -289,9 +289,14 @@ def test_the_inventory_lists_what_encoded_here(tmp_path: Path) -> None:
     assert set(description.capabilities) >= {
         "encoder:libx264",
         "encoder:aac",
+        "encoder:ac3",
         "encoder:libmp3lame",
+        "encoder:libopus",
+        "encoder:libsvtav1",
+        "encoder:libvpx-vp9",
+        "encoder:libx265",
         "operation:analyze",
         "operation:transcode",
     }
     assert (description.operations, description.problem) == (("analyze", "transcode"), None)
-    assert description.supported_codecs == ("aac", "h264", "mjpeg", "mp3")
+    assert description.supported_codecs == ("aac", "ac3", "av1", "h264", "hevc", "mjpeg", "mp3", "opus", "vp9")
