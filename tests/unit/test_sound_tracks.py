@@ -73,9 +73,8 @@ def test_a_profile_that_says_nothing_of_tracks_plans_none() -> None:
     assert made.audio == PlannedAudio(audio=AudioFile(), path="audio/audio.mp3")
 
 
-def test_names_are_unique_and_every_track_but_the_first_has_a_playlist_and_a_file() -> None:
-    hls = HlsPackaging(segment_seconds=4, format=SegmentFormat.FMP4)
-    made = recipe(film(*FILM, sound=Sound(tracks=Tracks.ALL), hls=hls, audio=AudioFile(codec=AudioCodec.AAC)))
+def test_names_are_unique_and_every_track_but_the_first_has_a_file_of_its_name() -> None:
+    made = recipe(film(*FILM, sound=Sound(tracks=Tracks.ALL), audio=AudioFile(codec=AudioCodec.AAC)))
 
     assert [(one.name, one.language, one.is_default) for one in made.tracks] == [
         ("en", "en", True),
@@ -83,11 +82,6 @@ def test_names_are_unique_and_every_track_but_the_first_has_a_playlist_and_a_fil
         ("en-2", "en", False),
         ("und", None, False),
         ("fr", "fr", False),
-    ]
-    assert [(one.playlist, one.segments) for one in made.tracks[:3]] == [
-        (None, None),
-        ("audio/de/playlist.m3u8", "audio/de/segment_%03d.m4s"),
-        ("audio/en-2/playlist.m3u8", "audio/en-2/segment_%03d.m4s"),
     ]
     assert made.audio is not None
     assert [made.audio.path, *(f"{file.track}: {file.path}" for file in made.more_audio)] == [
@@ -97,6 +91,27 @@ def test_names_are_unique_and_every_track_but_the_first_has_a_playlist_and_a_fil
         "und: audio/audio_und.m4a",
         "fr: audio/audio_fr.m4a",
     ]
+
+
+OWN = ("audio/de/playlist.m3u8", "audio/de/segment_%03d")
+
+
+@pytest.mark.parametrize(
+    ("languages", "form", "places"),
+    [
+        (("en", "de"), SegmentFormat.TS, [(None, None), (OWN[0], f"{OWN[1]}.ts")]),
+        (("de", "fr"), SegmentFormat.FMP4, [(OWN[0], f"{OWN[1]}.m4s"), ("audio/fr/playlist.m3u8", "audio/fr/segment_%03d.m4s")]),
+        (("de",), SegmentFormat.FMP4, [(None, None)]),
+    ],
+)
+def test_the_default_track_stands_beside_the_picture_where_browsers_can_leave_it_out(
+    languages: tuple[str, ...], form: SegmentFormat, places: list[tuple[str | None, str | None]]
+) -> None:
+    audio = [track(n, language) for n, language in enumerate(languages, start=1)]
+    made = tracks(film(*audio, sound=Sound(tracks=Tracks.ALL), hls=HlsPackaging(format=form)))
+
+    assert [(one.playlist, one.segments) for one in made] == places
+    assert [one.is_default for one in made] == [n == 0 for n in range(len(languages))]
 
 
 @pytest.mark.parametrize(("channels", "kept", "mixed"), [(1, 1, 1), (2, 2, 2), (6, 6, 2), (8, 6, 2)])
