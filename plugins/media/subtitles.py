@@ -68,6 +68,8 @@ def is_one(name: str) -> bool:
 def judged(outcome: Outcome) -> Failure | None:
     """A file that is none of the formats is the client's to mend."""
     kind, _, name = outcome.invocation.name.partition(":")
+    if kind == PLAIN and failed_by_itself(outcome) and not _is_utf8(outcome):
+        return None  # it is read in other letters, too
     if kind in (PLAIN, RECODED) and failed_by_itself(outcome):
         message = f"The subtitles that came with the job as {name} are no SRT, WebVTT or ASS file."
         return failure(FailureClass.INPUT, ErrorCode.INPUT_FORMAT, message, outcome, EXTRACT_SUBTITLES)
@@ -91,11 +93,15 @@ def _raw(planned: PlannedSubtitle, outcomes: Mapping[str, Outcome]) -> bytes:
         found = outcomes.get(f"{READ}:{planned.name}")
     else:
         found = outcomes.get(plain_of(planned))
-        if found is not None and "Invalid UTF-8" in found.stderr_tail:
+        if found is not None and not _is_utf8(found):
             found = outcomes.get(recoded_of(planned))
     if found is None:
         raise Rejected(ErrorCode.OUTPUT_INVALID, f"The subtitles {planned.name} were not made.", EXTRACT_SUBTITLES)
     return found.stdout
+
+
+def _is_utf8(outcome: Outcome) -> bool:
+    return "Invalid UTF-8" not in outcome.stderr_tail
 
 
 def _proven(planned: PlannedSubtitle, raw: bytes, length: Fraction) -> ProvenText:

@@ -24,7 +24,7 @@ from tests.media import ffmpeg_path, ffprobe_path, run_ffmpeg
 
 STEPS = (GENERATE_THUMBNAILS, GENERATE_SPRITE, EXTRACT_SUBTITLES)
 SPOKEN = "1\n00:00:00,500 --> 00:00:01,500\nOne <i>two</i>\n\n2\n00:00:01,900 --> 00:00:09,000\na < b & c\n\n"
-SIDECAR = "1\n00:00:01,000 --> 00:00:02,000\nCaf\xe9\n\n2\n00:01:00,000 --> 00:01:02,000\nToo late\n\n"
+SIDECAR = "1\n00:00:01,000 --> 00:00:02,000\nCaf\xe9\n\n2\n00:01:00,000 --> 00:01:02,000\nToo late, h\xe9las\n\n"
 CHAPTERS = ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1000\ntitle=A < B\n"
 CHAPTERS += "[CHAPTER]\nTIMEBASE=1/1000\nSTART=1000\nEND=3000\n"
 STYLED = "[Script Info]\nScriptType: v4.00+\n\n[Events]\n"

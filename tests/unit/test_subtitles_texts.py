@@ -126,6 +126,13 @@ def test_a_files_other_letters_are_taken_only_where_it_is_no_utf8() -> None:
     assert [one.text for one in subtitles.prove(recipe, broken)[0].cues] == ["recoded"]
 
 
+def test_a_file_of_other_letters_alone_is_no_failure_yet() -> None:
+    stderr = "[error] Invalid UTF-8 in decoded subtitles text; maybe missing -sub_charenc option"
+
+    assert subtitles.judged(outcome("subtitle:en", stderr=stderr, exit_code=69)) is None
+    assert subtitles.judged(outcome("subtitle_recoded:en", stderr=stderr, exit_code=69)) is not None
+
+
 @pytest.mark.parametrize(
     ("name", "exit_code", "timed_out", "blamed"),
     [
