@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.core.containers import Layout
-from protocol.recipes import AnalyzeRecipe, PlannedRendition, Recipe, TranscodeRecipe
+from protocol.recipes import AnalyzeRecipe, MeasureRecipe, PlannedRendition, Recipe, TranscodeRecipe
 from protocol.states import TaskKind
 
 
@@ -40,6 +40,9 @@ SLOW_S = 2.0
 
 SPARE_BYTES = 64 << 20
 """What stays free on the scratch disk besides what a task is expected to write; a small input asks for less."""
+
+MOST_PROBES, PROBED_SECONDS = 4, 10
+"""Encodes of a sample at the most, and how long it is: where the quality of renditions is looked for."""
 
 IN_PARTS = frozenset({"mp4-index-first", "mp4-index-last", "matroska", "mpegts"})
 
@@ -118,11 +121,21 @@ def needs_a_look(size: int, free: int, outputs: int, need: Need, bandwidth: floa
 
 def expected_outputs(recipe: Recipe) -> int:
     """Bytes the task will write, well on the high side: every rendition at a generous rate for its size, twice with HLS."""
+    if isinstance(recipe, MeasureRecipe):
+        return _probed(recipe)
     if not isinstance(recipe, TranscodeRecipe):
         return 0
     seconds = _seconds(recipe.source.duration)
     rates = sum(_rate(planned) * (2 if planned.playlist else 1) for planned in recipe.renditions)
     return int(seconds * (rates + 40_000))
+
+
+def _probed(recipe: MeasureRecipe) -> int:
+    """Samples are kept until the task is over."""
+    seconds = _seconds(recipe.source.duration)
+    tries = sum(map(_rate, recipe.probes)) * MOST_PROBES + sum(map(_rate, recipe.ladder))
+    compared = sum(map(_rate, recipe.compare)) * min(seconds, recipe.sample_seconds)
+    return int(tries * min(seconds, PROBED_SECONDS) + compared)
 
 
 def _rate(planned: PlannedRendition) -> float:
