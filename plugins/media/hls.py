@@ -51,7 +51,8 @@ def uris(master: str) -> tuple[str, ...]:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One line of a master playlist. Bandwidths are bits a second: of the largest segment, and over all of them; with the
-    largest of what may be played beside it. `groups` are those of other sound and of subtitles, by attribute.
+    largest of what may be played beside it. `groups` are those of other sound and of subtitles, by attribute. `range` is PQ
+    or HLG, None for SDR.
     """
 
     uri: str
@@ -62,6 +63,7 @@ class Variant:
     peak: int
     average: int
     groups: tuple[tuple[str, str], ...] = ()
+    range: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +100,12 @@ def master(variants: Sequence[Variant], media: Sequence[Media] = ()) -> bytes:
     """The master playlist, smallest bandwidth first: a player begins with the first, and so shows a picture soon."""
     lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-INDEPENDENT-SEGMENTS", *(one.line() for one in media)]
     for variant in sorted(variants, key=lambda one: one.peak):
+        shown = f",VIDEO-RANGE={variant.range}" if variant.range else ""
         groups = "".join(f',{kind}="{name}"' for kind, name in variant.groups)
         lines.append(
             f"#EXT-X-STREAM-INF:BANDWIDTH={variant.peak},AVERAGE-BANDWIDTH={variant.average},"
             f"RESOLUTION={variant.width}x{variant.height},FRAME-RATE={float(variant.rate):.3f},"
-            f'CODECS="{variant.codecs}"{groups}'
+            f'CODECS="{variant.codecs}"{shown}{groups}'
         )
         lines.append(variant.uri)
     return ("\n".join(lines) + "\n").encode()

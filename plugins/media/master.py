@@ -15,6 +15,9 @@ from protocol.recipes import PlannedTrack, TranscodeRecipe
 SOUND, TEXT = "audio", "subtitles"
 """The names of the two groups."""
 
+RANGES = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
+"""What HLS calls the transfer of a picture that is not SDR."""
+
 
 def master(recipe: TranscodeRecipe, proof: Proof, path: str) -> bytes:
     """A variant for each rendition with a playlist; every variant may be played with any of the sounds and subtitles."""
@@ -34,9 +37,15 @@ def master(recipe: TranscodeRecipe, proof: Proof, path: str) -> bytes:
             peak=peak + beside[0],
             average=average + beside[1],
             groups=groups,
+            range=_range(proven),
         )
         variants.append(variant)
     return hls.master(variants, (*sounds, *texts))
+
+
+def _range(proven: ProvenRendition) -> str | None:
+    video = proven.facts.video
+    return RANGES.get(video.colour.transfer) if video and proven.planned.keeps_hdr else None
 
 
 def _beside(proof: Proof) -> tuple[int, int]:

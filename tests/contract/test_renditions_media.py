@@ -143,9 +143,12 @@ def test_hdr10_is_kept_with_its_metadata(tmp_path: Path) -> None:
     )
     ladder = tuple(rendition(codec, 180, bit_depth=10, hdr=Hdr.KEEP) for codec in CODECS[1:])
 
-    attempt = made(Profile(name="p", renditions=ladder), clip, tmp_path, facts)
+    attempt = made(Profile(name="p", renditions=(*ladder, rendition(CODECS[0], 90)), hls=SEGMENTS), clip, tmp_path, facts)
 
     assert isinstance(attempt.result, Conclusion), attempt.result
+    variants = [line for line in attempt.result.extra["hls/master.m3u8"].decode().splitlines() if "RESOLUTION=" in line]
+    assert sorted(("x180," in line, "VIDEO-RANGE=PQ" in line) for line in variants) == [(False, False), *[(True, True)] * 3]
+    assert video_of(tmp_path, "h264-90")["color_transfer"] == "bt709"
     for one in ladder:
         video = video_of(tmp_path, one.name)
         told = (video["pix_fmt"], video["color_transfer"], video["color_primaries"], video["color_space"])
