@@ -203,7 +203,7 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
             tools=tools,
             transfer=transfer,
             remote=RemoteInputs(fetcher),
-            streams=Streams(transfer, _listening(settings), new_stream_key),
+            streams=Streams(transfer, fetcher, _listening(settings), new_stream_key),
             shares=Shares(prefixes(settings.shared_paths, settings.server, with_local=settings.share_local)),
             executing=begin(data),
         )

@@ -122,6 +122,8 @@ class Sources:
 
     def _live(self, wanted: LiveInput) -> Source:
         """A playlist is held against the same rules as any input by URL; a listener has none."""
+        if wanted.protocol == "srt":
+            raise ReelyardError(ErrorCode.INPUT_KIND_UNSUPPORTED, "live streams come by RTMP or HLS; SRT is not received yet")
         if (wanted.protocol == "hls") != (wanted.url is not None):
             raise refuse("input.live.url", "is for hls, and needed there")
         if wanted.url is not None:

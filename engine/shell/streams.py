@@ -18,6 +18,8 @@ import structlog
 from engine.core.attempts import Key, key_of
 from engine.core.fetching import InputFailed
 from engine.shell.feeding import fill, make_pipe, open_pipe
+from engine.shell.fetch import Fetcher
+from engine.shell.hls_pull import HlsPull
 from engine.shell.intake import Intake, Source
 from engine.shell.journal import Journal
 from engine.shell.rtmp_door import Listening, RtmpDoor
@@ -31,7 +33,7 @@ from protocol.plugins import Outcome
 from protocol.recipes import LiveRecipe
 
 log = structlog.get_logger()
-PIPE, HEAD = "stream.pipe", "stream.head"
+PIPE, HEAD, PULLED = "stream.pipe", "stream.head", "pulled"
 ENCODING = 1
 """Which of the attempt's processes encodes: the one after the look at the head."""
 
@@ -110,6 +112,7 @@ class Streams:
     """`new_key` gives stream keys that nobody can guess."""
 
     transfer: Transfer
+    fetcher: Fetcher
     listening: Listening
     new_key: Callable[[], str]
     running: dict[Key, asyncio.Event] = field(default_factory=dict)
@@ -134,7 +137,7 @@ class Streams:
         place.start_over()
         make_pipe(feed.pipe)
         intake = feed.intake = Intake(feed.head)
-        source = self._source(recipe, grant.live)
+        source = self._source(recipe, grant.live, place)
         told(LiveTold(state=LiveState.WAITING, ingest_url=source.ingest_url))
         key = key_of(grant)
         self.running[key] = intake.over
@@ -149,7 +152,11 @@ class Streams:
         finally:
             self.running.pop(key, None)
 
-    def _source(self, recipe: LiveRecipe, access: LiveAccess) -> Source:
+    def _source(self, recipe: LiveRecipe, access: LiveAccess, place: Place) -> Source:
+        if recipe.source.protocol == "hls" and recipe.source.url is not None:
+            folder = place.base / PULLED
+            folder.mkdir(exist_ok=True)
+            return HlsPull(self.fetcher, access.policy, recipe.source.url, folder)
         if recipe.source.protocol == "rtmp":
             return RtmpDoor(self.listening, self.new_key())
         raise ReelyardError(ErrorCode.PLUGIN_FAILED, f"This engine receives no stream by {recipe.source.protocol}.")

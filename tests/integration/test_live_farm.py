@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from client.api import ReelyardClient
 from protocol.encoding import Preset
@@ -22,7 +23,7 @@ from protocol.live import LiveState
 from protocol.media import LiveInput
 from protocol.profiles import OutputOverrides, Rendition
 from protocol.states import JobState
-from tests.farm import farm, told, tools_below
+from tests.farm import fact, farm, told, tools_below
 from tests.media import ffmpeg_path, ffprobe_path
 
 SMALL = tuple(Rendition(name=f"{h}p", height=h, preset=Preset.ULTRAFAST, crf=30, max_bitrate=400_000) for h in (90, 180))
@@ -30,11 +31,13 @@ TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
 @asynccontextmanager
-async def publishing(url: str, seconds: float = 60) -> AsyncIterator[asyncio.subprocess.Process]:
+async def publishing(
+    url: str, seconds: float = 60, muxer: tuple[str, ...] = ("-f", "flv")
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """A camera: FFmpeg's own pattern with a tone, at the pace of the clock."""
     picture = ("-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-re", "-f", "lavfi", "-i", "sine=sample_rate=48000")
     coded = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac", "-t", f"{seconds}")
-    argv = (ffmpeg_path(), "-hide_banner", "-nostdin", "-loglevel", "fatal", *picture, *coded, "-f", "flv", url)
+    argv = (ffmpeg_path(), "-hide_banner", "-nostdin", "-loglevel", "fatal", *picture, *coded, *muxer, url)
     camera = await asyncio.create_subprocess_exec(*argv)
     try:
         yield camera
@@ -152,3 +155,56 @@ def _holds_the_recording(outputs: Path) -> None:
         found[height] = frames
     assert found[90] == found[180]
     assert int(found[90]) > 50
+
+
+@pytest.mark.trust
+@pytest.mark.timeout(180)
+async def test_a_stream_whose_engine_is_killed_is_kept_as_far_as_it_came(tmp_path: Path) -> None:
+    """The tool outlives its engine, finishes what it has, and the engine that comes back shows and keeps that."""
+    async with AsyncExitStack() as stack, farm(tmp_path) as made:
+        await made.start_dispatch()
+        engine = await made.start_engine("engine-a")
+        client = await stack.enter_async_context(made.client())
+        job = await client.submit(stream())
+        waiting = await state_of(client, job.job_id, LiveState.WAITING)
+        assert waiting.live is not None
+        async with publishing(waiting.live.ingest_url or ""):
+            await engine.said("stream_shown")
+            await engine.kill()
+            again = await made.start_engine("engine-a")
+            done = await ended(client, job.job_id)
+
+        assert (done.state, done.error, len(done.attempts)) == (JobState.COMPLETED, None, 1)
+        assert again.log.has("attempt_completed")
+        _holds_the_recording(made.storage / "default" / "processed" / job.job_id)
+
+
+@pytest.mark.trust
+@pytest.mark.timeout(180)
+async def test_a_live_playlist_is_pulled_by_the_engine_and_recorded_to_its_end(tmp_path: Path) -> None:
+    """Another server's live HLS: fetched by the engine, within the policy for inputs; no tool gets its address."""
+    (tmp_path / "origin").mkdir()
+    site = web.Application()
+    site.router.add_static("/", tmp_path / "origin")
+    runner = web.AppRunner(site)
+    await runner.setup()
+    listening = web.TCPSite(runner, "127.0.0.1", 0)
+    await listening.start()
+    port = runner.addresses[0][1]
+    allowed = {"REELYARD_DISPATCH_INPUTS__ALLOW_PRIVATE_ADDRESSES": "true", "REELYARD_DISPATCH_INPUTS__PORTS": f"[{port}]"}
+    async with AsyncExitStack() as stack, farm(tmp_path, **allowed) as made:
+        stack.push_async_callback(runner.cleanup)
+        await made.start_dispatch()
+        engine = await made.start_engine("engine-a")
+        await engine.said("engine_registered")
+        client = await stack.enter_async_context(made.client())
+        options = ("-hls_time", "1", "-hls_list_size", "6", "-f", "hls")
+        async with publishing(str(tmp_path / "origin" / "live.m3u8"), seconds=8, muxer=options) as camera:
+            await fact((tmp_path / "origin" / "live.m3u8").exists, "the origin has a playlist")
+            job = await client.submit(stream("hls", f"http://127.0.0.1:{port}/live.m3u8"))
+            await state_of(client, job.job_id, LiveState.STREAMING)
+            await camera.wait()
+            done = await ended(client, job.job_id)
+
+        assert (done.state, done.error) == (JobState.COMPLETED, None)
+        _holds_the_recording(made.storage / "default" / "processed" / job.job_id)
