@@ -161,6 +161,21 @@ def test_hdr10_is_kept_with_its_metadata(tmp_path: Path) -> None:
     ]
 
 
+def test_an_odd_size_and_an_uneven_clock_become_even_and_regular_in_every_codec(tmp_path: Path) -> None:
+    """323x181, and a second in which only every third of 24 frames is there."""
+    clip = tmp_path / "clip.mkv"
+    gaps = ("-vf", "select='not(between(t,1,2))+not(mod(n,3))'", "-fps_mode", "vfr", "-pix_fmt", "yuv444p", "-c:v", "ffv1")
+    make_clip(clip, seconds=3, size=(323, 181), audio=False, fps=24, options=gaps)
+    ladder = tuple(rendition(codec, 180) for codec in CODECS)
+
+    success(made(Profile(name="p", renditions=ladder), clip, tmp_path))
+
+    for one in ladder:
+        video = video_of(tmp_path, one.name)
+        assert (video["width"], video["height"], video["nb_frames"]) == (322, 180, "72"), one.name
+        assert (video["r_frame_rate"], video["avg_frame_rate"], video["pix_fmt"]) == ("24/1", "24/1", "yuv420p")
+
+
 def test_a_rate_that_is_too_high_is_halved_for_those_who_ask(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", seconds=1, size=(320, 180), audio=False, fps=48)
     ladder = (rendition(VideoCodec.H264, 180, max_fps=24), rendition(VideoCodec.VP9, 144))
