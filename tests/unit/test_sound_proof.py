@@ -154,7 +154,7 @@ def test_what_is_measured_of_an_output_is_the_last_summary() -> None:
     ("level", "warnings"),
     [
         (-22.1, []),
-        (-27.4, ["audio/audio.mp3 became -27.4 LUFS, not -23: its peaks or its length forbid more."]),
+        (-27.4, ["audio/audio.mp3 became -27.4 LUFS, not -23, for its peaks, its length or its mix to fewer channels."]),
     ],
 )
 def test_a_loudness_that_was_not_reached_is_told(level: float, warnings: list[str]) -> None:
