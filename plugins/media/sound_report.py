@@ -35,7 +35,8 @@ def unlevelled(recipe: TranscodeRecipe, proof: SoundProof) -> Iterator[str]:
     for path, level in (proof.loudness or {}).items():
         for loudness in wanted:
             if abs(level - loudness.integrated) > MOST_OFF:
-                yield f"{path} became {level:g} LUFS, not {loudness.integrated:g}, for its peaks, its length or its mix to fewer channels."
+                missed = f"{path} became {level:g} LUFS, not {loudness.integrated:g}"
+                yield f"{missed}, for its peaks, its length or its mix to fewer channels."
 
 
 def _file(recipe: TranscodeRecipe, proven: ProvenFile, proof: SoundProof) -> OutputFacts:
