@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import subprocess
 from pathlib import Path
 
@@ -182,6 +183,25 @@ def test_the_clients_picture_is_made_anew_within_the_box_and_on_black(made: tupl
     assert size_of(picture) == (1276, 720)
     assert pixels(picture, 1, 1)[0] == pytest.approx((128, 0, 0), abs=4)
     assert b"Lavc" not in picture.read_bytes()
+
+
+def test_nothing_but_pixels_is_left_of_the_clients_picture_and_it_stands_upright(film: Path, tmp_path: Path) -> None:
+    halves = "color=color=red:size=200x100,drawbox=0:0:100:100:blue:fill"
+    run_ffmpeg("-f", "lavfi", "-i", halves, "-frames:v", "1", "-update", "1", str(tmp_path / "plain.jpg"))
+    plain = (tmp_path / "plain.jpg").read_bytes()
+    turned = b"\x00\x01" + struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0) + bytes(4)  # orientation 6: a quarter turn clockwise
+    told = b"Exif\x00\x00MM\x00*" + struct.pack(">I", 8) + turned + b"52.5 N 13.4 E"
+    (tmp_path / "own.png").write_bytes(
+        plain[:2] + b"\xff\xe1" + struct.pack(">H", len(told) + 2) + told + plain[2:] + b"and more"
+    )
+
+    attempt = make(film, tmp_path, thumbnails=(), sprite=None, subtitles=(), chapters=None, notes=())
+
+    success(attempt)
+    picture = tmp_path / "work/thumbnails/thumb_custom.jpg"
+    assert size_of(picture) == (100, 200)
+    assert [max(range(3), key=pixel.__getitem__) for pixel in pixels(picture, 1, 2)] == [2, 0]
+    assert not [word for word in (b"Exif", b"13.4", b"and more") if word in picture.read_bytes()]
 
 
 def test_subtitles_are_read_by_others_at_their_moments(made: tuple[Path, Attempt]) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from plugins.ffmpeg import command, looking
+from plugins.ffmpeg import besides, command, looking
 from plugins.media import checks
 from protocol.errors import ReelyardError
+from protocol.extras import TextFormat
 from protocol.media import AudioStream, MediaFacts, VideoStream
 from protocol.packaging import HlsPackaging, SegmentFormat
-from protocol.recipes import AnalyzeRecipe, InputLimits, TranscodeRecipe
+from protocol.plugins import Work
+from protocol.recipes import AnalyzeRecipe, InputLimits, PlannedSprite, PlannedSubtitle, ThumbnailShot, TranscodeRecipe
 from tests.ffmpeg_recipes import web
 
 GOLDEN = Path(__file__).parent / "ffmpeg_argv"
@@ -37,6 +39,16 @@ def source(*, width: int = 1920, height: int = 1080, has_sound: bool = True, is_
     )
 
 
+def stills() -> TranscodeRecipe:
+    """Pictures by percent and by second, and a sheet, of the frames of a ladder."""
+    sheet = {"interval": "10", "count": 2, "columns": 2, "width": 160, "height": 90}
+    paths = {"path": "thumbnails/sprite.jpg", "index": "thumbnails/sprite.vtt"}
+    recipe = web(source(), hls=None)
+    by_second = ThumbnailShot(percent=None, at="7/2", path="thumbnails/thumb_at_3500ms.jpg")
+    sprite = PlannedSprite.model_validate({**sheet, **paths})
+    return recipe.model_copy(update={"thumbnails": (*recipe.thumbnails[:1], by_second), "sprite": sprite})
+
+
 RECIPES: dict[str, TranscodeRecipe] = {
     "full_hd": web(source()),
     "no_sound": web(source(has_sound=False)),
@@ -45,6 +57,7 @@ RECIPES: dict[str, TranscodeRecipe] = {
     "portrait": web(source(width=1080, height=1920)),
     "interlaced": web(source(is_interlaced=True)),
     "no_streaming": web(source(), hls=None),
+    "stills": stills(),
     "only_sound": web(source(), heights=()).model_copy(update={"thumbnails": (), "master_playlist": None, "hls": None}),
 }
 
@@ -73,6 +86,21 @@ def test_arguments_for_a_gpu_are_those_recorded(encoder: str) -> None:
     assert list(command.transcode("ffmpeg", planned_for(encoder), 2, GPUS[encoder])) == recorded(f"transcode_{encoder}")
 
 
+def test_what_is_run_before_an_encode_is_as_recorded() -> None:
+    """The client's own picture, the film's tracks of text, and a file beside it in both kinds of letters."""
+    texts = (
+        PlannedSubtitle(name="en", stream=2, paths={TextFormat.VTT: "subtitles/en.vtt"}),
+        PlannedSubtitle(name="fr", attachment="attachment-mine", paths={TextFormat.VTT: "subtitles/fr.vtt"}),
+    )
+    recipe = web(source()).model_copy(update={"own_thumbnail": "thumbnails/thumb_custom.jpg", "subtitles": texts})
+    inputs = {"thumbnail": "/inputs/thumbnail", "attachment-mine": "/inputs/attachment-mine"}
+    work = Work(recipe, (), "/work", threads=2, input_path="/input", inputs=inputs)
+
+    made = besides.invocations("ffmpeg", work, recipe)
+
+    assert {one.name: [list(one.reads), list(one.argv)] for one in made} == json.loads((GOLDEN / "besides.json").read_text())
+
+
 def test_an_encoder_is_not_sent_to_a_gpu_of_another_make() -> None:
     with pytest.raises(ReelyardError, match="The GPU 0 is none of those that -vaapi_device takes"):
         command.transcode("ffmpeg", planned_for("h264_vaapi"), 2, "0")
@@ -86,7 +114,7 @@ def test_analysis_arguments_are_those_recorded() -> None:
     assert list(looking.measure("ffmpeg", recipe)) == recorded("measure")
 
 
-@pytest.mark.parametrize("name", ["full_hd", "no_sound", "only_sound"])
+@pytest.mark.parametrize("name", ["full_hd", "no_sound", "only_sound", "stills"])
 def test_check_arguments_are_those_recorded(name: str) -> None:
     built = checks.build("ffmpeg", "ffprobe", RECIPES[name], 2)
 
