@@ -169,6 +169,7 @@ def draw_measured(seed: int) -> Plan:
     jobs = tuple(replace(_of_many_tasks(rng, number), profile="measured") for number in range(4))
     faults = [Fault(rng.uniform(2.0, 30.0), FaultKind.KILL_DISPATCH, rng.uniform(0.2, 6.0))]
     faults += [Fault(rng.uniform(2.0, 30.0), FaultKind.KILL_ENGINE, rng.uniform(0.5, 15.0), n) for n in range(3)]
+    faults += [Fault(rng.uniform(4.0, 12.0), FaultKind.LOSE_STAGED, rng.uniform(15.0, 30.0))]
     return Plan(seed, engines, jobs, tuple(faults), Rates(lose=0.03, repeat=0.03, kill_engine=0.004, kill_dispatch=0.002))
 
 

@@ -19,7 +19,7 @@ FLOOR: dict[str, dict[str, int]] = {
     "outage": {"kill dispatch": 25, "killed while it worked": 40, "tool taken over": 60},
     "upload": {"bytes lost with the power": 12, "body broken": 12, "request repeated": 60},
     "graph": {"read of a sibling": 150, "kill dispatch": 20, "killed while it worked": 5},
-    "measured": {"found by measuring": 60, "kill dispatch": 20, "killed while it worked": 5},
+    "measured": {"found by measuring": 60, "staged file lost": 10, "kill dispatch": 20, "killed while it worked": 5},
     "capped": {"at the cap": 1000, "kill dispatch": 40},
     "ahead": {"waited ahead": 300, "wanted back": 30},
     "untrusted": {"in a sandbox": 100, "kill dispatch": 40},
