@@ -50,12 +50,14 @@ def inside(data: bytes, *path: str) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class Init:
-    """An initialization segment of one track. `entry` is the sample entry's type, `format` what it is in the clear.
+    """An initialization segment. `entry` is the sample entry's type of its picture, of its sound where it has none, `format`
+    what that is in the clear; `beside` are the entries of its other tracks.
 
     `shift` is where its edit list says that the film begins, in ticks: what comes before is for the decoder alone.
     `avc` is `PPCCLL` of RFC 6381. `scheme` and `key_id` are None where nothing is encrypted.
     """
 
+    number: int
     timescale: int
     shift: int
     handler: str
@@ -68,40 +70,56 @@ class Init:
     scheme: str | None
     key_id: UUID | None
     pssh: tuple[bytes, ...]
-    tracks: int
+    beside: tuple[str, ...]
 
 
 def init_of(data: bytes) -> Init:
     """Raises Malformed."""
     moov = inside(data, "moov")
-    if moov is None or inside(data, "ftyp") is None:
-        raise Malformed("no ftyp and moov")
-    mdia, trex = inside(moov, "trak", "mdia"), inside(moov, "mvex", "trex")
-    tkhd, stsd = inside(moov, "trak", "tkhd"), inside(moov, "trak", "mdia", "minf", "stbl", "stsd")
-    if mdia is None or trex is None or tkhd is None or stsd is None:
+    traks = children(moov, "trak") if moov is not None else []
+    if moov is None or inside(data, "ftyp") is None or not traks:
+        raise Malformed("no ftyp and moov with a track")
+    trak = next((one for one in traks if _handler(one) == "vide"), traks[0])
+    mdia, tkhd, stsd = inside(trak, "mdia"), inside(trak, "tkhd"), inside(trak, "mdia", "minf", "stbl", "stsd")
+    if mdia is None or tkhd is None or stsd is None:
+        raise Malformed("moov lacks what a track has")
+    number = struct.unpack_from(">I", tkhd, 20 if tkhd[:1] == b"\1" else 12)[0]
+    extends = [one for one in children(inside(moov, "mvex") or b"", "trex") if struct.unpack_from(">I", one, 4)[0] == number]
+    if not extends:
         raise Malformed("moov lacks what a fragmented track has")
-    mdhd, hdlr = inside(mdia, "mdhd") or b"", inside(mdia, "hdlr") or b""
-    timescale = struct.unpack_from(">I", mdhd, 20 if mdhd[:1] == b"\1" else 12)[0]
-    entry, content = next(boxes(stsd[8:]))
-    inner = content[{"vide": VISUAL_HEAD, "soun": SOUND_HEAD}.get(_four(hdlr, 8), len(content)) :]
+    mdhd = inside(mdia, "mdhd") or b""
+    entry, inner = _entry(stsd, _handler(trak))
     sinf, avcc = inside(inner, "sinf"), inside(inner, "avcC")
     tenc = inside(sinf, "schi", "tenc") if sinf is not None else None
     width, height = struct.unpack(">II", tkhd[-8:])
     return Init(
-        timescale=timescale,
-        shift=_shift(inside(moov, "trak", "edts", "elst")),
-        handler=_four(hdlr, 8),
+        number=number,
+        timescale=struct.unpack_from(">I", mdhd, 20 if mdhd[:1] == b"\1" else 12)[0],
+        shift=_shift(inside(trak, "edts", "elst")),
+        handler=_handler(trak),
         entry=entry,
         format=_four(inside(sinf, "frma") or b"", 0) if sinf is not None else entry,
         avc=avcc[1:4].hex() if avcc is not None else None,
         size=(width >> 16, height >> 16),
-        default_duration=struct.unpack_from(">I", trex, 12)[0],
-        default_flags=struct.unpack_from(">I", trex, 20)[0],
+        default_duration=struct.unpack_from(">I", extends[0], 12)[0],
+        default_flags=struct.unpack_from(">I", extends[0], 20)[0],
         scheme=_four(inside(sinf, "schm") or b"", 4) if sinf is not None else None,
         key_id=UUID(bytes=tenc[8:24]) if tenc is not None and len(tenc) >= 24 else None,
         pssh=tuple(whole(content) for content in children(moov, "pssh")),
-        tracks=len(children(moov, "trak")),
+        beside=tuple(
+            _entry(inside(one, "mdia", "minf", "stbl", "stsd") or b"", _handler(one))[0] for one in traks if one != trak
+        ),
     )
+
+
+def _handler(trak: bytes) -> str:
+    return _four(inside(trak, "mdia", "hdlr") or b"", 8)
+
+
+def _entry(stsd: bytes, handler: str) -> tuple[str, bytes]:
+    """The type of the first sample entry, and its boxes."""
+    entry, content = next(boxes(stsd[8:]), ("", b""))
+    return entry, content[{"vide": VISUAL_HEAD, "soun": SOUND_HEAD}.get(handler, len(content)) :]
 
 
 def _shift(elst: bytes | None) -> int:
@@ -151,7 +169,9 @@ def fragment_of(data: bytes, init: Init) -> Fragment:
     moofs, mdats = [c for kind, c in found if kind == "moof"], [c for kind, c in found if kind == "mdat"]
     if not moofs or len(moofs) != len(mdats):
         raise Malformed(f"a segment of {kinds} is none")
-    trafs = [inside(moof, "traf") or b"" for moof in moofs]
+    trafs = [traf for moof in moofs for traf in children(moof, "traf") if _number(traf) == init.number]
+    if not trafs:
+        raise Malformed("no traf of its track")
     runs = [_run(traf, init) for traf in trafs]
     tfdt = inside(trafs[0], "tfdt")
     if tfdt is None:
@@ -163,9 +183,23 @@ def fragment_of(data: bytes, init: Init) -> Fragment:
         duration=sum(run.duration for run in runs) + min(begins, 0),
         samples=sum(run.samples for run in runs),
         is_sync=runs[0].is_sync,
-        first=mdats[0][: runs[0].first_size],
+        first=_first(data, mdats[0], runs[0]),
         is_encrypted=all(inside(traf, "senc") is not None for traf in trafs),
     )
+
+
+def _first(data: bytes, mdat: bytes, run: _Run) -> bytes:
+    """The first sample: where the run says, counted from its moof, else at the start of what there is."""
+    if run.offset is None:
+        return mdat[: run.first_size]
+    at = data.index(b"moof") - 4 + run.offset
+    return data[at : at + run.first_size]
+
+
+def _number(traf: bytes) -> int:
+    tfhd = inside(traf, "tfhd") or bytes(8)
+    found: int = struct.unpack_from(">I", tfhd, 4)[0]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +211,7 @@ class _Run:
     is_sync: bool
     first_size: int
     earliest: int
+    offset: int | None
 
 
 def _run(traf: bytes, init: Init) -> _Run:
@@ -196,6 +231,7 @@ def _run(traf: bytes, init: Init) -> _Run:
 
 def _trun(trun: bytes, usual: dict[int, int]) -> _Run:
     given, count = int.from_bytes(trun[1:4], "big"), struct.unpack_from(">I", trun, 4)[0]
+    offset = struct.unpack_from(">i", trun, 8)[0] if given & 1 else None
     at, first_flags = 8 + 4 * bool(given & 1), None
     if given & 0x4:
         first_flags, at = struct.unpack_from(">I", trun, at)[0], at + 4
@@ -210,4 +246,4 @@ def _trun(trun: bytes, usual: dict[int, int]) -> _Run:
         if n == 0:
             first_size = told[0x10]
             first_flags = first_flags if first_flags is not None else told[0x20]
-    return _Run(duration, count, not (first_flags or 0) & NOT_SYNC, first_size, min(shown, default=0))
+    return _Run(duration, count, not (first_flags or 0) & NOT_SYNC, first_size, min(shown, default=0), offset)

@@ -262,8 +262,8 @@ def _files(track: Track, files: Files) -> Iterator[str]:
 
 
 def _as_init(track: Track, init: Init) -> Iterator[str]:
-    if init.tracks != 1:
-        yield f"has {init.tracks} tracks in its initialization"
+    if init.beside:
+        yield f"has {', '.join(init.beside)} beside it in its initialization"
     told = track.get("codecs") or ""
     alike = {"avc3": "avc1", "hev1": "hvc1", "Opus": "opus", "fLaC": "flac"}
     base, held = told.partition(".")[0], init.format

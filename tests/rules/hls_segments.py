@@ -93,7 +93,7 @@ def _fragment(data: bytes, init: Init, size: int) -> Seen:
     return Seen(
         size=size,
         kind={"vide": "video", "soun": "audio"}.get(init.handler, "text"),
-        codecs=frozenset({_base(init.format)}),
+        codecs=frozenset(map(_base, (init.format, *init.beside))),
         avc=init.avc,
         is_key=is_key,
         start=Fraction(found.start, init.timescale),

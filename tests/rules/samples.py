@@ -38,7 +38,7 @@ def init(handler: str, size: tuple[int, int] = (0, 0), *, scheme: str | None = N
     mdia = box(
         "mdia", full("mdhd", struct.pack(">5I", 0, 0, TICKS, 0, 0)), full("hdlr", bytes(4), handler.encode()), box("minf", stbl)
     )
-    tkhd = full("tkhd", bytes(72), struct.pack(">II", size[0] << 16, size[1] << 16))
+    tkhd = full("tkhd", struct.pack(">III", 0, 0, 1), bytes(60), struct.pack(">II", size[0] << 16, size[1] << 16))
     trex = full("trex", struct.pack(">5I", 1, 1, FRAME, 0, 0x10000 if is_video else 0))
     return box("ftyp", b"isom") + box("moov", box("trak", tkhd, mdia), box("mvex", trex), pssh() if scheme else b"")
 
