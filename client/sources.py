@@ -103,6 +103,7 @@ def read_submission(source: Source, options: SubmitOptions) -> JobSubmission:
         "ttl_s": options.ttl,
         "expires_at": options.expires_at,
         "finish_by": options.finish_by,
+        "integrity": "strict" if options.strict else None,
         "outputs": None if options.outputs is None else read_overrides(options.outputs),
         "webhook_url": options.webhook,
         "required_capabilities": frozenset(options.requires) or None,

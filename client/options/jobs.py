@@ -54,6 +54,9 @@ class SubmitOptions(Remote):
         str | None,
         typer.Option("--outputs", metavar="JSON", help='Parts of the profile: \'{"renditions": ["360p"], "audio": null}\'.'),
     ] = None
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Decode the input to its end first, and refuse it where it is damaged.")
+    ] = False
     wait: Annotated[bool, typer.Option("--wait", help="Stay until the jobs have ended.")] = False
     download: Annotated[
         Path | None, typer.Option("--download", metavar="DIR", help="Wait, then fetch the outputs to DIR/<job>.")

@@ -55,6 +55,7 @@ def test_every_option_has_its_field() -> None:
         expires_at="2027-01-31T00:00:00Z",
         requires=["encoder:libx264"],
         tag=["site:oslo"],
+        strict=True,
     )
 
     assert read_submission(RemoteInput(JobInput(path="/x")), options) == JobSubmission(
@@ -67,6 +68,7 @@ def test_every_option_has_its_field() -> None:
         expires_at="2027-01-31T00:00:00Z",
         required_capabilities=frozenset({"encoder:libx264"}),
         tags=frozenset({"site:oslo"}),
+        integrity="strict",
     )
 
 
