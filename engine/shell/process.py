@@ -80,13 +80,17 @@ class _Run:
     lease_s: float
 
     async def outcome(self, on_line: OnLine) -> Outcome:
+        """Whoever began the tool, and however it ended: its secrets are gone when this returns."""
+        try:
+            return await self._found(on_line)
+        finally:
+            secrets.forget(self.directory, self.invocation.secrets)
+
+    async def _found(self, on_line: OnLine) -> Outcome:
         lines = Lines(on_line if self.invocation.streams else _unheard)
         end = self.journal.end()
         if end is None:
-            try:
-                await self._ended(lines)
-            finally:
-                secrets.forget(self.directory, self.invocation.secrets)
+            await self._ended(lines)
             end = self.journal.end()
         else:
             log.info("tool_found_ended", invocation=self.invocation.name, exit_code=end.exit_code)

@@ -72,6 +72,17 @@ async def test_a_secret_is_gone_when_its_tool_is_stopped(tmp_path: Path) -> None
     assert SECRET.encode() not in everything_below(tmp_path)
 
 
+async def test_a_secret_of_a_tool_that_ended_without_its_engine_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    directory = work(tmp_path)
+    invocation = replace(python("print('done')"), secrets=(("secret", SECRET.encode()),))
+    await run(60.0, directory, invocation)
+    (directory / "secret").write_text(SECRET)
+
+    outcome = await run(60.0, directory, invocation)
+
+    assert (outcome.exit_code, (directory / "secret").exists()) == (0, False)
+
+
 def sealed(n: int) -> Grant:
     return grant(n).model_copy(update={"keys": KEYS})
 
