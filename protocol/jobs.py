@@ -12,6 +12,7 @@ from protocol.capabilities import Capability, Tag
 from protocol.errors import ErrorCode, FailureClass
 from protocol.live import LiveView
 from protocol.media import LiveInput, VideoInfo
+from protocol.outputs import AsOutputs
 from protocol.packaging import ContentKeys
 from protocol.pictures import Language, Name
 from protocol.profiles import OutputOverrides
@@ -221,7 +222,7 @@ class JobView(Message):
     video_info: VideoInfo | None
     tasks: tuple[StepView, ...]
     attempts: tuple[AttemptView, ...]
-    outputs: dict[str, JsonValue] | None
+    outputs: Annotated[dict[str, JsonValue], AsOutputs] | None
     compression: dict[str, float] | None
     quality_metrics: dict[str, JsonValue] | None
     user_metadata: Metadata

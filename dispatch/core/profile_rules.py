@@ -7,6 +7,7 @@ from collections import Counter
 
 from dispatch.core import live_planning, measuring_rules, packaging_rules, picture_rules, rendition_rules, sound_rules
 from dispatch.core.paging import refuse
+from protocol.outputs import RESERVED
 from protocol.profiles import INPUT, Profile, Tool
 
 MAKE = ("renditions", "audio", "thumbnails", "sprite", "subtitles", "frames", "transcription", "content", "compare")
@@ -27,6 +28,8 @@ def check_whole(profile: Profile, below: str = "") -> None:
     twice = [word for word, count in Counter(rendition.name for rendition in profile.renditions).items() if count > 1]
     if twice:
         raise refuse(f"{below}renditions", f"{twice[0]} is there twice; each needs a name of its own")
+    if taken := sorted(RESERVED & {rendition.name for rendition in profile.renditions}):
+        raise refuse(f"{below}renditions", f"the name {taken[0]} is that of another output; choose one of your own")
     if not any(getattr(profile, part) for part in MAKE):
         raise refuse(f"{below}renditions", f"nothing would be made: give one of {', '.join(MAKE)}")
     if profile.concat and profile.concat.count(INPUT) != 1:

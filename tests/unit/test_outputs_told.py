@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from dispatch.core.thumbnails import Picture, stored
 from dispatch.core.views import job_view
 from protocol.extras import ContentAnalysis, Frames, QualityMetrics, Sprite, Subtitles, Thumbnails, Transcription
 from protocol.media import Chapter
+from protocol.outputs import Outputs
 from protocol.results import FileRole, Measured, StagedFile, StepReport, ToolUse
 from protocol.states import JobState, StepState
 from tests.unit.dispatch_jobs import NOW, SHA, WEB, after, complete, granted, ready_to_transcode, staged, start, video
@@ -187,6 +189,14 @@ def test_metadata_has_every_key_that_is_promised(metadata: dict[str, Any], place
 @pytest.mark.parametrize("place", PROMISED_API)
 def test_the_api_has_every_key_that_is_promised(api: dict[str, Any], place: str) -> None:
     assert set(PROMISED_API[place].split()) - set(at(api, place)) == set()
+
+
+def test_the_api_is_what_the_document_says(api: dict[str, Any]) -> None:
+    told = Outputs.model_validate_json(orjson.dumps(api["outputs"]))
+
+    assert set(told.__pydantic_extra__) == {"360p", "720p"}
+    assert json.loads(told.model_dump_json(exclude_unset=True)) == api["outputs"]
+    assert set(api["outputs"]) - {"360p", "720p"} == set(Outputs.model_fields)
 
 
 def files_of(value: Any, found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:  # JSON of any shape

@@ -198,5 +198,12 @@ def test_thumbnails_that_cannot_be_are_refused(wanted: Thumbnails, problem: str)
         profile_rules.check_whole(profile(thumbnails=wanted))
 
 
+def test_a_rendition_is_not_called_as_another_output_is() -> None:
+    named = WEB.renditions[0].model_copy(update={"name": "sprite"})
+
+    with pytest.raises(ReelyardError, match="the name sprite is that of another output"):
+        profile_rules.check_whole(profile(renditions=(named,)))
+
+
 def test_thumbnails_by_second_alone_need_no_primary_one() -> None:
     profile_rules.check_whole(profile(thumbnails=Thumbnails(percents=(), seconds=(1,))))
