@@ -14,6 +14,7 @@ from protocol.errors import ErrorCode, ReelyardError
 from protocol.packaging import SYSTEM_IDS, ContentKeys, DrmSystem, ProtectionScheme
 from protocol.plugins import MadeFile
 from protocol.recipes import PackageRecipe
+from protocol.results import Failure
 
 FLAGS, KEY = "packager.flags", "content.key"
 """Below the work directory, while a process reads them."""
@@ -106,6 +107,16 @@ def _listed(track: Track) -> str:
 
 def _script(track: Track) -> str:
     return f"check-{track.name}.ffconcat"
+
+
+def masked(failure: Failure, stderr_tail: str, keys: ContentKeys | None) -> Failure:
+    """A tool that cannot read what it is told may repeat it: its words go on without keys."""
+    if keys is None:
+        return failure
+    told = failure.log_tail or stderr_tail
+    for key in keys.keys:
+        told = re.sub(key.key, "<key>", told, flags=re.IGNORECASE)
+    return failure.model_copy(update={"log_tail": told})
 
 
 # --- what players are told

@@ -121,6 +121,10 @@ class PackagerPlugin:
         return ()
 
     def judge(self, work: Work, outcome: Outcome) -> Failure | None:
+        failure = self._judged(work, outcome)
+        return None if failure is None else locks.masked(failure, outcome.stderr_tail, work.keys)
+
+    def _judged(self, work: Work, outcome: Outcome) -> Failure | None:
         if outcome.invocation.name == PACKAGE:
             return verdict.judge_by(outcome, ROWS, PACKAGE_STREAMS)
         failure = verdict.judge(outcome, reads_input=False, step=PACKAGE_STREAMS)
