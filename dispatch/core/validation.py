@@ -28,6 +28,8 @@ from protocol.states import JobState
 
 HIGHEST_PRIORITY = 10
 STEREO = 2
+NOT_BROUGHT = "the attachments were not looked at; of a film made of several inputs this tells of the job's own alone"
+NOT_THERE_YET = "a live stream is looked at when it comes"
 
 
 def graph_of(frame: Frame, source: Source, profile_json: str, limits: InputLimits, demands: Demands) -> Graph:
@@ -51,6 +53,11 @@ def graph_of(frame: Frame, source: Source, profile_json: str, limits: InputLimit
         updated_at=frame.created_at,
     )
     return endings.created(job, (replace(task, recipe_json=recipe.model_dump_json()),))
+
+
+def of_one_input(profile: Profile) -> Profile:
+    """As if the job's own input were all of the film: only that is looked at."""
+    return profile.model_copy(update={"concat": ()}) if profile.concat else profile
 
 
 def _any_size(limits: InputLimits) -> InputLimits:

@@ -98,8 +98,11 @@ class ValidationService:
             if not _is_about_input(refused.code):
                 raise
             return validation.refused(refused.code, refused.message, profiles)
-        if checked.profile.is_noop:
-            return ValidationReply(valid=True, video_info=None, transcoding_options={}, problems=(), estimate=None)
+        if checked.profile.is_noop or checked.profile.live is not None:
+            warnings = () if checked.profile.is_noop else (validation.NOT_THERE_YET,)
+            return ValidationReply(
+                valid=True, video_info=None, transcoding_options={}, problems=(), estimate=None, warnings=warnings
+            )
         self._check_open()
         with self._at_once.turn(who.tenant):
             graph = self._graph(who, checked)
@@ -107,6 +110,8 @@ class ValidationService:
         if reply is None:
             self._check_open()
             raise ReelyardError(ErrorCode.NO_ENGINE, retry_after=RETRY_AFTER_S)
+        if checked.profile.attachments:
+            return reply.model_copy(update={"warnings": (*reply.warnings, validation.NOT_BROUGHT)})
         return reply
 
     def _known(self, task: Task) -> validation.Farm:
@@ -149,13 +154,14 @@ class ValidationService:
 
     def _graph(self, who: Caller, checked: Checked) -> Graph:
         now, submission = self._clock.now(), checked.submission
-        task_ids = tuple(self._ids.new("tsk", now) for _ in planning.task_kinds(checked.profile))
+        profile = validation.of_one_input(checked.profile)
+        task_ids = tuple(self._ids.new("tsk", now) for _ in planning.task_kinds(profile))
         frame = Frame(self._ids.new("job", now), NO_TENANT, validation.HIGHEST_PRIORITY, now, task_ids)
         tenant = self._inputs.sources.tenant_of(who)
         needs = submission.required_capabilities | submission.requires | tenancy.needs_of(tenant)
         demands = Demands(tuple(sorted(needs)), tuple(sorted(submission.tags)))
         limits = self._inputs.sources.limits_for(who, submission)
-        return validation.graph_of(frame, checked.source, checked.profile_json, limits, demands)
+        return validation.graph_of(frame, checked.source, profile.model_dump_json(), limits, demands)
 
     async def _look(self, graph: Graph) -> Job:
         """The job at its end; by then it is gone from the database. What an error leaves there, the duty sweeps."""

@@ -19,8 +19,10 @@ from dispatch.ports import Transaction
 from dispatch.services.validation import MOST_OF_A_TENANT
 from protocol.care import ValidationReply
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
-from protocol.jobs import JobInput, JobSubmission
+from protocol.jobs import Attachment, JobInput, JobSubmission
 from protocol.leases import Complete, Fail, Grant, Start
+from protocol.media import LiveInput
+from protocol.profiles import OutputOverrides
 from protocol.recipes import InputLimits
 from protocol.results import AttemptResult, Failure, StagedOriginal
 from tests.contract.api_server import Json, Server, head_of, served, until
@@ -262,6 +264,29 @@ async def test_the_profile_that_makes_nothing_needs_no_engine(farm: World) -> No
     reply = await farm.core.services.care.validations.validate(CLIENT, JobSubmission(profile="noop"))
 
     assert (reply.valid, reply.transcoding_options) == (True, {})
+
+
+async def test_a_live_stream_is_not_waited_for(farm: World) -> None:
+    wanted = JobSubmission.model_validate({"profile": "live", "input": JobInput(live=LiveInput(protocol="rtmp"))})
+
+    reply = await farm.core.services.care.validations.validate(CLIENT, wanted)
+
+    assert (reply.valid, reply.warnings) == (True, (validation.NOT_THERE_YET,))
+
+
+async def test_of_a_film_made_of_several_the_own_input_is_looked_at_and_the_rest_named(farm: World) -> None:
+    engine = await farm.register()
+    outputs = OutputOverrides(concat=("opening", "input"))
+    wanted = submission(farm, outputs=outputs, attachments={"opening": Attachment(upload_id="upl_opening")})
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(farm.core.services.care.validations.validate(CLIENT, wanted))
+        grant = await begun(farm, engine.engine_id)
+        report = analyzed(grant.token, video(1280, 720)).model_copy(update={"task_id": grant.task_id})
+        await farm.settle(engine.engine_id, report)
+
+    reply = asked.result()
+    assert (reply.valid, reply.warnings[-1], grant.inputs) == (True, validation.NOT_BROUGHT, ())
+    assert reply.estimate is not None
 
 
 async def test_a_tenant_looks_at_so_many_inputs_at_once_and_no_more(farm: World) -> None:
