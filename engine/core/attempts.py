@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
@@ -93,6 +93,7 @@ class Attempts:
         self._has_gpus = slots.gpu > 0
         self.sessions = Sessions()
         self._closed: frozenset[str] = frozenset()
+        self._able: Mapping[str, frozenset[str]] = {}
         self._held: dict[Key, Attempt] = {}
         self._of_task: dict[str, list[Key]] = {}
         self._next_order = 1
@@ -142,11 +143,15 @@ class Attempts:
             self._closed = devices
             self._total = room_of(slot for slot in self._slots.slots if slot.device not in devices)
 
+    def prove(self, able: Mapping[str, frozenset[str]]) -> None:
+        """What encodes and decodes on each GPU."""
+        self._able = able
+
     def vacancies(self) -> Vacancies:
         """Slots nothing runs in: a task may be started in one of these now."""
         used = (a.slot for a in self._held.values() if a.phase in _TAKES_SLOT and a.slot is not None)
         spare = self.sessions.spare(self._open_sessions()) if self._has_gpus else None
-        return Vacancies(self._slots, used, self._closed, spare)
+        return Vacancies(self._slots, used, self._closed, spare, self._able)
 
     def session_refused(self, attempt: Attempt) -> SessionLimit | None:
         """The limit that a refusal to this attempt teaches; None where it ran on no GPU."""

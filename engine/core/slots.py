@@ -109,28 +109,43 @@ def told(total: Room, free: Room) -> Slots:
     )
 
 
+NOTHING_KNOWN: Mapping[str, frozenset[str]] = {}
+
+
 class Vacancies:
     """The slots nothing runs in, while they are given out; none on a GPU that is `closed`.
 
-    `spare` is how many tasks more each GPU takes that is limited below its slots.
+    `spare` is how many tasks more each GPU takes that is limited below its slots. `able` is what encodes and decodes on each:
+    two cards of one make need not be of one age.
     """
 
     def __init__(
-        self, plan: SlotPlan, used: Iterable[Slot], closed: Collection[str] = (), spare: Mapping[str, int] | None = None
+        self,
+        plan: SlotPlan,
+        used: Iterable[Slot],
+        closed: Collection[str] = (),
+        spare: Mapping[str, int] | None = None,
+        able: Mapping[str, frozenset[str]] = NOTHING_KNOWN,
     ) -> None:
-        self._spare = dict(spare or {})
+        self._spare, self._able = dict(spare or {}), able
+        self._devices = {slot.device for slot in plan.slots if slot.device is not None}
         taken = {slot.name: slot for slot in used}
         self._free = [slot for slot in plan.slots if taken.pop(slot.name, None) is None and slot.device not in closed]
         for unplanned in taken.values():
             self.take(unplanned.kind)  # the machine is no larger because its plan has changed
 
     def seat(self, grant: Grant) -> Slot | None:
-        """A slot of the kind that the task takes; a GPU must be of a make that has its encoders."""
-        makes = makes_for(grant.recipe)
-        return self.take(kind_for(grant), makes)
+        """A slot of the kind that the task takes; a GPU must be of a make that has its encoders, and have proven them. Where
+        none has proven all, any may fail at it: that is soon told, and a wait would have no end.
+        """
+        hardware = hardware_of(grant.recipe)
+        if not any(self._can(device, hardware) for device in self._devices):
+            hardware = frozenset()
+        return self.take(kind_for(grant), makes_for(grant.recipe), hardware)
 
-    def take(self, kind: SlotKind, makes: Collection[bool] = ()) -> Slot | None:
-        slot = next((s for s in self._free if s.kind is kind and (not makes or is_nvidia(s) in makes) and self._may(s)), None)
+    def take(self, kind: SlotKind, makes: Collection[bool] = (), hardware: frozenset[str] = frozenset()) -> Slot | None:
+        fit = (s for s in self._free if s.kind is kind and (not makes or is_nvidia(s) in makes) and self._may(s))
+        slot = next((s for s in fit if self._can(s.device, hardware)), None)
         if slot is not None:
             self._free.remove(slot)
             if slot.device in self._spare:
@@ -143,6 +158,9 @@ class Vacancies:
         by_device = Counter(slot.device for slot in counted if slot.device is not None)
         return len(counted) - sum(max(0, free - self._spare.get(device, free)) for device, free in by_device.items())
 
+    def _can(self, device: str | None, hardware: frozenset[str]) -> bool:
+        return device is None or hardware <= self._able.get(device, hardware)
+
     def _may(self, slot: Slot) -> bool:
         return slot.device is None or self._spare.get(slot.device, 1) > 0
 
@@ -150,6 +168,14 @@ class Vacancies:
 def is_nvidia(slot: Slot) -> bool:
     """NVIDIA's GPUs go by numbers, all others by the names of their render nodes."""
     return slot.device is not None and slot.device.isdecimal()
+
+
+def hardware_of(recipe: Recipe) -> frozenset[str]:
+    """What a GPU must have proven for the task; empty where it needs none."""
+    if not isinstance(recipe, TranscodeRecipe):
+        return frozenset()
+    encoders = {one.encoder for one in recipe.renditions if one.encoder in HARDWARE_ENCODERS}
+    return frozenset(encoders | ({recipe.decoder} if recipe.decoder else set()))
 
 
 def makes_for(recipe: Recipe) -> frozenset[bool]:

@@ -209,6 +209,9 @@ class Workload:
     def surveyed(self, capabilities: Capabilities) -> None:
         """A GPU on which nothing could be proven gets no work."""
         self._proven = frozenset(device.index for device in capabilities.devices)
+        self.attempts.prove(
+            {one.index: frozenset((*one.encoders, *one.decoders)) for one in capabilities.devices if one.encoders}
+        )
         self._close()
 
     def _close(self) -> None:

@@ -164,6 +164,33 @@ def test_a_task_goes_to_a_gpu_that_has_its_encoder() -> None:
     assert free.count(SlotKind.GPU) == 0
 
 
+def test_a_task_goes_to_the_card_that_has_proven_its_encoders_and_its_decoder() -> None:
+    able = {"0": frozenset({"h264_nvenc"}), "1": frozenset({"h264_nvenc", "hevc_nvenc", "h264_cuda"})}
+    two = planned(("GPU:0", "GPU:1"), Machine((Processor(0, 0),), gpus=(Gpu("0"), Gpu("1"))), 1)
+    plain = encode(1)
+    decoded = plain.model_copy(update={"recipe": plain.recipe.model_copy(update={"decoder": "h264_cuda"})})
+
+    def seated(*tasks: Grant) -> list[str | None]:
+        free = Vacancies(two, (), able=able)
+        return [slot.name if (slot := free.seat(task)) else None for task in tasks]
+
+    assert seated(encode(1, "hevc_nvenc"), encode(2)) == ["GPU:1", "GPU:0"]
+    assert seated(decoded, encode(2, "hevc_nvenc")) == ["GPU:1", None]
+    assert seated(encode(1, "av1_nvenc")) == ["GPU:0"]  # where it fails, and dispatch hears of it
+
+
+def test_what_a_survey_proved_decides_the_card() -> None:
+    two = planned(("GPU:0", "GPU:1"), Machine((Processor(0, 0),), gpus=(Gpu("0"), Gpu("1"))), 1)
+    desk = Desk(two)
+    desk.online()
+    proven = (Device(index="0", name="old", encoders=("h264_nvenc",)), Device(index="1", name="new", encoders=("hevc_nvenc",)))
+    desk.feed(m.Surveyed(Capabilities(devices=proven)))
+
+    desk.granted(encode(1, "hevc_nvenc"))
+
+    assert [one.slot.device for one in desk.asked if isinstance(one, m.Run)] == ["1"]
+
+
 def test_a_limit_that_has_grown_far_is_forgotten() -> None:
     sessions = Sessions()
     sessions.restore((SessionLimit("0", MOST_SESSIONS - 1, 1),))
