@@ -100,7 +100,7 @@ class FFmpegPlugin:
         return Invocation(name=JOIN, argv=looking.join(self._tools().ffmpeg.path), reads=(picture, sound), limits=JOIN_LIMITS)
 
     def read(self, work: Work, invocation: Invocation, line: str) -> tuple[StepReport, ...]:
-        is_score = quality.is_one(invocation.name)
+        is_score = invocation.name == quality.QUALITY
         if not (is_score or invocation.name in encoding.PASSES) or not isinstance(work.recipe, TranscodeRecipe):
             return ()
         running = self._progress.setdefault(work.directory, {})
@@ -110,7 +110,7 @@ class FFmpegPlugin:
         return told(work, work.recipe, invocation, now)
 
     def judge(self, work: Work, outcome: Outcome) -> Failure | None:
-        if quality.is_one(outcome.invocation.name):
+        if outcome.invocation.name == quality.QUALITY:
             return None
         if encoding.gave_up(work.recipe, outcome):
             return None

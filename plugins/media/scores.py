@@ -31,36 +31,50 @@ class Score:
     vmaf: float | None = None
 
 
-def lines(made: str, reference: str, metrics: Sequence[Metric], size: tuple[int, int], threads: int) -> list[str]:
-    """The graph's end: label `made` held against label `reference`, frame by frame. Its outputs are `outputs(metrics)`.
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two labels of a graph to be held against each other; both of this size, one pixel format and one grid of times.
 
-    Both must be of one size, pixel format and grid of times.
+    `name` is what the filters are called by, and so what their words are found by.
     """
-    text = []
-    for label, role in ((made, "d"), (reference, "r")):
-        ends = "".join(f"[{role}{n}]" for n in range(len(metrics)))
-        text.append(f"[{label}]split={len(metrics)}{ends}")
+
+    name: str
+    made: str
+    reference: str
+    size: tuple[int, int]
+
+
+def lines(pair: Pair, metrics: Sequence[Metric], threads: int) -> list[str]:
+    """The graph's end for that pair. Its outputs are `outputs(pair, metrics)`."""
+    text, ends = [], outputs(pair, metrics)
+    for label in (pair.made, pair.reference):
+        text.append(f"[{label}]split={len(metrics)}{''.join(f'[{label}_{n}]' for n in range(len(metrics)))}")
     for n, metric in enumerate(metrics):
-        text.append(f"[d{n}][r{n}]{_filter(metric, size, threads)}[{outputs(metrics)[n]}]")
+        text.append(f"[{pair.made}_{n}][{pair.reference}_{n}]{_filter(metric, pair, threads)}[{ends[n]}]")
     return text
 
 
-def outputs(metrics: Sequence[Metric]) -> tuple[str, ...]:
-    return tuple(f"score{n}" for n in range(len(metrics)))
+def outputs(pair: Pair, metrics: Sequence[Metric]) -> tuple[str, ...]:
+    return tuple(f"{pair.made}_score{n}" for n in range(len(metrics)))
 
 
-def _filter(metric: Metric, size: tuple[int, int], threads: int) -> str:
+def _filter(metric: Metric, pair: Pair, threads: int) -> str:
     if metric is Metric.VMAF:
-        model = LARGE_MODEL if min(size) > LARGE_LINES else MODEL
-        return f"libvmaf@made=model=version={model}:n_threads={threads}:shortest=1"
-    return f"{metric.value}@made=shortest=1"
+        model = LARGE_MODEL if min(pair.size) > LARGE_LINES else MODEL
+        return f"libvmaf@{pair.name}=model=version={model}:n_threads={threads}:shortest=1"
+    return f"{metric.value}@{pair.name}=shortest=1"
 
 
-def read(stderr_tail: str, metrics: Sequence[Metric]) -> Score | None:
-    """What the filters said at their end; None where one of them said nothing."""
+def names(graph: str) -> tuple[str, ...]:
+    """What the measuring filters of a graph are called."""
+    return tuple(dict.fromkeys(re.findall(r"\](?:psnr|ssim|libvmaf)@([a-z0-9_-]+)=", graph)))
+
+
+def read(stderr_tail: str, name: str, metrics: Sequence[Metric]) -> Score | None:
+    """What the filters of that name said at their end; None where one of them said nothing."""
     found: dict[str, float] = {}
     for metric in metrics:
-        told = re.findall(_WORDS[metric].format(name="made"), stderr_tail, re.MULTILINE)
+        told = re.findall(_WORDS[metric].format(name=re.escape(name)), stderr_tail, re.MULTILINE)
         if not told:
             return None
         found[metric.value] = HIGHEST_PSNR if told[-1] == "inf" else round(min(float(told[-1]), HIGHEST_PSNR), 4)

@@ -85,12 +85,13 @@ def test_the_window_for_settings_is_one_piece_around_a_third() -> None:
 
 
 def test_scores_are_read_from_the_filters_words_alone() -> None:
-    assert scores.read(SAID, ALL) == Score(psnr=32.0225, ssim=0.9303, vmaf=71.349)
-    assert scores.read(SAID.replace("[libvmaf@made @ 0x7f", "[h264 @ 0x7f"), ALL) is None
+    assert scores.read(SAID, "made", ALL) == Score(psnr=32.0225, ssim=0.9303, vmaf=71.349)
+    assert scores.read(SAID.replace("[libvmaf@made @ 0x7f", "[h264 @ 0x7f"), "made", ALL) is None
+    assert scores.read(SAID, "mad", ALL) is None
 
 
 def test_no_difference_is_told_as_a_number() -> None:
-    assert scores.read(SAID.replace("average:32.022459", "average:inf"), (Metric.PSNR,)) == Score(psnr=100.0)
+    assert scores.read(SAID.replace("average:32.022459", "average:inf"), "made", (Metric.PSNR,)) == Score(psnr=100.0)
 
 
 def test_only_errors_are_left_for_the_verdict() -> None:
@@ -98,6 +99,7 @@ def test_only_errors_are_left_for_the_verdict() -> None:
 
 
 def test_pictures_for_larger_screens_are_judged_by_their_model() -> None:
-    graph = scores.lines("a", "b", (Metric.VMAF,), (3840, 2160), 2)
+    graph = scores.lines(scores.Pair("2160p-x", "a", "b", (3840, 2160)), (Metric.VMAF,), 2)
 
-    assert graph[-1] == "[d0][r0]libvmaf@made=model=version=vmaf_4k_v0.6.1:n_threads=2:shortest=1[score0]"
+    assert graph[-1] == "[a_0][b_0]libvmaf@2160p-x=model=version=vmaf_4k_v0.6.1:n_threads=2:shortest=1[a_score0]"
+    assert scores.names(";".join(graph)) == ("2160p-x",)

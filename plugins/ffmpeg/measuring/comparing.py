@@ -46,7 +46,7 @@ def _spot(subject: Subject) -> Sample:
 
 def _setting(subject: Subject, spot: Sample, planned: PlannedRendition) -> tuple[Invocation, ...]:
     recipe, name = spot.of(planned), planned.rendition.name
-    scored = score(subject.ffmpeg, recipe, planned, Look(ALL), subject.threads)
+    scored = score(subject.ffmpeg, recipe, [Look(planned)], ALL, subject.threads)
     return (
         *encodes(subject, spot, recipe, f"{ENCODE}:{name}"),
         subject.invocation(f"{SCORE}:{name}", scored, (spot.path,)),
@@ -70,7 +70,7 @@ def _told(spot: Sample, planned: PlannedRendition, done: Mapping[str, Outcome], 
     took = sum(one.wall_seconds for key, one in done.items() if key == encode or key.startswith(f"{encode}:"))
     video = spot.recipe.source.video
     frames = seconds * float(Fraction(planned.frame_rate) if planned.frame_rate else output_rate(video) if video else 0)
-    told = scores.read(done[f"{SCORE}:{name}"].stderr_tail, ALL) or scores.Score()
+    told = scores.read(done[f"{SCORE}:{name}"].stderr_tail, name, ALL) or scores.Score()
     return {
         "name": name,
         "path": planned.path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from plugins.ffmpeg.measuring import bars, comparing, content, loudness, probing, stages, trials
 from plugins.ffmpeg.measuring.subject import Subject
@@ -89,7 +90,7 @@ class MeasurePlugin:
         plain = replace(outcome, stderr_tail=scores.errors_only(outcome.stderr_tail)) if kind not in ENCODES else outcome
         reads = kind in ONLY_READ or kind in ENCODES
         failure = verdict.judge(plain, reads_input=reads, only_reads=kind in ONLY_READ, step=MEASURE_SOURCE)
-        if failure is None and kind in SCORES and scores.read(outcome.stderr_tail, SCORES[kind]) is None:
+        if failure is None and kind in SCORES and not _told_all(outcome, SCORES[kind]):
             message = "The tool ended without a score."
             return verdict.failure(FailureClass.ENGINE, ErrorCode.TOOL_FAILED, message, plain, MEASURE_SOURCE)
         return failure
@@ -112,6 +113,12 @@ class MeasurePlugin:
             measured=_measured(subject, done, sizes), steps=steps, tools=tools, warnings=probing.warnings(subject)
         )
         return Conclusion(facts=facts, result=result, extra=extra)
+
+
+def _told_all(outcome: Outcome, metrics: tuple[Metric, ...]) -> bool:
+    """Whether every filter that was to measure has said what it found."""
+    graph = next((after for word, after in pairwise(outcome.invocation.argv) if word == "-filter_complex"), "")
+    return all(scores.read(outcome.stderr_tail, name, metrics) is not None for name in scores.names(graph))
 
 
 def _measured(subject: Subject, done: Mapping[str, Outcome], sizes: Mapping[str, int]) -> Measured:

@@ -1,7 +1,7 @@
 """Probe encodes: the CRFs that reach their targets, round by round, and the weighing of a ladder.
 
 In each round every rendition whose search goes on is encoded with its next CRF, all of a window by one process, with the
-arguments of the real encode; then each file is scored. What was found is replayed from the outcomes.
+arguments of the real encode; then all files of it are scored by another. What was found is replayed from the outcomes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from protocol.recipes import PlannedRendition
 from protocol.results import DroppedRung, FoundRate, QualityProbe
 
 ENCODE, SCORE = "probe-encode", "probe-score"
+METRICS = (Metric.VMAF,)
 WEIGHING = "ladder"
 """What stands for the number of the round where the ladder is weighed."""
 
@@ -47,11 +48,11 @@ def following(subject: Subject, done: Outcomes) -> tuple[Invocation, ...]:
         crfs = _open(subject, done, number)
         if not crfs:
             break
-        if not _is_scored(subject, done, str(number), next(iter(crfs))):
+        if not _is_scored(subject, done, str(number)):
             tries = tuple(_probe(planned, crfs[name]) for planned in probed(subject) if (name := _name(planned)) in crfs)
             return _invocations(subject, _Round(str(number), tries, {}))
     weighed = _weighed(subject, done)
-    if weighed is None or _is_scored(subject, done, WEIGHING, _name(weighed.renditions[0])):
+    if weighed is None or _is_scored(subject, done, WEIGHING):
         return ()
     return _invocations(subject, weighed)
 
@@ -116,7 +117,7 @@ def _tried(subject: Subject, done: Outcomes, planned: PlannedRendition, rounds: 
     for number in range(rounds):
         first = rate_of(planned.rendition).crf or 0.0
         crf = None if target is None else search.next_crf(target.vmaf, tried, scale, first)
-        if crf is None or not _is_scored(subject, done, str(number), name):
+        if crf is None or not _is_scored(subject, done, str(number)):
             break
         tried.append(Tried(crf, _vmaf(subject, done, str(number), name)))
     return tried
@@ -168,10 +169,9 @@ def _invocations(subject: Subject, part: _Round) -> tuple[Invocation, ...]:
         renditions = tuple(_at(planned, _path(part.name, n, _name(planned))) for planned in part.renditions)
         recipe = spot.of(*renditions)
         made += encodes(subject, spot, recipe, f"{ENCODE}:{part.name}:{n}")
-        for planned in renditions:
-            look = Look((Metric.VMAF,), shown=part.shown.get(_name(planned)))
-            argv = score(subject.ffmpeg, recipe, planned, look, subject.threads)
-            made.append(subject.invocation(_score_name(part.name, n, _name(planned)), argv, (spot.path,)))
+        looks = [Look(planned, shown=part.shown.get(_name(planned))) for planned in renditions]
+        argv = score(subject.ffmpeg, recipe, looks, METRICS, subject.threads)
+        made.append(subject.invocation(_score_name(part.name, n), argv, (spot.path,)))
     return tuple(made)
 
 
@@ -183,17 +183,17 @@ def _path(round_name: str, window: int, name: str) -> str:
     return f"probes/{round_name}/{window}/{name}.mp4"
 
 
-def _score_name(round_name: str, window: int, name: str) -> str:
-    return f"{SCORE}:{round_name}:{window}:{name}"
+def _score_name(round_name: str, window: int) -> str:
+    return f"{SCORE}:{round_name}:{window}"
 
 
-def _is_scored(subject: Subject, done: Outcomes, round_name: str, name: str) -> bool:
-    return all(_score_name(round_name, n, name) in done for n in range(len(spots(subject))))
+def _is_scored(subject: Subject, done: Outcomes, round_name: str) -> bool:
+    return all(_score_name(round_name, n) in done for n in range(len(spots(subject))))
 
 
 def _vmaf(subject: Subject, done: Outcomes, round_name: str, name: str) -> float:
     """The mean over the windows, which are of one length. `judge` has seen to it that each was scored."""
     told: Sequence[scores.Score | None] = [
-        scores.read(done[_score_name(round_name, n, name)].stderr_tail, (Metric.VMAF,)) for n in range(len(spots(subject)))
+        scores.read(done[_score_name(round_name, n)].stderr_tail, name, METRICS) for n in range(len(spots(subject)))
     ]
     return fmean(one.vmaf for one in told if one is not None and one.vmaf is not None)

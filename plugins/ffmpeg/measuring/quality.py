@@ -1,4 +1,4 @@
-"""The scores of finished renditions, each by a process of its own after the encode: whole, or by frames spread over the film.
+"""The scores of finished renditions, by one process after the encode: of the whole, or of frames spread over the film.
 
 They are told besides. An encode that holds is not thrown away because one of them could not be measured.
 """
@@ -14,7 +14,7 @@ from plugins.ffmpeg.measuring import windows
 from plugins.ffmpeg.measuring.scoring import Look, score
 from plugins.media import progress, scores
 from plugins.media.lengths import output_rate
-from plugins.media.progress import Goal, Part, Progress
+from plugins.media.progress import Goal, Progress
 from plugins.media.scores import Score
 from protocol.extras import QualityMetrics
 from protocol.plugins import Conclusion, Invocation, Limits, Outcome, Work
@@ -27,56 +27,42 @@ QUALITY = "quality"
 LEAST_WALL_S, WALL_PER_SECOND = 4 * 3600.0, 40.0
 """libvmaf is slower than most encoders."""
 
-LEAST_MEMORY, MEMORY_PER_PIXEL = 2 << 30, 1000
-"""Bytes. libvmaf keeps some planes of floats a thread, FFmpeg some frames of either film."""
-
 
 def follow(ffmpeg: str, work: Work, recipe: TranscodeRecipe, own: str, outcomes: Sequence[Outcome]) -> tuple[Invocation, ...]:
-    """`own` is the path of the job's input. All at once, when the encode has ended."""
+    """`own` is the path of the job's input. Once, when the encode has ended."""
     names = {outcome.invocation.name for outcome in outcomes}
-    if recipe.metrics is None or encoding.ENCODE not in names or any(map(is_one, names)):
+    if recipe.metrics is None or not recipe.renditions or encoding.ENCODE not in names or QUALITY in names:
         return ()
-    reads, files = sources.reads(recipe, own, work.inputs), preparing.files(recipe, outcomes)
-    return tuple(
+    looks = [_look(recipe, recipe.metrics, planned) for planned in recipe.renditions]
+    return (
         Invocation(
-            name=f"{QUALITY}:{planned.rendition.name}",
-            argv=score(ffmpeg, recipe, planned, _look(recipe, recipe.metrics, planned), work.threads),
-            reads=reads,
+            name=QUALITY,
+            argv=score(ffmpeg, recipe, looks, recipe.metrics.metrics, work.threads),
+            reads=sources.reads(recipe, own, work.inputs),
             streams=True,
-            limits=_limits(recipe, planned, work.threads),
-            secrets=files,
-        )
-        for planned in recipe.renditions
+            limits=_limits(recipe, work.threads),
+            secrets=preparing.files(recipe, outcomes),
+        ),
     )
-
-
-def is_one(name: str) -> bool:
-    return name.startswith(f"{QUALITY}:")
 
 
 def _look(recipe: TranscodeRecipe, metrics: QualityMetrics, planned: PlannedRendition) -> Look:
     video = recipe.source.video
     if metrics.sample_seconds is None or video is None:
-        return Look(metrics.metrics)
+        return Look(planned)
     rate = Fraction(planned.frame_rate) if planned.frame_rate else output_rate(video)
     seconds = Fraction(video.duration or recipe.source.duration)
-    return Look(metrics.metrics, spans=windows.frames(seconds, rate, metrics.sample_seconds))
+    return Look(planned, spans=windows.frames(seconds, rate, metrics.sample_seconds))
 
 
-def _limits(recipe: TranscodeRecipe, planned: PlannedRendition, threads: int) -> Limits:
+def _limits(recipe: TranscodeRecipe, threads: int) -> Limits:
     wall = max(LEAST_WALL_S, WALL_PER_SECOND * float(Fraction(recipe.source.duration)))
-    video = recipe.source.video
-    pixels = planned.width * planned.height * (threads + 4) + (video.coded_width * video.coded_height if video else 0)
-    memory = max(LEAST_MEMORY, MEMORY_PER_PIXEL * pixels)
-    return Limits(wall_s=wall, cpu_s=int(wall * max(threads, 1)), memory_bytes=min(Limits().memory_bytes, memory))
+    return Limits(wall_s=wall, cpu_s=int(wall * max(threads, 1)), file_bytes=1 << 20)
 
 
 def told(work: Work, recipe: TranscodeRecipe, invocation: Invocation, now: Progress) -> tuple[StepReport, ...]:
-    """What a line just read tells of the step: the renditions one after the other are its equal parts."""
-    names = [f"{QUALITY}:{planned.rendition.name}" for planned in recipe.renditions]
-    share = 1 / max(1, len(names))
-    part = Part(names.index(invocation.name) * share, share)
-    return progress.reports(now, (MEASURE_QUALITY,) if MEASURE_QUALITY in work.steps else (), goal(recipe), part)
+    """What a line just read tells of the step."""
+    return progress.reports(now, (MEASURE_QUALITY,) if MEASURE_QUALITY in work.steps else (), goal(recipe))
 
 
 def goal(recipe: TranscodeRecipe) -> Goal:
@@ -85,16 +71,12 @@ def goal(recipe: TranscodeRecipe) -> Goal:
 
 def measured(recipe: TranscodeRecipe, by_name: Mapping[str, Outcome]) -> dict[str, Score]:
     """By rendition, of those that were measured."""
-    found: dict[str, Score] = {}
-    for planned in recipe.renditions:
-        name = planned.rendition.name
-        outcome = by_name.get(f"{QUALITY}:{name}")
-        if recipe.metrics is None or outcome is None or outcome.exit_code != 0:
-            continue
-        said = scores.read(outcome.stderr_tail, recipe.metrics.metrics)
-        if said is not None:
-            found[name] = said
-    return found
+    outcome = by_name.get(QUALITY)
+    if recipe.metrics is None or outcome is None or outcome.exit_code != 0:
+        return {}
+    names = [planned.rendition.name for planned in recipe.renditions]
+    said = {name: scores.read(outcome.stderr_tail, name, recipe.metrics.metrics) for name in names}
+    return {name: one for name, one in said.items() if one is not None}
 
 
 def with_scores(conclusion: Conclusion, work: Work, recipe: TranscodeRecipe, by_name: Mapping[str, Outcome]) -> Conclusion:
@@ -104,7 +86,7 @@ def with_scores(conclusion: Conclusion, work: Work, recipe: TranscodeRecipe, by_
     found = measured(recipe, by_name)
     lacking = [planned.rendition.name for planned in recipe.renditions if planned.rendition.name not in found]
     warnings = tuple(f"The quality of {name} could not be measured." for name in lacking)
-    seconds = sum(outcome.wall_seconds for name, outcome in by_name.items() if is_one(name))
+    seconds = by_name[QUALITY].wall_seconds if QUALITY in by_name else 0.0
     steps = tuple(_step(step, lacking, seconds) if step.name == MEASURE_QUALITY else step for step in conclusion.result.steps)
     changed = {"steps": steps, "warnings": (*conclusion.result.warnings, *warnings)}
     facts = {path: _scored(told, found) for path, told in conclusion.facts.items()}

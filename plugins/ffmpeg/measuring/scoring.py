@@ -1,4 +1,4 @@
-"""How a rendition is held against its source: the same graph that fed its encoder, and the file, frame by frame."""
+"""How renditions are held against their source: the same graph that fed their encoders, and the files, frame by frame."""
 
 from __future__ import annotations
 
@@ -14,52 +14,66 @@ from protocol.encoding import SOFTWARE_ENCODERS
 from protocol.extras import Metric
 from protocol.recipes import PlannedRendition, TranscodeRecipe
 
+SAYING = "level+info"
+"""The scores are told at that level."""
+
 GRID = Fraction(1, 25)
 """Both pictures are told to have this time base and as many ticks as frames: they are compared by their numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is measured. `spans` are the first and last frames of what is compared; empty is the whole. `shown` is the size
-    at which both are compared, where that is not the rendition's own.
+    """What of a rendition is measured. `spans` are the first and last frames of what is compared; empty is the whole. `shown`
+    is the size at which both are compared, where that is not the rendition's own.
     """
 
-    metrics: Sequence[Metric]
+    planned: PlannedRendition
     spans: Sequence[tuple[int, int]] = ()
     shown: tuple[int, int] | None = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.shown or (self.planned.width, self.planned.height)
+
 
 def score(
-    ffmpeg: str,
-    recipe: TranscodeRecipe,
-    planned: PlannedRendition,
-    look: Look,
-    threads: int,
+    ffmpeg: str, recipe: TranscodeRecipe, looks: Sequence[Look], metrics: Sequence[Metric], threads: int
 ) -> tuple[str, ...]:
-    """The file of `planned` against what its encoder was given, scaled straight from the source."""
-    width, height = look.shown or (planned.width, planned.height)
-    reference = _reference(recipe, planned, width, height)
-    inputs = source(reference, threads)
-    graph = build(reference)
-    made = f"[{inputs.count('-i')}:v:0]"
-    depth = "yuv420p10le" if planned.rendition.bit_depth == 10 else "yuv420p"
-    chosen = f"{_select(look.spans)}settb=expr={GRID.numerator}/{GRID.denominator},setpts=N,format={depth}"
-    scale = f"scale=w={width}:h={height}:flags=bicubic," if look.shown else ""
-    lines = [graph.text, f"[{graph.pictures[0]}]{chosen}[reference]", f"{made}{scale}setsar=1,{chosen}[made]"]
-    lines += scores.lines("made", "reference", look.metrics, (width, height), threads)
-    outputs = [word for label in scores.outputs(look.metrics) for word in ("-map", f"[{label}]", "-f", "null", "-")]
-    head = tuple("level+info" if word == "level+error" else word for word in quiet())
+    """One process: the source is decoded once, and the file of each rendition is held against what its encoder was given.
+
+    The filters are called by the renditions' names.
+    """
+    reference = _reference(recipe, looks)
+    inputs, graph = source(reference, threads), build(reference)
+    lines, outputs, files = [graph.text], [], []
+    for n, look in enumerate(looks):
+        pair = scores.Pair(look.planned.rendition.name, f"made{n}", f"reference{n}", look.size)
+        lines += [*_pair(look, n, graph.pictures[n], inputs.count("-i") + n), *scores.lines(pair, metrics, threads)]
+        outputs += [word for label in scores.outputs(pair, metrics) for word in ("-map", f"[{label}]", "-f", "null", "-")]
+        files += ["-threads", str(threads), *own_file(look.planned.path)]
     return (
-        *(ffmpeg, *head, "-progress", "pipe:1", "-stats_period", "0.5", *inputs),
-        *("-threads", str(threads), *own_file(planned.path)),
-        *("-filter_complex_threads", str(threads), "-filter_complex", ";".join(lines), *outputs),
+        *(
+            ffmpeg,
+            *(SAYING if word == "level+error" else word for word in quiet()),
+            "-progress",
+            "pipe:1",
+            "-stats_period",
+            "0.5",
+        ),
+        *(*inputs, *files, "-filter_complex_threads", str(threads), "-filter_complex", ";".join(lines), *outputs),
     )
 
 
-def _reference(recipe: TranscodeRecipe, planned: PlannedRendition, width: int, height: int) -> TranscodeRecipe:
-    """The recipe of that picture alone, for a software encoder: its frames never leave the processor's memory."""
-    encoder = SOFTWARE_ENCODERS[planned.rendition.codec]
-    place = {"encoder": encoder, "width": width, "height": height, "playlist": None, "segments": None}
+def _pair(look: Look, number: int, picture: str, place: int) -> tuple[str, str]:
+    """Both pictures, in one size and format, on one grid. `place` is the number of the file's input."""
+    depth = "yuv420p10le" if look.planned.rendition.bit_depth == 10 else "yuv420p"
+    chosen = f"{_select(look.spans)}settb=expr={GRID.numerator}/{GRID.denominator},setpts=N,format={depth}"
+    scale = f"scale=w={look.size[0]}:h={look.size[1]}:flags=bicubic," if look.shown else ""
+    return f"[{picture}]{chosen}[reference{number}]", f"[{place}:v:0]{scale}setsar=1,{chosen}[made{number}]"
+
+
+def _reference(recipe: TranscodeRecipe, looks: Sequence[Look]) -> TranscodeRecipe:
+    """The recipe of those pictures alone, for software encoders: frames never leave the processor's memory."""
     nothing: dict[str, object] = {
         "hls": None,
         "master_playlist": None,
@@ -72,10 +86,16 @@ def _reference(recipe: TranscodeRecipe, planned: PlannedRendition, width: int, h
         "thumbnails": (),
         "subtitles": (),
         "metrics": None,
+        "decoder": None,
     }
     silent = recipe.source.model_copy(update={"audio": ()})
-    alone = (planned.model_copy(update=place),)
-    return recipe.model_copy(update={**nothing, "source": silent, "renditions": alone})
+    return recipe.model_copy(update={**nothing, "source": silent, "renditions": tuple(map(_alone, looks))})
+
+
+def _alone(look: Look) -> PlannedRendition:
+    encoder = SOFTWARE_ENCODERS[look.planned.rendition.codec]
+    place = {"encoder": encoder, "width": look.size[0], "height": look.size[1], "playlist": None, "segments": None}
+    return look.planned.model_copy(update=place)
 
 
 def _select(spans: Sequence[tuple[int, int]]) -> str:

@@ -16,6 +16,7 @@ SOUND = ("-f", "lavfi", "-i", "sine=frequency=440:duration=0.4")
 SEEN = "scdet=threshold=10,blackdetect=d=0.2,cropdetect=limit=0.094:round=2:reset=1:skip=0,metadata=mode=print:file=-"
 HEARD = "silencedetect=n=0.001:d=0.5,loudnorm=I=-23:TP=-1:LRA=11:print_format=json"
 
+PAIR = scores.Pair("trial", "made", "reference", (160, 120))
 LOOK, SCORE = "trial:look", "trial:score"
 
 
@@ -24,8 +25,8 @@ def probes(ffmpeg: str) -> tuple[Invocation, ...]:
     look = (*PICTURE, *SOUND, "-vf", SEEN, "-af", HEARD, "-f", "null", "-")
     trials = [Invocation(name=LOOK, argv=(*head, *look), limits=TRIAL_LIMITS)]
     for metric in Metric:
-        graph = ";".join(("[0:v]split[made][reference]", *scores.lines("made", "reference", (metric,), (160, 120), 1)))
-        argv = (*head, *PICTURE, "-filter_complex", graph, "-map", f"[{scores.outputs((metric,))[0]}]", "-f", "null", "-")
+        graph = ";".join(("[0:v]split[made][reference]", *scores.lines(PAIR, (metric,), 1)))
+        argv = (*head, *PICTURE, "-filter_complex", graph, "-map", f"[{scores.outputs(PAIR, (metric,))[0]}]", "-f", "null", "-")
         trials.append(Invocation(name=f"{SCORE}:{metric.value}", argv=argv, limits=TRIAL_LIMITS))
     return tuple(trials)
 
@@ -40,7 +41,7 @@ def metrics(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     return tuple(
         f"metric:{metric.value}"
         for metric in Metric
-        if (one := told.get(f"{SCORE}:{metric.value}")) and scores.read(one.stderr_tail, (metric,)) is not None
+        if (one := told.get(f"{SCORE}:{metric.value}")) and scores.read(one.stderr_tail, PAIR.name, (metric,)) is not None
     )
 
 
