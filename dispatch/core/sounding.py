@@ -16,6 +16,9 @@ from protocol.sounds import FILE_ENDINGS, SOUND_ENCODERS, Channels, Sound, Track
 
 MOST_CHANNELS = {Channels.STEREO: 2, Channels.KEEP: 6}
 MOST_TITLE = 80
+MOST_TRACKS = 32
+"""Each takes an encoder for every rendition."""
+
 LEAST_RATE, MOST_RATE, MOST_LOUDSPEAKERS, MOST_LATE_S = 4_000, 768_000, 64, 600
 """What a track may be; the first one was held against the same before. A rate of 0 is one that is not told."""
 
@@ -49,7 +52,7 @@ def chosen(sound: Sound, audio: Sequence[AudioStream]) -> tuple[AudioStream, ...
     wished = [stream for stream in usual if short(stream.language) in wishes]
     wished.sort(key=lambda stream: wishes.index(short(stream.language)))
     found = wished if wishes else usual
-    return tuple(found if found and sound.tracks is Tracks.ALL else (*found, *usual)[:1])
+    return tuple(found[:MOST_TRACKS] if found and sound.tracks is Tracks.ALL else (*found, *usual)[:1])
 
 
 def _is_usable(stream: AudioStream) -> bool:

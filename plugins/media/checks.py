@@ -28,6 +28,9 @@ to makes that a third cheaper. The last frame of a closed group is always a refe
 
 FACTS, KEYFRAMES, DECODE = "facts", "keyframes", "decode"
 
+MOST_DECODED = 48
+"""Streams of one process: FFmpeg takes four threads for each, and with twelve tracks beside five pictures it took 737."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -55,8 +58,7 @@ def build(ffmpeg: str, ffprobe: str, recipe: TranscodeRecipe, threads: int) -> t
     if recipe.own_thumbnail:
         made.append(check(OWN_READ, stills.read_own(ffmpeg, recipe.own_thumbnail)))
     made += [check(name, argv) for name, argv in subtitles.reads(ffmpeg, recipe)]
-    if media or stills.sizes(recipe):
-        made.append(check(DECODE, (*head, *_decode(recipe, threads))))
+    made += [check(name, (*head, *_decode(reads))) for name, reads in _decodes(recipe, threads)]
     return tuple(made)
 
 
@@ -85,9 +87,22 @@ class _Read:
         return self.streams[0][1].path
 
 
-def endings(recipe: TranscodeRecipe) -> tuple[Ending, ...]:
-    """The streams of the `decode` check in the order they stand in its output."""
-    return tuple(ending for read in _reads(recipe, 1) for _, ending in read.streams)
+def endings(recipe: TranscodeRecipe) -> tuple[tuple[str, tuple[Ending, ...]], ...]:
+    """The `decode` checks, with their streams in the order they stand in the output of each."""
+    return tuple((name, tuple(ending for read in reads for _, ending in read.streams)) for name, reads in _decodes(recipe, 1))
+
+
+def _decodes(recipe: TranscodeRecipe, threads: int) -> tuple[tuple[str, tuple[_Read, ...]], ...]:
+    """By name what is read: one process, but for films of many tracks."""
+    groups: list[list[_Read]] = []
+    room = 0
+    for read in _reads(recipe, threads):
+        if len(read.streams) > room:
+            groups.append([])
+            room = MOST_DECODED
+        groups[-1].append(read)
+        room -= len(read.streams)
+    return tuple((f"{DECODE}:{n}" if n else DECODE, tuple(reads)) for n, reads in enumerate(groups))
 
 
 def _reads(recipe: TranscodeRecipe, threads: int) -> tuple[_Read, ...]:
@@ -120,9 +135,8 @@ def tail(source: MediaFacts, expected: Fraction | None) -> tuple[str, ...]:
     return ("-ss", f"{float(max(Fraction(0), end - slack(source, end) - TAIL_SECONDS)):.6f}")
 
 
-def _decode(recipe: TranscodeRecipe, threads: int) -> tuple[str, ...]:
-    """Decode what `_reads` names, and list every frame."""
-    reads = _reads(recipe, threads)
+def _decode(reads: Sequence[_Read]) -> tuple[str, ...]:
+    """Decode what is named, and list every frame."""
     inputs = [argument for read in reads for argument in own_file(read.path, *read.options)]
     maps = [argument for n, read in enumerate(reads) for kind, _ in read.streams for argument in ("-map", f"{n}:{kind}")]
     return ("-xerror", *inputs, *maps, "-fps_mode", "passthrough", "-f", "framecrc", "pipe:1")

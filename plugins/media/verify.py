@@ -107,16 +107,14 @@ def _measured(outcomes: Mapping[str, Outcome], path: str, size: int, step: str) 
 
 def _decoded(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome]) -> None:
     """The first and last frames of every output, and every thumbnail, decode to the size that was asked for."""
-    endings = checks.endings(recipe)
-    if not endings:
-        return
-    streams = frames_of(outcomes[checks.DECODE].stdout)
-    for n, ending in enumerate(endings):
-        frames = streams.get(n)
-        if frames is None or (ending.is_required and not frames.moments):
-            raise Rejected(ErrorCode.OUTPUT_INVALID, f"The start or the end of {ending.path} does not decode.")
-        if ending.size is not None and frames.size != ending.size:
-            raise Rejected(ErrorCode.OUTPUT_INVALID, f"The picture of {ending.path} has another size than was asked for.")
+    for name, endings in checks.endings(recipe):
+        streams = frames_of(outcomes[name].stdout)
+        for n, ending in enumerate(endings):
+            frames = streams.get(n)
+            if frames is None or (ending.is_required and not frames.moments):
+                raise Rejected(ErrorCode.OUTPUT_INVALID, f"The start or the end of {ending.path} does not decode.")
+            if ending.size is not None and frames.size != ending.size:
+                raise Rejected(ErrorCode.OUTPUT_INVALID, f"The picture of {ending.path} has another size than was asked for.")
 
 
 def _rendition(

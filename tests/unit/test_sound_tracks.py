@@ -8,7 +8,7 @@ import pytest
 
 from dispatch.core.ladder import plan_transcode
 from dispatch.core.plans import Film, Planned
-from dispatch.core.sounding import chosen, title_of, tracks
+from dispatch.core.sounding import MOST_TRACKS, chosen, title_of, tracks
 from protocol.encoding import AudioCodec
 from protocol.languages import long, short
 from protocol.media import AudioStream, MediaFacts
@@ -64,6 +64,12 @@ def test_an_odd_track_is_left_out() -> None:
     odd = track(1, "en").model_copy(update={"sample_rate": 1_000_000})
 
     assert [stream.index for stream in chosen(Sound(tracks=Tracks.ALL), (odd, track(2), track(3, channels=65)))] == [2]
+
+
+def test_no_more_tracks_are_taken_than_a_process_has_room_for() -> None:
+    many = [track(n) for n in range(1, 64)]
+
+    assert [stream.index for stream in chosen(Sound(tracks=Tracks.ALL), many)] == list(range(1, MOST_TRACKS + 1))
 
 
 def test_a_profile_that_says_nothing_of_tracks_plans_none() -> None:
