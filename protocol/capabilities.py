@@ -12,6 +12,9 @@ from protocol.base import Bytes, Identifier, Message, Seconds, Token
 Capability = Annotated[str, Field(pattern=r"^[a-z0-9_]+:[A-Za-z0-9_.\-]{1,60}$")]
 """`<kind>:<name>`, such as `operation:transcode`, `encoder:libx264`, `filter:zscale`."""
 
+ENCRYPTS = "packaging:encryption"
+"""The capability of an engine that packages and has proven that it can encrypt, and read what it encrypted."""
+
 Tag = Annotated[str, Field(pattern=r"^[a-z0-9_]+:[A-Za-z0-9_.\-]{1,60}$")]
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from dispatch.core.picturing import within
 from dispatch.core.plans import Film, LeftOut, Planned, steps_of
+from protocol.capabilities import ENCRYPTS
 from protocol.errors import ErrorCode, FailureClass
 from protocol.extras import TextFormat
 from protocol.media import MediaFacts
@@ -93,7 +94,8 @@ def plan_package(
         hls_master="hls/master.m3u8" if packaging.hls else None,
         dash_manifest="dash/manifest.mpd" if packaging.dash else None,
     )
-    return Planned(recipe, (), 1.0 + float(Fraction(facts.duration)) * 0.005, steps_of(TaskKind.PACKAGE, profile, {}))
+    needs = (ENCRYPTS,) if packaging.encryption is not None else ()
+    return Planned(recipe, needs, 1.0 + float(Fraction(facts.duration)) * 0.005, steps_of(TaskKind.PACKAGE, profile, {}))
 
 
 def _as_webvtt(made: TranscodeRecipe) -> tuple[PlannedSubtitle, ...]:

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from plugins.media import verdict
-from plugins.media.calling import quiet
 from plugins.media.locate import Tools, locate, program
 from plugins.media.record import ToolName, refusal, tool_uses
 from plugins.media.rejected import Rejected
 from plugins.media.verdict import MACHINE_ROWS, UNKNOWN, Row
-from plugins.packager import command, locks, texts, verify, words
+from plugins.packager import command, locks, texts, trials, verify, words
 from plugins.packager.tracks import TEXT_INPUT
-from protocol.capabilities import PluginDescription
+from plugins.packager.trials import OPENED, TRIAL, VERSION
+from protocol.capabilities import ENCRYPTS, PluginDescription
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
 from protocol.plugins import Conclusion, Invocation, Limits, MadeFile, Outcome, Work
 from protocol.recipes import PackageRecipe
@@ -26,8 +26,7 @@ from protocol.steps import PACKAGE_STREAMS
 VARIABLE = "REELYARD_PACKAGER"
 REMEDY = "Install Shaka Packager 3, or `pip install 'reelyard[ffmpeg]'`, which brings it"
 
-VERSION, CLIP, TRIAL, PACKAGE = "version", "clip", "trial", "package"
-TRIAL_LIMITS = Limits(wall_s=30.0, cpu_s=60, memory_bytes=2 << 30, file_bytes=4 << 20)
+PACKAGE = "package"
 LIMITS = Limits(wall_s=4 * 3600.0, memory_bytes=4 << 30)
 _VERSION = re.compile(r"version v?(\d[\w.]*)")
 
@@ -67,15 +66,10 @@ class PackagerPlugin:
         return self._found
 
     def probes(self, directory: str) -> Sequence[Invocation]:
-        """A second of film packaged. Raises ReelyardError(TOOL_MISSING)."""
+        """A second of film packaged, and encrypted. Raises ReelyardError(TOOL_MISSING)."""
         self._found = None
-        tools, clip = self._tools(), f"{directory}/trial.mp4"
-        picture = ("-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25", "-frames:v", "25", "-pix_fmt", "yuv420p")
-        made = (tools.media.ffmpeg.path, "-y", *quiet(), *picture, "-c:v", "libx264", f"file:{clip}")
-        stream = f"in={clip},stream=video,init_segment={directory}/init.mp4,segment_template={directory}/$Number$.m4s"
-        trial = (tools.packager, "--quiet", stream, "--generate_static_live_mpd", "--mpd_output", f"{directory}/trial.mpd")
-        argvs = {VERSION: (tools.packager, "--version"), CLIP: made, TRIAL: trial}
-        return tuple(Invocation(name=name, argv=argv, limits=TRIAL_LIMITS) for name, argv in argvs.items())
+        tools = self._tools()
+        return trials.probes(tools.media.ffmpeg.path, tools.packager, directory)
 
     def describe(self, outcomes: Sequence[Outcome]) -> PluginDescription:
         done = {outcome.invocation.name: outcome for outcome in outcomes if outcome.exit_code == 0 and not outcome.timed_out}
@@ -86,7 +80,7 @@ class PackagerPlugin:
             name=self.name,
             version=f"Shaka Packager {version}",
             operations=can,
-            capabilities=tuple(f"operation:{operation}" for operation in can),
+            capabilities=(*(f"operation:{operation}" for operation in can), *([ENCRYPTS] if can and OPENED in done else [])),
             problem=None if can else "Shaka Packager does not run or cannot package here; try it by hand",
         )
 

@@ -188,4 +188,5 @@ def test_probing_proves_the_operation(tmp_path: Path) -> None:
     description = plugin.describe([run_process(probe, tmp_path) for probe in plugin.probes(str(tmp_path))])
 
     assert (description.operations, description.problem) == (("package",), None)
+    assert description.capabilities == ("operation:package", "packaging:encryption")
     assert description.version.startswith("Shaka Packager 3.")
