@@ -79,6 +79,13 @@ def test_a_crop_is_even_and_takes_nothing_that_is_not_black(left: int, right: in
     assert (found.left <= left, found.right <= right, found.top <= top, found.bottom <= bottom) == (True,) * 4
 
 
+def test_keyframes_are_enough_of_a_long_film_that_is_taken_from_its_start() -> None:
+    long = video(1920, 1080, duration="100")
+    whole, cut = (subject(long, finds_crop=True, cut=one) for one in (None, Cut(start="5", end="95")))
+
+    assert ["nokey" in bars.invocations(one)[0].argv for one in (whole, cut)] == [True, False]
+
+
 def test_boxes_are_read_from_what_cropdetect_noted() -> None:
     said = b"frame:0 pts:0 pts_time:0\n" + b"".join(
         b"lavfi.cropdetect.%s=%d\n" % (name, value) for name, value in zip((b"w", b"h", b"x", b"y"), BAR, strict=True)

@@ -37,7 +37,8 @@ def _looking(subject: Subject, stretch: Stretch, number: int) -> tuple[Invocatio
         return ()
     seconds = stretch.end - stretch.start
     width, height = size_of(subject, stretch)
-    keyframes = ("-skip_frame", "nokey") if seconds > SPARSE_FROM_S else ()
+    is_sparse = seconds > SPARSE_FROM_S and stretch.start == 0  # behind its first one a film may have no keyframe
+    keyframes = ("-skip_frame", "nokey") if is_sparse else ()
     apart = float(seconds) / PICTURES
     file = f"bars{number}.txt"
     chain = (
