@@ -15,8 +15,12 @@ from protocol.plugins import Limits
 from protocol.recipes import PlannedBurnIn
 from protocol.shapes import Size
 
-MOST_EVENTS, MOST_CHARACTERS, MOST_LINES, MOST_AT_ONCE = 20_000, 1_000, 12, 24
-"""A long film has 2000 events of two lines, one or two at a time."""
+MOST_EVENTS, MOST_CHARACTERS, MOST_LINES = 20_000, 500, 12
+"""A long film has 2000 events of two lines of 40 characters."""
+
+MOST_AT_ONCE, MOST_CHARACTERS_AT_ONCE = 24, 1_500
+"""What is shown at one moment. libass takes a second of work for each frame of 20 000 letters, hours for as many that no font
+has."""
 
 MOST_BYTES = 8 << 20
 LIMITS = Limits(wall_s=1800.0, cpu_s=900, memory_bytes=2 << 30, file_bytes=1 << 20)
@@ -109,13 +113,15 @@ def _plain(line: str) -> str:
 
 
 def _hold_at_once(kept: list[Event]) -> None:
-    """libass lays out all events of a moment against each other."""
-    moments = sorted([(event.start, 1) for event in kept] + [(event.end, -1) for event in kept])
-    shown = 0
-    for _, change in moments:
-        shown += change
-        if shown > MOST_AT_ONCE:
-            raise TooMuch(f"More than {MOST_AT_ONCE} subtitles are shown at once.")
+    """libass lays out all events of a moment against each other, and every frame anew."""
+    sizes = [(event.start, event.end, sum(map(len, event.lines))) for event in kept]
+    moments = sorted([(start, 1, size) for start, _, size in sizes] + [(end, -1, -size) for _, end, size in sizes])
+    shown = characters = 0
+    for _, change, size in moments:
+        shown, characters = shown + change, characters + size
+        if shown > MOST_AT_ONCE or characters > MOST_CHARACTERS_AT_ONCE:
+            told = f"More than {MOST_AT_ONCE} subtitles, or {MOST_CHARACTERS_AT_ONCE} characters, are shown at once; give fewer."
+            raise TooMuch(told)
 
 
 def _header(size: Size) -> tuple[str, ...]:

@@ -78,8 +78,9 @@ def test_a_large_script_grows_with_its_text_alone() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (srt(*["x"] * 10).replace("x", "y" * 1001, 1), "characters"),
+        (srt(*["x"] * 10).replace("x", "y" * 501, 1), "characters"),
         (srt("\n".join("abcdefghijklmn")), "lines"),
+        (srt(*["x" * 400] * 4, seconds=9), "1500 characters, are shown at once"),
         ("".join(f"{n}\n00:00:01,000 --> 00:00:02,000\nx{n}\n\n" for n in range(25)), "at once"),
         ("0:00:01,000 --> 0:00:02,000\nx\n" * (burning.MOST_EVENTS + 1), "events"),
         ("x" * (burning.MOST_BYTES + 1), "MB of text"),
