@@ -136,7 +136,7 @@ class Agent:
                 yield from self._register()
             case m.Timer.DRAIN:
                 if self._work.is_draining:
-                    yield from self._release_all("not finished in time while draining")
+                    yield from self._work.end_of_drain()
             case m.Timer.GOODBYE:
                 if self._work.is_draining:
                     yield self._exit("drained; what dispatch has not taken yet is kept on disk")

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
 
+from engine.core.avc import picture_of
+from protocol.profiles import Rendition
+
 _SEGMENT = re.compile(r"^#EXTINF:(\d+(?:\.\d+)?),[^\n]*\n(?!#)(\S+)$", re.MULTILINE)
-_PARAMETERS = re.compile(rb"\x00\x00\x01[\x27\x47\x67](...)", re.DOTALL)
 _SOUND_IN_MAP = re.compile(rb"\x1b[\xe0-\xff].\xf0\x00\x0f[\xe0-\xff].\xf0", re.DOTALL)
 MAP_WITHIN = 2048
 """The map stands in the first packets of every segment."""
@@ -22,6 +24,12 @@ MAP_WITHIN = 2048
 SOUND_CODEC = "mp4a.40.2"
 HEADROOM = 2
 """How much larger than its first segment a stream without a cap is said to become."""
+
+LEAST_LOSS_S, LOSS_SHARE = 1.0, 0.01
+"""Seconds, and of what came in: frames before the first that decodes, and after the last, may be missing."""
+
+OVERHEAD = 1.1
+"""Of a transport stream over what it carries."""
 
 MASTER, PLAYLIST = "master.m3u8", "playlist.m3u8"
 
@@ -42,6 +50,13 @@ def listed(text: str) -> tuple[Segment, ...]:
 
 def length_of(segments: Sequence[Segment]) -> Fraction:
     return sum((Fraction(segment.seconds) for segment in segments), Fraction(0))
+
+
+def shortfall(received: float, recorded: Fraction) -> str | None:
+    """What a client should know where the recording, in seconds, is clearly shorter than what came in; None where it is not."""
+    if received - recorded <= max(LEAST_LOSS_S, LOSS_SHARE * received):
+        return None
+    return f"{received:.1f} s came in, and {float(recorded):.1f} s of it could be recorded."
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +146,19 @@ def master(shown: Sequence[Shown]) -> bytes:
     """Smallest first: a player begins with the first, and so shows a picture soon."""
     lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-INDEPENDENT-SEGMENTS"]
     for one in sorted(shown, key=_bandwidth):
-        codec, sound = avc_codec(one.first), f",{SOUND_CODEC}" if has_sound(one.first) else ""
-        codecs = "" if codec is None else f',CODECS="{codec}{sound}"'
-        lines += [f"#EXT-X-STREAM-INF:BANDWIDTH={_bandwidth(one)}{codecs}", f"{one.name}/{PLAYLIST}"]
+        picture, sound = picture_of(one.first), f",{SOUND_CODEC}" if has_sound(one.first) else ""
+        told = "" if picture is None else f',RESOLUTION={picture.width}x{picture.height},CODECS="{picture.codec}{sound}"'
+        lines += [f"#EXT-X-STREAM-INF:BANDWIDTH={_bandwidth(one)}{told}", f"{one.name}/{PLAYLIST}"]
     return "\n".join([*lines, ""]).encode()
+
+
+def most_bitrate(rendition: Rendition, segment_seconds: int) -> int | None:
+    """What a segment can come to where the encoder is capped: the cap, and all its buffer holds besides; and the sound."""
+    cap = rendition.max_bitrate or rendition.bitrate
+    if cap is None:
+        return None
+    picture = cap * (1 + rendition.buffer_seconds / segment_seconds)
+    return round((picture + rendition.audio.bitrate) * OVERHEAD)
 
 
 def _bandwidth(one: Shown) -> int:
@@ -145,9 +169,3 @@ def _bandwidth(one: Shown) -> int:
 def has_sound(segment: bytes) -> bool:
     """Whether the transport stream's map names AAC (ISO/IEC 13818-1, 2.4.4.8), as FFmpeg writes it: after the picture."""
     return _SOUND_IN_MAP.search(segment[:MAP_WITHIN]) is not None
-
-
-def avc_codec(segment: bytes) -> str | None:
-    """What RFC 6381 calls the H.264 in a transport stream: profile, constraints and level of its parameter set."""
-    found = _PARAMETERS.search(segment)
-    return None if found is None else f"avc1.{found[1].hex().upper()}"

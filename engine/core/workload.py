@@ -16,8 +16,11 @@ from protocol.capabilities import Capabilities, EncoderSpeed, Load
 from protocol.errors import ErrorCode, FailureClass
 from protocol.leases import Ack, Complete, Fail, Grant, Release, Start
 from protocol.results import Failure
+from protocol.states import TaskKind
 
 Instructions = Iterator[m.Instruction]
+LAST_OF_STREAM_S = 60.0
+"""How long a stream may take to become a recording once a drain is over."""
 
 
 class Workload:
@@ -32,6 +35,7 @@ class Workload:
         self._gpus: frozenset[str] | None = None
         self._cards: dict[str, Card] = {}
         self._proven = self.attempts.devices
+        self._ended_streams: set[Key] = set()
         self.is_draining = False
         self.may_start = False
 
@@ -263,6 +267,21 @@ class Workload:
                 yield m.Stop(attempt.key, reason)
             case _:
                 return
+
+    def end_of_drain(self) -> Instructions:
+        """What is not finished by now is handed back. Streams end in good order first, so that their recordings are kept, and
+        are handed back when this comes again.
+        """
+        streams = {one.key for one in self.attempts if one.phase is Phase.RUNNING and one.grant.kind is TaskKind.LIVE}
+        fresh = streams - self._ended_streams
+        self._ended_streams |= fresh
+        for attempt in self.attempts:
+            if attempt.key in fresh:
+                yield m.Finish(attempt.key)
+            else:
+                yield from self.release(attempt, "not finished in time while draining")
+        if fresh:
+            yield m.Wake(m.Timer.DRAIN, LAST_OF_STREAM_S)
 
     def settle(self, report: Report, error: ErrorCode | None) -> Instructions:
         """Dispatch answered a report for good."""

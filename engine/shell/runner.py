@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import TypeVar
 
 import structlog
@@ -11,6 +12,7 @@ import structlog
 from engine.core import failures
 from engine.core.attempts import Key, key_of
 from engine.core.fetching import InputFailed
+from engine.core.live import shortfall
 from engine.core.progress import Progress
 from engine.core.slots import Slot
 from engine.core.verdicts import over_limit
@@ -189,7 +191,7 @@ class _Attempt:
                 if not feed.is_over:
                     raise
                 raise _Failed(failed.failure.model_copy(update={"failure_class": FailureClass.POLICY})) from failed
-            return _with_size(conclusion, feed)
+            return _as_received(conclusion, feed)
 
     def _told_live(self, live: LiveTold) -> None:
         step = StepReport(name=STREAM_LIVE, state=StepState.RUNNING, duration_seconds=live.seconds, live=live)
@@ -289,13 +291,15 @@ def _work(grant: Grant, base: str, slot: Slot | None = None) -> Work:
     )
 
 
-def _with_size(conclusion: Conclusion, feed: Feed) -> Conclusion:
-    """What came in is as large as an input would be."""
+def _as_received(conclusion: Conclusion, feed: Feed) -> Conclusion:
+    """What came in is as large as an input would be; where less of it was recorded, the client is told."""
     analysis, intake = conclusion.result.analysis, feed.intake
     if analysis is None or intake is None:
         return conclusion
-    sized = analysis.model_copy(update={"size_bytes": intake.size})
-    return replace(conclusion, result=conclusion.result.model_copy(update={"analysis": sized}))
+    update: dict[str, object] = {"analysis": analysis.model_copy(update={"size_bytes": intake.size})}
+    if (short := shortfall(intake.seconds, Fraction(analysis.duration))) is not None:
+        update["warnings"] = (*conclusion.result.warnings, short)
+    return replace(conclusion, result=conclusion.result.model_copy(update=update))
 
 
 def _or_fail(value: T | Failure) -> T:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from engine.core.live import MASTER, PLAYLIST, Segment, Shown, Window, listed, master
+from engine.core.live import MASTER, PLAYLIST, Segment, Shown, Window, listed, master, most_bitrate
 from engine.shell.transfer import Transfer
 from engine.shell.tries import TransferFailed
 from protocol.recipes import LiveRecipe, PlannedRendition
@@ -107,8 +107,7 @@ class Show:
         shown = []
         for name in window.renditions:
             planned, (first, segment) = self._planned(name), self._firsts[name]
-            cap, audio = planned.rendition.max_bitrate, planned.rendition.audio.bitrate
-            most = None if cap is None else round((cap + audio) * 1.1)
+            most = most_bitrate(planned.rendition, self.recipe.live.segment_seconds)
             shown.append(Shown(name, most, first, segment.seconds))
         return master(shown)
 

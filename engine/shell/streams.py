@@ -120,7 +120,7 @@ class Streams:
     def finish(self, key: Key) -> None:
         """End the stream: what has come in becomes the recording. Harmless for one that is not here."""
         over = self.running.get(key)
-        if over is not None:
+        if over is not None and not over.is_set():
             log.info("stream_stopping", task=key.task_id, token=key.token)
             over.set()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from plugins.live import command, ladder
-from plugins.media import checks, report, verdict, verify
+from plugins.media import checks, report, segments, verdict, verify
 from plugins.media.locate import Tools, locate
 from plugins.media.probe import Unreadable, facts_of
 from plugins.media.record import refusal, tool_uses
@@ -16,7 +16,7 @@ from protocol.capabilities import PluginDescription
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.media import MediaFacts
 from protocol.plugins import STREAM_HEAD, Conclusion, Invocation, Limits, MadeFile, Outcome, Work
-from protocol.recipes import LiveRecipe
+from protocol.recipes import LiveRecipe, TranscodeRecipe
 from protocol.results import Failure, StepReport
 from protocol.states import StepState, TaskKind
 from protocol.steps import STREAM_LIVE
@@ -140,7 +140,14 @@ class LivePlugin:
         length = max((Fraction(one.facts.duration) for one in proof.renditions), default=Fraction(0))
         analysis = facts.model_copy(update={"duration": str(length)})
         result = made.result.model_copy(update={"steps": steps, "analysis": analysis})
-        return Conclusion(facts=made.facts, result=result, extra=made.extra)
+        return Conclusion(facts=made.facts, result=result, extra={**made.extra, **_finished(recorded, by_name)})
+
+
+def _finished(recorded: TranscodeRecipe, by_name: Mapping[str, Outcome]) -> Mapping[str, bytes]:
+    """The playlists that grew say so; from now on they do not (RFC 8216, 4.3.3.5)."""
+    paths = [planned.playlist for planned in recorded.renditions if planned.playlist]
+    texts = {path: by_name[f"{segments.PLAYLIST}:{path}"].stdout for path in paths}
+    return {path: text.replace(b"#EXT-X-PLAYLIST-TYPE:EVENT", b"#EXT-X-PLAYLIST-TYPE:VOD", 1) for path, text in texts.items()}
 
 
 def _facts(probe: Outcome) -> MediaFacts:

@@ -25,6 +25,7 @@ from protocol.profiles import OutputOverrides, Rendition
 from protocol.states import JobState
 from tests.farm import fact, farm, told, tools_below
 from tests.media import ffmpeg_path, ffprobe_path
+from tests.rules.hls_rules import broken
 
 SMALL = tuple(Rendition(name=f"{h}p", height=h, preset=Preset.ULTRAFAST, crf=30, max_bitrate=400_000) for h in (90, 180))
 TIMEOUT = aiohttp.ClientTimeout(total=10)
@@ -124,6 +125,8 @@ async def test_a_stream_is_watched_while_it_runs_and_kept_when_it_is_stopped(tmp
                 await state_of(client, job.job_id, LiveState.STREAMING)
             master_url = made.url + (await client.live(job.job_id)).url
             seen = await watched(session, master_url)
+            shown_root = made.storage / "live" / job.job_id / "1"
+            assert broken(files_below(shown_root), "master.m3u8", live=True) == []
             await engine.said("stream_shown")
             tools = [" ".join(tool.cmdline()) for tool in tools_below(engine.pid)]
             await client.stop(job.job_id)
@@ -137,8 +140,15 @@ async def test_a_stream_is_watched_while_it_runs_and_kept_when_it_is_stopped(tmp
         assert done.outputs is not None
         outputs = made.storage / "default" / "processed" / job.job_id
         _holds_the_recording(outputs)
+        assert broken(files_below(outputs)) == []
         last = await text(session, master_url.rpartition("/")[0] + "/90p/playlist.m3u8")
         assert last.endswith("#EXT-X-ENDLIST\n")
+
+
+def files_below(root: Path) -> dict[str, bytes]:
+    """Playlists before the segments they name: the stream goes on meanwhile, and nothing goes of what is named."""
+    found = sorted((path for path in root.rglob("*") if path.is_file()), key=lambda path: path.suffix == ".ts")
+    return {str(path.relative_to(root)): path.read_bytes() for path in found}
 
 
 def _holds_the_recording(outputs: Path) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.live import Due, Segment, Shown, Window, avc_codec, has_sound, length_of, listed, master
+from engine.core.avc import Picture, picture_of
+from engine.core.live import Due, Segment, Shown, Window, length_of, listed, master, most_bitrate, shortfall
+from protocol.profiles import Rendition
 
 NAMES = ("90p", "180p")
 
@@ -78,16 +81,63 @@ def test_a_line_that_is_being_written_is_no_segment_yet() -> None:
     assert length_of(listed(text + "01.ts\n")) == Fraction("3.96")
 
 
-def test_the_master_playlist_tells_codecs_of_the_segments_and_begins_with_the_smallest() -> None:
-    parameters = b"\x00\x00\x01\x67\x64\x00\x1f"
+SMALL = bytes.fromhex("0000000000016742c00bd9028df93011000003000100000300320f142a48000001")
+FILM = bytes.fromhex("000001674d401eeca06c1ef37808800000030080000019078b16cb000001")
+SCALED = bytes.fromhex("0000016764001facd9405005bb011000000300100000030320f1831960000001")
+FIELDS = bytes.fromhex("0000016764001eacd940a063f3e022000003000200000300643e28532c000001")
+"""What x264 wrote of pictures of these sizes: cropped, with lists of its own, in fields."""
+
+
+@pytest.mark.parametrize(
+    ("stream", "told"),
+    [
+        (SMALL, Picture("avc1.42C00B", 160, 90)),
+        (FILM, Picture("avc1.4D401E", 854, 480)),
+        (SCALED, Picture("avc1.64001F", 1280, 720)),
+        (FIELDS, Picture("avc1.64001E", 640, 360)),
+        (FILM[:9], None),
+        (b"no parameters here", None),
+    ],
+)
+def test_a_picture_is_told_by_its_own_parameters(stream: bytes, told: Picture | None) -> None:
+    assert picture_of(stream) == told
+
+
+@given(st.binary(max_size=40))
+def test_parameters_of_any_kind_are_read_or_are_none(payload: bytes) -> None:
+    found = picture_of(b"\x00\x00\x01\x67" + payload)
+
+    assert found is None or found.codec == f"avc1.{payload[:3].hex().upper()}"
+
+
+def test_the_master_playlist_tells_what_the_segments_are_and_begins_with_the_smallest() -> None:
     sounding = b"\x1b\xe1\x00\xf0\x00\x0f\xe1\x01\xf0\x00"
-    large = Shown("720p", 3_000_000, sounding + parameters, "2.0")
-    small = Shown("360p", None, b"\x1b\xe1\x00\xf0\x00" + parameters + bytes(1000 - 12), "2.0")
+    large = Shown("480p", 3_000_000, sounding + FILM, "2.0")
+    small = Shown("90p", None, b"\x1b\xe1\x00\xf0\x00" + SMALL + bytes(995 - len(SMALL)), "2.0")
 
     assert master([large, small]) == (
         b"#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n"
-        b'#EXT-X-STREAM-INF:BANDWIDTH=8000,CODECS="avc1.64001F"\n360p/playlist.m3u8\n'
-        b'#EXT-X-STREAM-INF:BANDWIDTH=3000000,CODECS="avc1.64001F,mp4a.40.2"\n720p/playlist.m3u8\n'
+        b'#EXT-X-STREAM-INF:BANDWIDTH=8000,RESOLUTION=160x90,CODECS="avc1.42C00B"\n90p/playlist.m3u8\n'
+        b'#EXT-X-STREAM-INF:BANDWIDTH=3000000,RESOLUTION=854x480,CODECS="avc1.4D401E,mp4a.40.2"\n480p/playlist.m3u8\n'
     )
-    assert avc_codec(b"no parameters here") is None
-    assert not has_sound(parameters)
+
+
+def test_a_capped_rendition_may_spend_its_buffer_at_once() -> None:
+    rendition = Rendition(name="720p", height=720, crf=23, max_bitrate=1_000_000, buffer_seconds=1.0)
+
+    assert most_bitrate(rendition, 2) == 1_790_800  # (1.5 + 0.128) Mbit/s and what carries them
+    assert most_bitrate(rendition.model_copy(update={"max_bitrate": None}), 2) is None
+
+
+@pytest.mark.parametrize(
+    ("received", "recorded", "told"),
+    [
+        (10.0, "9.2", None),
+        (600.0, "595", None),
+        (10.0, "10.4", None),
+        (10.0, "4", "10.0 s came in, and 4.0 s of it could be recorded."),
+        (600.0, "590", "600.0 s came in, and 590.0 s of it could be recorded."),
+    ],
+)
+def test_a_recording_that_lacks_much_of_what_came_in_says_so(received: float, recorded: str, told: str | None) -> None:
+    assert shortfall(received, Fraction(recorded)) == told
