@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from plugins.ffmpeg.encoders import TWO_PASS, Turn
+from plugins.media.lengths import rendition_rate, timeline_rate
+from protocol.encoding import SOFTWARE_ENCODERS
 from protocol.recipes import PlannedRendition, TranscodeRecipe
 
 STATS = "passes"
@@ -31,10 +33,16 @@ def in_order(renditions: Iterable[PlannedRendition]) -> tuple[int, ...]:
 
 
 def first_of(recipe: TranscodeRecipe) -> TranscodeRecipe | None:
-    """The recipe of the first passes: pictures alone. None where there are none."""
+    """The recipe of the first passes: pictures alone, and where none of them is as fast as the timeline, one that is, last.
+    None where there are none.
+    """
     renditions = tuple(planned for planned in recipe.renditions if takes_two(planned))
     if not renditions:
         return None
+    grid = timeline_rate(recipe)
+    if max(rendition_rate(recipe, planned) for planned in renditions) < grid:  # both passes must see the same frames
+        fastest = next(planned for planned in recipe.renditions if rendition_rate(recipe, planned) == grid)
+        renditions += (fastest.model_copy(update={"encoder": SOFTWARE_ENCODERS[fastest.rendition.codec]}),)
     silent = recipe.source.model_copy(update={"audio": ()})
     nothing = {"tracks": (), "audio": None, "more_audio": (), "thumbnails": (), "sprite": None, "subtitles": (), "speech": None}
     return recipe.model_copy(update={"source": silent, "renditions": renditions, "own_thumbnail": None, **nothing})

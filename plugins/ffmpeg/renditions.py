@@ -28,11 +28,14 @@ def rendition(
 
 
 def first_pass(recipe: TranscodeRecipe, planned: PlannedRendition, picture: str, threads: int) -> list[tuple[str, ...]]:
-    """The first of two passes, which makes nothing but statistics; `recipe` is the one of the encode that comes after.
+    """The first of two passes, which makes nothing but statistics; `recipe` is the one of the encode that comes after. Of a
+    rendition in one pass nothing is encoded: it is there for its rate.
 
     Streams that are only copied, to nowhere, keep the place of a later rendition that goes by it.
     """
     nowhere = ("-f", "null", "-")
+    if turn(planned, 1) is None:
+        return [("-map", f"[{picture}]", "-c:v", "wrapped_avframe", *nowhere)]
     made = ("-map", f"[{picture}]", *encode(recipe, planned, threads, turn(planned, 1)), "-fps_mode", "passthrough", *nowhere)
     if planned.encoder not in BY_PLACE or recipe.source.video is None:
         return [made]

@@ -13,11 +13,9 @@ CHROMATICITY_UNITS, LUMINANCE_UNITS = 50_000, 10_000
 
 def as_x265(kept: VideoStream | None) -> tuple[str, ...]:
     """In whole steps; `kept` is the source, None where its range is not kept."""
-    if kept is None or kept.colour.transfer != PQ:
+    if kept is None or kept.mastering is None or kept.colour.transfer != PQ:
         return ()
     display = kept.mastering
-    if display is None:
-        return ("hdr10=1",)
     points = _points(display, lambda value: str(value))
     least, greatest = display.luminance
     return ("hdr10=1", f"master-display={points}L({greatest},{least})", *_light(display, "max-cll"))
