@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 
 from plugins.media.calling import text
 from plugins.media.lengths import shown_until
@@ -24,10 +25,10 @@ RAW = "raw_subtitles"
 """Where the tracks of the film lie below the work directory until they are read."""
 
 FILM, PLAIN, RECODED, READ = "subtitles", "subtitle", "subtitle_recoded", "subtitle_read"
-MOST_CUES = 50_000
-"""More than one every two seconds of a day."""
+MOST_CUES = 100_000
+"""More than one a second, for a day."""
 
-_MARK = re.compile(r"(\d{1,4}):(\d\d):(\d\d)[,.](\d{3}) --> (\d{1,4}):(\d\d):(\d\d)[,.](\d{3})\b.*")
+_MARK = re.compile(r"^[ \t]*(\d{1,4}):(\d\d):(\d\d)[,.](\d{3}) --> (\d{1,4}):(\d\d):(\d\d)[,.](\d{3})\b.*$", re.MULTILINE)
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _TAG = re.compile(r"(</?[bius]>)|</?font[^<>]*>|\{\\[^{}]*\}")
@@ -111,7 +112,7 @@ def _proven(planned: PlannedSubtitle, raw: bytes, length: Fraction) -> ProvenTex
         message = f"The subtitles {planned.name} are no UTF-8."
         raise Rejected(ErrorCode.OUTPUT_INVALID, message, EXTRACT_SUBTITLES) from error
     if len(cues) > MOST_CUES:
-        message = f"The subtitles {planned.name} have {len(cues)} cues; at most {MOST_CUES} are taken."
+        message = f"The subtitles {planned.name} have more than {MOST_CUES} cues, which is all that is taken."
         raise Rejected(ErrorCode.INPUT_LIMITS, message, EXTRACT_SUBTITLES)
     begin, end = int(Fraction(planned.offset) * 1000), int(length * 1000)
     laid = [Cue(max(0, cue.start - begin), min(end, cue.end - begin), cue.text) for cue in cues]
@@ -121,17 +122,16 @@ def _proven(planned: PlannedSubtitle, raw: bytes, length: Fraction) -> ProvenTex
 
 
 def parse(srt: str) -> tuple[Cue, ...]:
-    """The cues in the order of their moments. Text between two marks belongs to the first of them, but for the number
-    before the second. Raises nothing: what is no cue is passed over.
+    """The cues in the order of their moments. Text between two marks belongs to the first of them, but for the line before
+    the second, its number. Raises nothing: what is no cue is passed over. At most one more than a film can have is read.
     """
-    lines = _NEWLINE.split(srt)
-    marks = [(n, found) for n, line in enumerate(lines) if (found := _MARK.fullmatch(line.strip()))]
-    ends = [*(n for n, _ in marks[1:]), len(lines) + 1]
+    text = _CONTROL.sub("", _NEWLINE.sub("\n", srt))
+    marks = list(islice(_MARK.finditer(text), MOST_CUES + 1))
+    ends = [text.rfind("\n", 0, max(0, one.start() - 1)) for one in marks[1:]]
     cues = []
-    for (n, mark), following in zip(marks, ends, strict=False):  # where nothing is marked, nothing ends
-        words = [_CONTROL.sub("", line).rstrip() for line in lines[n + 1 : following - 1]]
-        shown = "\n".join(word for word in words if word)
-        start, end = (_moment(*mark.groups()[k : k + 4]) for k in (0, 4))
+    for found, until in zip(marks, (*ends, len(text)), strict=False):  # where nothing is marked, nothing ends
+        shown = "\n".join(filter(None, map(str.rstrip, text[found.end() : until].split("\n"))))
+        start, end = (_moment(*found.groups()[k : k + 4]) for k in (0, 4))
         if shown and start < end:
             cues.append(Cue(start, end, shown))
     return tuple(sorted(cues, key=lambda cue: (cue.start, cue.end)))
