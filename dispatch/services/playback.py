@@ -9,7 +9,7 @@ from dispatch.core import playback
 from dispatch.core.callers import Caller
 from dispatch.core.planning import load_profile
 from dispatch.core.playback import Asked, Made, Playable
-from dispatch.core.publication import published_prefix, published_rows
+from dispatch.core.publication import published_prefix
 from dispatch.core.records import Graph, Job
 from dispatch.core.times import rfc3339
 from dispatch.ports import Clock, Store, Transaction
@@ -33,7 +33,10 @@ from protocol.playback import (
     PlaybackDrm,
     PlaybackReply,
 )
-from protocol.results import OutputFacts
+from protocol.results import FileRole, OutputFacts
+
+SEGMENT = f'"role":"{FileRole.SEGMENT}"'
+"""In the facts of a segment as they are stored: a long film has tens of thousands, and none of them is where playing begins."""
 
 MOST_LICENCES, LICENCE_AGAIN_S = 64, 1.0
 """Requests to licence servers under way for one tenant."""
@@ -116,7 +119,7 @@ class PlaybackService:
         def load(tx: Transaction) -> tuple[Job, Playable]:
             graph = visible(tx, who, job_id)
             require_outputs(graph)
-            rows = published_rows(tx.staged(job_id))
+            rows = [row for row in tx.staged(job_id) if SEGMENT not in row.facts_json]
             files = (Made(row.path, row.size, OutputFacts.model_validate_json(row.facts_json)) for row in rows)
             return graph.job, playback.playable(files, protected=_encryption(graph.job) is not None)
 

@@ -123,6 +123,7 @@ async def test_each_code_is_told_beforehand_and_by_the_job_which_is_tried_once(t
     assert (good["estimate"]["bytes"] > 0, "extract_audio_mp3: the source has no audio" in good["warnings"]) == (True, True)
 
 
+@pytest.mark.trust
 async def test_a_submission_and_a_tenant_may_be_stricter_than_the_server(tmp_path: Path) -> None:
     """`integrity` finds the damage before anything is encoded; limits of a tenant hold at once."""
     async with trial(tmp_path) as made:
