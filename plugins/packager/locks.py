@@ -72,27 +72,42 @@ def opened(track: Track, recipe: PackageRecipe, *options: str, bare: bool = Fals
     """FFmpeg's input for a track, as a player reads it, with the key; `bare` as one does who has none."""
     if recipe.packaging.encryption is None:
         return own_file(track.playlist, *options)
-    reads: tuple[str, ...]
     if is_aes(recipe):
-        reads = ("-protocol_whitelist", "file,crypto", "-allowed_extensions", "ALL", "-err_detect", "explode")
+        reads: tuple[str, ...] = ("-protocol_whitelist", "file,crypto", "-allowed_extensions", "ALL", "-err_detect", "explode")
         return (*reads, *options, "-i", f"file:{track.playlist}")
-    reads = ("-protocol_whitelist", "file,concatf", "-err_detect", "explode", *options)
     if bare:
-        return (*reads, "-i", f"concatf:file:{_listed(track)}")
-    return (*reads, "-f", "concat", "-safe", "0", "-i", f"file:{_script(track)}")
+        return (*_SCRIPTED, *options, "-i", f"concatf:file:{_listed(track)}")
+    return (*_SCRIPTED, *options, "-f", "concat", "-safe", "0", "-i", f"file:{_script(track)}")
 
 
-def keys_for(tracks: Iterable[Track], recipe: PackageRecipe, keys: ContentKeys, files: Sequence[MadeFile]) -> Secrets:
-    """What `opened` reads: the key alone, or for each track the list of its files and a script that tells the key."""
+def opened_end(track: Track, recipe: PackageRecipe, seek: Sequence[str], *options: str) -> tuple[str, ...]:
+    """The same from shortly before its end, where `seek` leads. By a script that is its last segments: the demuxer of scripts
+    seeks to frames that are no keyframes.
+    """
+    if recipe.packaging.encryption is None or is_aes(recipe):
+        return opened(track, recipe, *options, *seek)
+    return (*_SCRIPTED, *options, "-f", "concat", "-safe", "0", "-i", f"file:{_script(track, END)}")
+
+
+_SCRIPTED = ("-protocol_whitelist", "file,concatf", "-err_detect", "explode")
+END = ".end"
+
+
+def keys_for(
+    tracks: Iterable[Track], recipe: PackageRecipe, keys: ContentKeys, files: Sequence[MadeFile], last: int = 1
+) -> Secrets:
+    """What `opened` reads: the key alone, or for each track lists of its files, the second of its `last` segments, and scripts
+    that tell the key.
+    """
     if is_aes(recipe):
         return ((KEY, bytes.fromhex(keys.keys[0].key)),)
     made: list[tuple[str, bytes]] = []
     for track in tracks:
         names = sorted((file.path for file in files if file.path.startswith(f"{track.directory}/segment_")), key=_number)
-        listed = "".join(f"file:{path}\n" for path in (track.init, *names))
-        key = key_of(track, keys).key
-        script = f"ffconcat version 1.0\nfile 'concatf:file:{_listed(track)}'\noption decryption_key {key}\n"
-        made += [(_listed(track), listed.encode()), (_script(track), script.encode())]
+        for part, chosen in (("", names), (END, names[-last:])):
+            listed = "".join(f"file:{path}\n" for path in (track.init, *chosen))
+            told = f"file 'concatf:file:{_listed(track, part)}'\noption decryption_key {key_of(track, keys).key}\n"
+            made += [(_listed(track, part), listed.encode()), (_script(track, part), f"ffconcat version 1.0\n{told}".encode())]
     return tuple(made)
 
 
@@ -101,12 +116,12 @@ def _number(path: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _listed(track: Track) -> str:
-    return f"check-{track.name}.list"
+def _listed(track: Track, part: str = "") -> str:
+    return f"check-{track.name}{part}.list"
 
 
-def _script(track: Track) -> str:
-    return f"check-{track.name}.ffconcat"
+def _script(track: Track, part: str = "") -> str:
+    return f"check-{track.name}{part}.ffconcat"
 
 
 def masked(failure: Failure, stderr_tail: str, keys: ContentKeys | None) -> Failure:

@@ -23,6 +23,9 @@ SOUND_SECONDS = 10
 LEAST_BYTES = 64
 """Smaller packets may have no whole block to encrypt, or hold nothing but a header."""
 
+UNPARSED = ("-fflags", "+noparse")
+"""Packets as they are stored: a parser finds no frames in what is encrypted."""
+
 METHODS = {
     ProtectionScheme.AES_128: "AES-128",
     ProtectionScheme.CENC: "SAMPLE-AES-CTR",
@@ -46,7 +49,7 @@ def _both(recipe: PackageRecipe) -> tuple[str, ...]:
     maps: list[str] = []
     for n, track in enumerate(played(recipe)):
         is_sound = track.kind is Kind.SOUND
-        options = ("-t", str(_begun(recipe) + SOUND_SECONDS)) if is_sound else ()
+        options = (*UNPARSED, *(("-t", str(_begun(recipe) + SOUND_SECONDS)) if is_sound else ()))
         inputs += (*locks.opened(track, recipe, *options), *locks.opened(track, recipe, *options, bare=True))
         maps += ("-map", f"{2 * n}:{'a' if is_sound else 'v'}:0", "-map", f"{2 * n + 1}:{'a' if is_sound else 'v'}:0")
     return (*inputs, *maps, "-c", "copy", "-bsf:v", "noise=drop=not(key)", "-f", "framecrc", "pipe:1")

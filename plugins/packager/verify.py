@@ -6,11 +6,12 @@ import posixpath
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import ceil
 
 from plugins.media import checks, hls
 from plugins.media.calling import quiet, text
 from plugins.media.framecrc import Frames, frames_of
-from plugins.media.lengths import LEAST_SLACK, Heard, Lengths, end_of, expected_ends, hold, output_rate
+from plugins.media.lengths import LEAST_SLACK, Heard, Lengths, end_of, expected_ends, hold, output_rate, slack
 from plugins.media.rejected import Rejected
 from plugins.media.verify import begin_with_keyframes
 from plugins.packager import dash, locks, sealed
@@ -54,7 +55,7 @@ def build(
     """
     texts = [recipe.hls_master or MASTER, *(track.playlist for track in listed(recipe))]
     texts += [MANIFEST] if recipe.dash_manifest else []
-    known = () if keys is None else locks.keys_for(played(recipe), recipe, keys, files)
+    known = () if keys is None else locks.keys_for(played(recipe), recipe, keys, files, _last(recipe))
     reads = [
         checks.check(checks.KEYFRAMES, (ffmpeg, *quiet(), "-xerror", *_keyframes(recipe))),
         checks.check(ENDS, (ffmpeg, *quiet(), "-xerror", *_ends(recipe, threads))),
@@ -83,11 +84,17 @@ def _ends(recipe: PackageRecipe, threads: int) -> tuple[str, ...]:
     for track in played(recipe):
         end = checks.tail(recipe.source, _expected(track, recipe))
         faster = () if track.kind is Kind.SOUND else ("-threads", str(threads), *checks.FASTER_TAIL)
-        inputs += locks.opened(track, recipe, *faster, *end)
+        inputs += locks.opened_end(track, recipe, end, *faster)
     maps = [
         word for n, track in enumerate(played(recipe)) for word in ("-map", f"{n}:{'a' if track.kind is Kind.SOUND else 'v'}:0")
     ]
     return (*inputs, *maps, "-fps_mode", "passthrough", "-f", "framecrc", "pipe:1")
+
+
+def _last(recipe: PackageRecipe) -> int:
+    """So many segments hold the end of a track, however short it is allowed to be, and one whole before it."""
+    end = Fraction(recipe.source.duration)
+    return 2 + ceil((slack(recipe.source, end) + checks.TAIL_SECONDS) / recipe.packaging.segment_seconds)
 
 
 def _expected(track: Track, recipe: PackageRecipe) -> Fraction | None:

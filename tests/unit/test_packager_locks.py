@@ -111,6 +111,7 @@ def test_what_is_encrypted_is_read_by_a_script_that_tells_the_key_and_lists_segm
         "file:cmaf/360p/init.mp4",
         *(f"file:cmaf/360p/segment_{name}.m4s" for name in ("002", "999", "1000")),
     ]
+    assert made["check-360p.end.list"].decode().split() == ["file:cmaf/360p/init.mp4", "file:cmaf/360p/segment_1000.m4s"]
     assert made["check-360p.ffconcat"].decode().splitlines()[1:] == [
         "file 'concatf:file:check-360p.list'",
         f"option decryption_key {KEY}",
