@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from plugins.ffmpeg import analysis, besides, encoding, examining, inventory, looking, preparing
 from plugins.ffmpeg.measuring import quality
-from plugins.media import checks, progress, report, verdict, verify
+from plugins.media import checks, damage, progress, report, verdict, verify
 from plugins.media.locate import Tools, locate
 from plugins.media.record import refusal, tool_uses
 from plugins.media.rejected import Rejected
@@ -28,7 +28,7 @@ JOIN_LIMITS = Limits(wall_s=1800.0, cpu_s=1800, memory_bytes=4 << 30)
 
 class FFmpegPlugin:
     """Keeps nothing but where the tools are, and by work directory how far each running encode is (for a progress that
-    never falls) and which inputs do not tell their duration.
+    never falls), which inputs do not tell their duration, and which were found damaged.
     """
 
     name = "ffmpeg"
@@ -38,6 +38,7 @@ class FFmpegPlugin:
         self._found: Tools | None = None
         self._progress: dict[str, dict[str, progress.Progress]] = {}
         self._unmeasured: dict[str, tuple[str | None, ...]] = {}
+        self._damaged: set[str] = set()
 
     def _tools(self) -> Tools:
         if self._found is None:
@@ -116,6 +117,7 @@ class FFmpegPlugin:
             return None
         if outcome.invocation.name in encoding.LAST:
             self._progress.pop(work.directory, None)
+            self._note_damage(work, outcome)
         if isinstance(work.recipe, AnalyzeRecipe) and outcome.invocation.name != JOIN:
             if examining.unmeasured(outcome):
                 part = analysis.part_of(outcome.invocation.name)[1]
@@ -126,7 +128,16 @@ class FFmpegPlugin:
         if besides.is_one(outcome.invocation.name):
             return besides.judge(outcome)
         step = VALIDATE_VIDEO if isinstance(work.recipe, AnalyzeRecipe) else None
-        return verdict.judge(outcome, reads_input=outcome.invocation.name in READS_INPUT, step=step)
+        failure = verdict.judge(outcome, reads_input=outcome.invocation.name in READS_INPUT, step=step)
+        return damage.failed(failure) if failure and work.directory in self._damaged else failure
+
+    def _note_damage(self, work: Work, encode: Outcome) -> None:
+        self._damaged.discard(work.directory)
+        if isinstance(work.recipe, TranscodeRecipe) and damage.met(work.recipe, encode):
+            self._damaged.add(work.directory)
+
+    def _blamed(self, work: Work, rejected: Rejected) -> Rejected:
+        return damage.refused(rejected) if work.directory in self._damaged else rejected
 
     def checks(self, work: Work, files: Sequence[MadeFile]) -> Sequence[Invocation] | Failure:
         if isinstance(work.recipe, AnalyzeRecipe):
@@ -136,7 +147,7 @@ class FFmpegPlugin:
         try:
             verify.presence(work.recipe, files)
         except Rejected as rejected:
-            return refusal(rejected)
+            return refusal(self._blamed(work, rejected))
         tools = self._tools()
         return checks.build(tools.ffmpeg.path, tools.ffprobe.path, work.recipe, work.threads)
 
@@ -156,8 +167,9 @@ class FFmpegPlugin:
                 try:
                     proof = verify.verify(recipe, by_name, files)
                 except Rejected as rejected:
-                    return refusal(rejected, encoding.whole(by_name))
+                    return refusal(self._blamed(work, rejected), encoding.whole(by_name))
                 self._progress.pop(work.directory, None)
+                self._damaged.discard(work.directory)
                 made = report.conclusion(recipe, proof, work.steps, encoding.whole(by_name), tools, besides.took(by_name))
                 return quality.with_scores(made, work, recipe, by_name)
             case _:
