@@ -53,13 +53,13 @@ class Event:
     lines: tuple[str, ...]
 
 
-def convert(ffmpeg: str, burn_in: PlannedBurnIn) -> tuple[str, ...]:
-    """Read a text track as plain SRT: of the input, or of a file by itself."""
+def convert(ffmpeg: str, burn_in: PlannedBurnIn, letters: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Read a text track as plain SRT: of the input, or of a file by itself, whose letters may be told."""
     head = (ffmpeg, *quiet())
     if burn_in.stream is not None:
         given, chosen = untrusted(), f"0:{burn_in.stream}"
     else:
-        given = ("-protocol_whitelist", "fd", "-format_whitelist", DEMUXERS, "-codec_whitelist", DECODERS)
+        given = ("-protocol_whitelist", "fd", "-format_whitelist", DEMUXERS, "-codec_whitelist", DECODERS, *letters)
         chosen = "0:s:0"
     plain = ("-map", chosen, "-c:s", "text", "-map_metadata", "-1", "-fs", str(MOST_BYTES + 1), "-f", "srt", "pipe:1")
     return (*head, *given, "-fd", "{fd0}", "-i", "fd:", *plain)
@@ -71,7 +71,7 @@ def script(stdout: bytes, size: Size) -> bytes:
         raise TooMuch(f"The subtitles have more than {MOST_BYTES >> 20} MB of text; give fewer.")
     found = events(stdout.decode("utf-8", "replace"))
     if not found:
-        raise Unburnable("The subtitles hold no text that can be drawn; give SRT, WebVTT or ASS in UTF-8.")
+        raise Unburnable("The subtitles hold no text that can be drawn; give SRT, WebVTT or ASS.")
     return "\n".join((*_header(size), *map(_dialogue, found), "")).encode()
 
 

@@ -14,12 +14,19 @@ from protocol.plugins import Invocation, Limits, Outcome, Work
 from protocol.recipes import TranscodeRecipe
 from protocol.results import Failure
 
-TEXTS, PICTURE = "subtitles_to_burn", "watermark"
-NAMES = frozenset({TEXTS, PICTURE})
+TEXTS, RECODED, PICTURE = "subtitles_to_burn", "subtitles_to_burn_recoded", "watermark"
+NAMES = frozenset({TEXTS, RECODED, PICTURE})
+FALLBACK = ("-sub_charenc", "ISO-8859-1")
+"""In which every byte is a letter: for files that are no UTF-8, of which FFmpeg drops lines with exit code 0."""
+
+NO_UTF8 = "Invalid UTF-8"
+CAPTURE_BYTES = 2 * burning.MOST_BYTES
 PICTURE_LIMITS = Limits(wall_s=60.0, cpu_s=60, memory_bytes=2 << 30, file_bytes=1 << 20)
 
+_NO_TEXT = "The subtitles to be drawn into the picture cannot be read; give SRT, WebVTT or ASS."
 _UNREADABLE = {
-    TEXTS: "The subtitles to be drawn into the picture cannot be read; give SRT, WebVTT or ASS in UTF-8.",
+    TEXTS: _NO_TEXT,
+    RECODED: _NO_TEXT,
     PICTURE: f"The watermark is no JPEG, PNG or WebP picture of at most {MOST_MARK_PIXELS >> 20} million pixels.",
 }
 
@@ -30,9 +37,10 @@ def invocations(ffmpeg: str, work: Work, recipe: TranscodeRecipe, own: str) -> t
     burn_in, overlay = recipe.picture.burn_in, recipe.picture.overlay
     if burn_in is not None:
         path = own if burn_in.attachment is None else work.inputs[burn_in.attachment]
-        argv = burning.convert(ffmpeg, burn_in)
-        capture = 2 * burning.MOST_BYTES
-        made.append(Invocation(name=TEXTS, argv=argv, reads=(path,), limits=burning.LIMITS, capture_bytes=capture))
+        ways = {TEXTS: (), **({} if burn_in.attachment is None else {RECODED: FALLBACK})}
+        for name, letters in ways.items():
+            argv = burning.convert(ffmpeg, burn_in, letters)
+            made.append(Invocation(name=name, argv=argv, reads=(path,), limits=burning.LIMITS, capture_bytes=CAPTURE_BYTES))
     if overlay is not None:
         argv = (ffmpeg, *quiet(), *MARK, "-fd", "{fd0}", "-i", "fd:", "-map", "0:v:0", "-frames:v", "1", "-f", "null", "-")
         made.append(Invocation(name=PICTURE, argv=argv, reads=(work.inputs[overlay.attachment],), limits=PICTURE_LIMITS))
@@ -42,19 +50,40 @@ def invocations(ffmpeg: str, work: Work, recipe: TranscodeRecipe, own: str) -> t
 def files(recipe: TranscodeRecipe, outcomes: Sequence[Outcome]) -> tuple[tuple[str, bytes], ...]:
     """What the encode must find in its directory, by path."""
     video = recipe.source.video
-    texts = [outcome for outcome in outcomes if outcome.invocation.name == TEXTS]
+    texts = {outcome.invocation.name: outcome for outcome in outcomes if outcome.invocation.name in (TEXTS, RECODED)}
     if recipe.picture.burn_in is None or video is None or not texts:
         return ()
-    return ((SUBTITLES, burning.script(texts[-1].stdout, (video.width, video.height))),)
+    plain, recoded = texts.get(TEXTS), texts.get(RECODED)
+    if recoded is not None and (plain is None or _is_garbled(plain)):
+        text = _letters(recoded.stdout)
+    else:
+        text = plain.stdout if plain else b""
+    return ((SUBTITLES, burning.script(text, (video.width, video.height))),)
+
+
+def _letters(stdout: bytes) -> bytes:
+    """What was read byte by byte. Where those bytes make sense as UTF-8 they are: FFmpeg takes lines of UTF-16 for damaged."""
+    try:
+        return stdout.decode("utf-8").encode("latin-1").decode("utf-8").encode()
+    except UnicodeError:
+        return stdout
+
+
+def _is_garbled(outcome: Outcome) -> bool:
+    return outcome.exit_code != 0 or NO_UTF8 in outcome.stderr_tail
 
 
 def judge(outcome: Outcome, recipe: TranscodeRecipe) -> Failure | None:
-    """Of one of these invocations: what cannot be read is the client's."""
+    """Of one of these invocations: what cannot be read is the client's. A file that is no UTF-8 has its second reading."""
+    burn_in = recipe.picture.burn_in
+    has_second = outcome.invocation.name == TEXTS and burn_in is not None and burn_in.attachment is not None
+    if has_second and _is_garbled(outcome) and outcome.exit_code >= 0 and not outcome.timed_out:
+        return None
     if outcome.exit_code > 0 and outcome.exit_code != verdict.STOPPED_BY_SIGNAL:
         message = _UNREADABLE[outcome.invocation.name]
         return verdict.failure(FailureClass.INPUT, ErrorCode.INPUT_FORMAT, message, outcome)
     failure = verdict.judge(outcome, reads_input=True, only_reads=True)
-    if failure is not None or outcome.invocation.name != TEXTS:
+    if failure is not None or outcome.invocation.name == PICTURE:
         return failure
     try:
         files(recipe, (outcome,))
