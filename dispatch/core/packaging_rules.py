@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 
 from dispatch.core.paging import refuse
-from protocol.encoding import VideoCodec
+from protocol.encoding import AudioCodec, VideoCodec
 from protocol.packaging import (
     SYSTEM_IDS,
     CmafPackaging,
@@ -22,7 +22,14 @@ from protocol.profiles import Profile
 
 AES_128, CENC, CBCS = ProtectionScheme.AES_128, ProtectionScheme.CENC, ProtectionScheme.CBCS
 IN_TS = (VideoCodec.H264, VideoCodec.HEVC)
-SOUND_IN_TS = ("aac", "mp3", "ac3")
+"""What FFmpeg puts into segments of TS."""
+
+PICTURES = {SegmentFormat.TS: (VideoCodec.H264,), SegmentFormat.FMP4: tuple(VideoCodec)}
+SOUNDS = {
+    SegmentFormat.TS: (AudioCodec.AAC, AudioCodec.AC3),
+    SegmentFormat.FMP4: (AudioCodec.AAC, AudioCodec.OPUS, AudioCodec.AC3),
+}
+"""What Shaka Packager 3.8 puts into segments: tried with each."""
 
 Rule = tuple[Callable[[CmafPackaging, Encryption], bool], str]
 
@@ -43,13 +50,13 @@ ENCRYPTION: tuple[Rule, ...] = (
 
 def check(profile: Profile, packaging: CmafPackaging, below: str = "") -> None:
     """Raises VALIDATION_FAILED."""
-    if packaging.format is SegmentFormat.TS:
-        if packaging.dash:
-            raise refuse(f"{below}packaging", "DASH is made of fmp4 segments: give dash false, or format fmp4")
-        for rendition in profile.renditions:
-            if rendition.codec not in IN_TS or rendition.audio.codec not in SOUND_IN_TS:
-                words = f"TS carries {', '.join(IN_TS)} and {', '.join(SOUND_IN_TS)}; {rendition.name} is something else"
-                raise refuse(f"{below}packaging", words)
+    if packaging.format is SegmentFormat.TS and packaging.dash:
+        raise refuse(f"{below}packaging", "DASH is made of fmp4 segments: give dash false, or format fmp4")
+    pictures, sounds = PICTURES[packaging.format], SOUNDS[packaging.format]
+    for rendition in profile.renditions:
+        if rendition.codec not in pictures or rendition.audio.codec not in sounds:
+            words = f"segments of {packaging.format} carry {', '.join(pictures)} with {', '.join(sounds)}"
+            raise refuse(f"{below}packaging", f"{words}; {rendition.name} is something else")
     taken = [rendition.name for rendition in profile.renditions if rendition.name.startswith(("audio", "text-"))]
     if taken:
         raise refuse(f"{below}renditions", f"{taken[0]} is what packaging calls sound or text; give it another name")

@@ -219,6 +219,35 @@ def test_boxes_that_the_client_brought_stand_in_the_package(ladder: Mapping[str,
     assert files["cmaf/180p/init.mp4"].count(b"pssh") == 1
 
 
+HEVC = ("-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", "keyint=25:min-keyint=25:scenecut=0:log-level=none:open-gop=0")
+AV1 = ("-c:v", "libsvtav1", "-preset", "12", "-g", "25", "-svtav1-params", "scd=0")
+VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-g", "25", "-b:v", "300k")
+
+
+@pytest.mark.trust
+@pytest.mark.parametrize(
+    ("picture", "sound", "scheme", "told"),
+    [
+        (HEVC, "ac3", CBCS, "hvc1.1.6.L60.90,ac-3"),
+        (AV1, "libopus", CENC, "av01.0.00M.08,opus"),
+        (VP9, "libopus", CBCS, "vp09.00.11.08.00.02.02.02.00,opus"),
+    ],
+)
+def test_other_codecs_are_encrypted_alike(
+    ladder: Mapping[str, str], tmp_path: Path, picture: tuple[str, ...], sound: str, scheme: ProtectionScheme, told: str
+) -> None:
+    film = str(tmp_path / "film.mp4")
+    run_ffmpeg("-i", ladder["180p"], "-map", "0", *picture, "-pix_fmt", "yuv420p", "-c:a", sound, film)
+    work = work_of({**ladder, "180p": film, "360p": film}, tmp_path, encrypted(scheme, DrmSystem.WIDEVINE), ONE)
+    assert isinstance(work.recipe, PackageRecipe)
+    work = replace(work, recipe=work.recipe.model_copy(update={"renditions": work.recipe.renditions[:1]}))
+
+    files = published(work, run_attempt(PackagerPlugin(), work))
+
+    assert (hls_rules.broken(files), dash_rules.broken(files)) == ([], [])
+    assert f'CODECS="{told}"' in files["hls/master.m3u8"].decode()
+
+
 def spoil(directory: Path, what: str) -> None:
     cmaf = directory / "cmaf"
     match what:

@@ -6,6 +6,7 @@ import pytest
 
 from dispatch.core import packaging_rules
 from dispatch.core.profile_rules import check_whole
+from protocol.encoding import AudioCodec, VideoCodec
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.packaging import (
     CmafPackaging,
@@ -18,7 +19,6 @@ from protocol.packaging import (
     SegmentFormat,
 )
 from protocol.profiles import Profile
-from protocol.encoding import AudioCodec
 from protocol.sounds import RenditionAudio
 from tests.ffmpeg_recipes import rendition
 from tests.rules import samples
@@ -79,11 +79,18 @@ def test_what_cannot_be_together_is_refused(packaging: CmafPackaging, told: str)
     assert (refused.value.code, refused.value.status) == (ErrorCode.VALIDATION_FAILED, 422)
 
 
-def test_opus_is_refused_in_transport_streams() -> None:
-    opus = rendition(360).model_copy(update={"audio": RenditionAudio(codec=AudioCodec.OPUS)})
-
-    with pytest.raises(ReelyardError, match="TS carries"):
-        check_whole(Profile(name="mine", renditions=(opus,), packaging=TS))
+@pytest.mark.parametrize(
+    ("packaging", "changed"),
+    [
+        (TS, {"audio": RenditionAudio(codec=AudioCodec.OPUS)}),
+        (TS, {"audio": RenditionAudio(codec=AudioCodec.MP3)}),
+        (TS, {"codec": VideoCodec.HEVC}),
+        (CmafPackaging(), {"audio": RenditionAudio(codec=AudioCodec.MP3)}),
+    ],
+)
+def test_codecs_that_segments_do_not_carry_are_refused(packaging: CmafPackaging, changed: dict[str, object]) -> None:
+    with pytest.raises(ReelyardError, match=f"segments of {packaging.format} carry h264"):
+        check_whole(Profile(name="mine", renditions=(rendition(360).model_copy(update=changed),), packaging=packaging))
 
 
 def test_a_rendition_has_no_name_that_sound_has() -> None:
