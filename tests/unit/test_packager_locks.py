@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
+
 import pytest
 
-from plugins.packager import command, locks
+from plugins.media.hls import Playlist
+from plugins.media.rejected import Rejected
+from plugins.packager import command, locks, sealed
 from plugins.packager.plugin import PackagerPlugin
 from plugins.packager.tracks import Track, key_of, tracks
 from protocol.encoding import Preset
@@ -123,6 +128,68 @@ def test_segments_of_aes_128_are_read_with_the_key_where_their_playlist_says() -
 
     assert locks.keys_for((small(aes),), aes, ONE, ()) == (("content.key", bytes.fromhex(KEY)),)
     assert "file,crypto" in locks.opened(small(aes), aes)
+
+
+def read_twice(*sums: tuple[str, str], size: int = 1000, lead: int = 0) -> tuple[PackageRecipe, dict[str, Outcome]]:
+    """A package of one picture, as its packets are with the key and without, a second apart."""
+    of = CBCS.model_copy(update={"source": CBCS.source.model_copy(update={"audio": ()}), "renditions": CBCS.renditions[:1]})
+    encryption = Encryption(scheme=ProtectionScheme.CBCS, systems=(DrmSystem.WIDEVINE,), clear_lead_seconds=lead)
+    packaging = of.packaging.model_copy(update={"encryption": encryption, "segment_seconds": 1})
+    packets = [f"{n}, {at}, {at}, 1, {size}, {pair[n]}" for at, pair in enumerate(sums) for n in (0, 1)]
+    init = b"....schm\0\0\0\0cbcs....tenc" + bytes(8) + bytes.fromhex(KID) + b"pssh" + bytes(4) + bytes.fromhex(WIDEVINE)
+    told = {"init:cmaf/360p/init.mp4": init, "bare": "\n".join(["#tb 0: 1/1", "#tb 1: 1/1", *packets]).encode()}
+    return of.model_copy(update={"packaging": packaging}), {
+        name: Outcome(Invocation(name=name, argv=("ffmpeg",)), 0, out, "", 1.0, 1.0) for name, out in told.items()
+    }
+
+
+WIDEVINE = "edef8ba979d64acea3c827dcd51d21ed"
+
+
+def test_what_looks_other_without_the_key_is_encrypted() -> None:
+    sealed.verify(*read_twice(("0x1", "0x2"), ("0x3", "0x4")), ONE)
+    sealed.verify(*read_twice(("0x1", "0x1"), ("0x3", "0x3"), ("0x5", "0x6"), lead=1), ONE)
+    sealed.verify(*read_twice(("0x1", "0x1"), size=20), ONE)
+
+
+@pytest.mark.parametrize(
+    ("sums", "told"),
+    [
+        ((("0x1", "0x2"), ("0x3", "0x3")), "360p was not encrypted"),
+        ((), "cannot be read packet by packet"),
+    ],
+)
+def test_a_packet_that_is_the_same_without_the_key_is_refused(sums: tuple[tuple[str, str], ...], told: str) -> None:
+    with pytest.raises(Rejected, match=told):
+        sealed.verify(*read_twice(*sums), ONE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (b"cbcs", b"cenc", "another scheme"),
+        (bytes.fromhex(KID), bytes(16), "another key"),
+        (bytes.fromhex(WIDEVINE), bytes(16), f"lacks what system {WIDEVINE} needs"),
+    ],
+)
+def test_an_initialization_segment_that_tells_otherwise_is_refused(old: bytes, new: bytes, told: str) -> None:
+    of, outcomes = read_twice(("0x1", "0x2"))
+    name = "init:cmaf/360p/init.mp4"
+    outcomes[name] = replace(outcomes[name], stdout=outcomes[name].stdout.replace(old, new))
+
+    with pytest.raises(Rejected, match=told):
+        sealed.verify(of, outcomes, ONE)
+
+
+def test_a_playlist_that_tells_of_no_key_is_refused_but_where_all_is_in_the_clear() -> None:
+    playlist = Playlist((("a", Fraction(1)), ("b", Fraction(1))), "init.mp4")
+    of, _ = read_twice()
+    short, _ = read_twice(lead=1)
+
+    sealed.tagged(of, "p.m3u8", PLAYLIST, playlist)
+    sealed.tagged(short, "p.m3u8", "", playlist)
+    with pytest.raises(Rejected, match="does not tell that it is encrypted"):
+        sealed.tagged(of, "p.m3u8", "", playlist)
 
 
 def test_what_a_tool_says_of_a_key_is_not_repeated() -> None:
