@@ -120,7 +120,7 @@ def _too_big(video: VideoStream, limits: InputLimits) -> Problem | None:
 
 
 def _sound(facts: MediaFacts, limits: InputLimits) -> Problem | None:
-    """The first track's alone: no other is used. A rate of 0 is one that is not told."""
+    """The first track's alone: odd ones beside it are left out where tracks are chosen. A rate of 0 is one that is not told."""
     for sound in facts.audio[:1]:
         if sound.sample_rate and not LEAST_RATE <= sound.sample_rate <= MOST_RATE:
             message = f"The sound has {sound.sample_rate} samples a second; {LEAST_RATE} to {MOST_RATE} are taken."
