@@ -10,7 +10,7 @@ import pytest
 from plugins.media import progress, report, verdict
 from plugins.media.probe import facts_of
 from protocol.errors import ErrorCode, FailureClass
-from protocol.media import AudioStream, Colour, MediaFacts, VideoStream
+from protocol.media import AudioStream, MediaFacts, VideoStream
 from protocol.plugins import Invocation, Outcome
 from protocol.results import StepReport
 
