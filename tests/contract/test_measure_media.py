@@ -6,18 +6,20 @@ import json
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from plugins.ffmpeg.measuring.plugin import MeasurePlugin
 from protocol.encoding import Preset, Target
+from protocol.errors import ErrorCode, FailureClass
 from protocol.extras import ContentAnalysis, PerTitle
 from protocol.media import Chapter, MediaFacts
 from protocol.pictures import Crop
 from protocol.plugins import Conclusion, Work
 from protocol.profiles import Rendition
 from protocol.recipes import Cut, MeasureRecipe, PlannedRendition
-from protocol.results import FileRole, Measured
+from protocol.results import Failure, FileRole, Measured
 from protocol.sounds import Loudness
 from protocol.steps import MEASURE_SOURCE
 from tests.integration.ffmpeg_attempts import analyze, success
@@ -144,3 +146,20 @@ def test_times_are_those_of_the_part_that_is_taken(film: Path, tmp_path: Path) -
     assert told["black"] == [{"start": 0.0, "end": 0.5}]
     assert [scene["at"] for scene in told["scenes"]] == [0.5]
     assert [(round(one["start"], 1), round(one["end"], 1)) for one in told["silence"]] == [(0.5, 1.5)]
+
+
+@pytest.mark.parametrize("asked", [{"content": ContentAnalysis(chapters=False), "content_path": "c.json"}, {"compare": ()}])
+def test_a_film_that_ends_early_is_not_told_as_if_it_were_whole(film: Path, tmp_path: Path, asked: dict[str, Any]) -> None:
+    facts = analyze(film, tmp_path)
+    whole, short = tmp_path / "whole.mp4", tmp_path / "short.mp4"
+    run_ffmpeg("-i", str(film), "-c", "copy", "-movflags", "+faststart", str(whole))
+    short.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    settings = (planned("a", 90).model_copy(update={"path": "compare/a.mp4"}),)
+    parts = {**asked, "compare": settings, "comparison_path": "compare/report.json"} if "compare" in asked else asked
+    recipe = MeasureRecipe(source=facts, **parts)
+
+    work = Work(recipe, (MEASURE_SOURCE,), str(tmp_path), threads=1, input_path=str(short), input_size=short.stat().st_size)
+    refused = run_attempt(MeasurePlugin(), work).result
+
+    assert isinstance(refused, Failure), refused
+    assert (refused.failure_class, refused.code) == (FailureClass.INPUT, ErrorCode.INPUT_CORRUPT)

@@ -36,11 +36,11 @@ def invocations(subject: Subject) -> tuple[Invocation, ...]:
     """One process for each setting, so that its time is its own; then its scores."""
     if not subject.recipe.compare:
         return ()
-    spot = _spot(subject)
-    return tuple(one for planned in subject.recipe.compare for one in _setting(subject, spot, planned))
+    place = spot(subject)
+    return tuple(one for planned in subject.recipe.compare for one in _setting(subject, place, planned))
 
 
-def _spot(subject: Subject) -> Sample:
+def spot(subject: Subject) -> Sample:
     return sample(subject, windows.middle(subject.duration, subject.rate, Fraction(subject.recipe.sample_seconds)))
 
 
@@ -55,12 +55,12 @@ def _setting(subject: Subject, spot: Sample, planned: PlannedRendition) -> tuple
 
 def report(subject: Subject, done: Mapping[str, Outcome], sizes: Mapping[str, int]) -> tuple[bytes, dict[str, OutputFacts]]:
     """The report, and what each sample's file is."""
-    spot, window = _spot(subject), windows.middle(subject.duration, subject.rate, Fraction(subject.recipe.sample_seconds))
-    settings = [_told(spot, planned, done, sizes[planned.path]) for planned in subject.recipe.compare]
+    place, window = spot(subject), windows.middle(subject.duration, subject.rate, Fraction(subject.recipe.sample_seconds))
+    settings = [_told(place, planned, done, sizes[planned.path]) for planned in subject.recipe.compare]
     pairs = [pair(one, other) for one, other in combinations(settings, 2)]
-    about = {"start_seconds": round(float(window.start), 3), "seconds": round(float(spot.seconds), 3)}
+    about = {"start_seconds": round(float(window.start), 3), "seconds": round(float(place.seconds), 3)}
     whole = {"version": 1, "sample": about, "settings": settings, "pairs": pairs}
-    facts = {setting["path"]: _facts(setting, spot) for setting in settings}
+    facts = {setting["path"]: _facts(setting, place) for setting in settings}
     return (json.dumps(whole, indent=1) + "\n").encode(), facts
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from plugins.ffmpeg.measuring.subject import Stretch, Subject, opening
+from plugins.ffmpeg.measuring.subject import Stretch, Subject, opening, talking
 from plugins.media.calling import text
 from protocol.media import MediaFacts
 from protocol.plugins import Invocation
@@ -44,7 +44,7 @@ def _looking(subject: Subject, stretch: Stretch, number: int) -> tuple[Invocatio
     if not chains:
         return ()
     maps = [word for name in chains for word in ("-map", f"[{name}]", "-f", "null", "-")]
-    argv = (*opening(subject), "-filter_complex", ";".join(chains.values()), *maps)
+    argv = (*talking(opening(subject)), "-filter_complex", ";".join(chains.values()), *maps)
     tellings = (Invocation(name=f"{TOLD}:{number}:{name}", argv=text(subject.ffmpeg, _file(number, name))) for name in chains)
     return (subject.invocation(f"{CONTENT}:{number}", argv, (stretch.path,)), *tellings)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from plugins.ffmpeg.measuring import bars, comparing, content, loudness, probing, stages, trials
+from plugins.ffmpeg.measuring import bars, comparing, content, loudness, probing, stages, trials, whole
 from plugins.ffmpeg.measuring.subject import Subject
 from plugins.media import progress, scores, verdict
 from plugins.media.locate import Tools, locate
@@ -93,6 +93,8 @@ class MeasurePlugin:
         if failure is None and kind in SCORES and not _told_all(outcome, SCORES[kind]):
             message = "The tool ended without a score."
             return verdict.failure(FailureClass.ENGINE, ErrorCode.TOOL_FAILED, message, plain, MEASURE_SOURCE)
+        if failure is None and (problem := whole.problem(self._subject(work), outcome)) is not None:
+            return verdict.failure(FailureClass.INPUT, ErrorCode.INPUT_CORRUPT, problem, plain, MEASURE_SOURCE)
         return failure
 
     def checks(self, work: Work, files: Sequence[MadeFile]) -> Sequence[Invocation] | Failure:
