@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 
@@ -46,11 +46,13 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class ProvenText:
-    """Subtitles that hold; `outside` is how many cues lie past the end of the film, and are not among `cues`."""
+    """Subtitles that hold; `outside` is how many cues lie past the end of the film, and are not among `cues`. Where they are
+    damaged, some of their file could not be read."""
 
     planned: PlannedSubtitle
     cues: tuple[Cue, ...]
     outside: int = 0
+    is_damaged: bool = False
 
 
 def plain_of(planned: PlannedSubtitle) -> str:
@@ -86,10 +88,15 @@ def reads(ffmpeg: str, recipe: TranscodeRecipe) -> tuple[tuple[str, tuple[str, .
 def prove(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome]) -> tuple[ProvenText, ...]:
     """Raises Rejected for a text that was not made, or cannot be read."""
     length = shown_until(recipe.source)
-    return tuple(_proven(one, _raw(one, outcomes), length) for one in recipe.subtitles)
+    proven = []
+    for one in recipe.subtitles:
+        raw = _raw(one, outcomes)
+        extracted = outcomes.get(FILM, raw) if one.stream is not None else raw
+        proven.append(replace(_proven(one, raw.stdout, length), is_damaged="[error]" in extracted.stderr_tail))
+    return tuple(proven)
 
 
-def _raw(planned: PlannedSubtitle, outcomes: Mapping[str, Outcome]) -> bytes:
+def _raw(planned: PlannedSubtitle, outcomes: Mapping[str, Outcome]) -> Outcome:
     if planned.stream is not None:
         found = outcomes.get(f"{READ}:{planned.name}")
     else:
@@ -98,7 +105,7 @@ def _raw(planned: PlannedSubtitle, outcomes: Mapping[str, Outcome]) -> bytes:
             found = outcomes.get(recoded_of(planned))
     if found is None:
         raise Rejected(ErrorCode.OUTPUT_INVALID, f"The subtitles {planned.name} were not made.", EXTRACT_SUBTITLES)
-    return found.stdout
+    return found
 
 
 def _is_utf8(outcome: Outcome) -> bool:
@@ -202,6 +209,8 @@ def warnings(proven: Iterable[ProvenText]) -> tuple[str, ...]:
     """What a client should know of subtitles that were made."""
     told = []
     for one in proven:
+        if one.is_damaged:
+            told.append(f"Parts of the subtitles {one.planned.name} are damaged and left out.")
         if one.outside:
             told.append(f"{one.outside} cues of the subtitles {one.planned.name} lie past the end of the film and are left out.")
         elif not one.cues:

@@ -126,6 +126,19 @@ def test_a_files_other_letters_are_taken_only_where_it_is_no_utf8() -> None:
     assert [one.text for one in subtitles.prove(recipe, broken)[0].cues] == ["recoded"]
 
 
+def test_what_could_not_be_read_of_a_track_is_said() -> None:
+    planned = PlannedSubtitle(name="en", stream=2, paths=PATHS)
+    recipe = TranscodeRecipe(source=video(640, 360), renditions=(), subtitles=(planned,))
+    outcomes = {
+        "subtitles": outcome("subtitles", stderr="[srt @ 0x1] [error] Error decoding subtitles"),
+        "subtitle_read:en": outcome("subtitle_read:en", cue(1, 2).encode()),
+    }
+
+    found = subtitles.prove(recipe, outcomes)
+
+    assert subtitles.warnings(found) == ("Parts of the subtitles en are damaged and left out.",)
+
+
 def test_a_file_of_other_letters_alone_is_no_failure_yet() -> None:
     stderr = "[error] Invalid UTF-8 in decoded subtitles text; maybe missing -sub_charenc option"
 
