@@ -108,9 +108,15 @@ def choose(now: Situation) -> Way:
 
 
 def need_of(kind: TaskKind, recipe: Recipe) -> Need:
-    """An analysis that decodes to the end reads more than the ends."""
-    is_whole = isinstance(recipe, AnalyzeRecipe) and recipe.limits.strict
-    return Need.SEEK if is_whole else NEEDS.get(kind, Need.SEEK)
+    """An analysis that decodes to the end reads more than the ends; a clip is sought, and its end is not that of the file."""
+    match recipe:
+        case AnalyzeRecipe():
+            seeks = recipe.limits.strict
+        case TranscodeRecipe():
+            seeks = recipe.cut is not None or bool(recipe.parts)
+        case _:
+            seeks = False
+    return Need.SEEK if seeks else NEEDS.get(kind, Need.SEEK)
 
 
 def needs_a_look(size: int, free: int, outputs: int, need: Need, bandwidth: float | None) -> bool:
