@@ -106,7 +106,9 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
         leases=work.calls,
         files=files,
         playback=assemble_playback(outside, settings, files, access.sealer),
-        live=LiveService(outside.store, outside.storage, files, outside.clock, outside.secrets.signing),
+        live=LiveService(
+            *(outside.store, outside.storage, files, outside.clock, outside.secrets.signing), settings.api.public_url or ""
+        ),
         staging=StagingService(outside.storage, outside.clock, outside.secrets.signing),
         health=HealthService(outside.store, work.gate, work.registry, outside.clock, work.scheduler.standstill),
         uploads=taking_in.service,

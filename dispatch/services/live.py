@@ -36,9 +36,11 @@ LINGER_S = 30.0
 class LiveService:
     """A link to read and one to write are both signed for the directory of one attempt."""
 
-    def __init__(self, store: Store, storage: StorageProvider, files: FileService, clock: Clock, secret: bytes) -> None:
+    def __init__(
+        self, store: Store, storage: StorageProvider, files: FileService, clock: Clock, secret: bytes, public_url: str = ""
+    ) -> None:
         self._store, self._storage, self._files = store, storage, files
-        self._clock, self._secret = clock, secret
+        self._clock, self._secret, self._base = clock, secret, public_url.rstrip("/")
         self._cleared: dict[str, int] = {}
 
     async def put(self, signature: str, path: str, blocks: AsyncIterator[bytes]) -> None:
@@ -92,7 +94,7 @@ class LiveService:
             raise ReelyardError(ErrorCode.LIVE_NOT_STREAMING)
         expiry = int(self._clock.now()) + LINK_S
         signature = signing.sign(self._secret, method="GET", prefix=master.rpartition("/")[0], expiry=expiry)
-        return LiveLink(url=f"/files/live/{signature}/{master}", expires_at=rfc3339(expiry))
+        return LiveLink(url=f"{self._base}/files/live/{signature}/{master}", expires_at=rfc3339(expiry))
 
     async def stop(self, who: Caller, job_id: str, versions: Versions = None) -> JobView:
         """Raises INVALID_TRANSITION where nothing streams that could be stopped. Repeated it is harmless."""

@@ -67,11 +67,15 @@ def _is_setup(tag: Tag) -> bool:
 
 @dataclass(slots=True)
 class Stream:
-    """Tags in, bytes of FLV out. `head` is None until enough has come to tell what the stream is; it begins the bytes."""
+    """Tags in, bytes of FLV out. `head` is None until enough has come to tell what the stream is; it begins the bytes.
+
+    `is_other` once the picture is of another kind or size: what comes then is another stream, and nothing of it is given.
+    """
 
     timeline: Timeline = field(default_factory=Timeline)
     head: bytes | None = None
     has_sound: bool = False
+    is_other: bool = False
     _setups: dict[int, Tag] = field(default_factory=dict)
     _held: list[bytes] = field(default_factory=list)
     _first: int | None = None
@@ -84,20 +88,26 @@ class Stream:
         """What can be read of the stream now; nothing while the head is not whole."""
         if not tag.content:
             return b""
-        if self.head is not None:
-            return (
-                b""
-                if tag.kind == AUDIO and not self.has_sound
-                else written(tag.kind, self.timeline.place(tag.moment), tag.content)
-            )
         if _is_setup(tag):
+            self.is_other = self.is_other or self._changes(tag)
             self._setups[tag.kind] = tag
+        if self.is_other or (self.head is not None and tag.kind == AUDIO and not self.has_sound):
+            return b""
+        if self.head is not None:
+            return written(tag.kind, self.timeline.place(tag.moment), tag.content)
         if self._first is None:
             self._begin(tag)
         else:
             self._held.append(written(tag.kind, self.timeline.place(tag.moment), tag.content))
         self.has_sound = self.has_sound or tag.kind == AUDIO
         return self._opened()
+
+    def _changes(self, setup: Tag) -> bool:
+        """An encoder that comes back, or says it again, says the same."""
+        before = self._setups.get(VIDEO)
+        if self._first is None or setup.kind != VIDEO or before is None:
+            return False
+        return setup.content != before.content
 
     def _begin(self, tag: Tag) -> None:
         """Everything before the first keyframe but the codecs' headers is left out."""

@@ -150,9 +150,12 @@ class RtmpDoor:
             if piece:
                 await intake.take(piece)
         intake.seconds = self._stream.seconds
-        if heard.is_over:
+        if self._stream.is_other:
+            log.info("stream_changed", problem="the picture is of another kind or size now: this stream is over")
+        is_over = heard.is_over or self._stream.is_other
+        if is_over:
             intake.over.set()
-        return not heard.is_over
+        return not is_over
 
 
 async def _first_of(*events: asyncio.Event) -> None:

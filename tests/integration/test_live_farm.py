@@ -28,6 +28,9 @@ from tests.media import ffmpeg_path, ffprobe_path
 from tests.rules.hls_rules import broken
 
 SMALL = tuple(Rendition(name=f"{h}p", height=h, preset=Preset.ULTRAFAST, crf=30, max_bitrate=400_000) for h in (90, 180))
+PATIENT = {"REELYARD_DISPATCH_LEASES__LEASE_S": "60", "REELYARD_ENGINE_REATTACH_S": "60"}
+"""An engine may take its time to come back."""
+
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
@@ -171,7 +174,7 @@ def _holds_the_recording(outputs: Path) -> None:
 @pytest.mark.timeout(180)
 async def test_a_stream_whose_engine_is_killed_is_kept_as_far_as_it_came(tmp_path: Path) -> None:
     """The tool outlives its engine, finishes what it has, and the engine that comes back shows and keeps that."""
-    async with AsyncExitStack() as stack, farm(tmp_path) as made:
+    async with AsyncExitStack() as stack, farm(tmp_path, **PATIENT) as made:
         await made.start_dispatch()
         engine = await made.start_engine("engine-a")
         client = await stack.enter_async_context(made.client())

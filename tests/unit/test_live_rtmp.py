@@ -145,3 +145,14 @@ def test_the_clock_of_a_stream_never_jumps_far(moments: list[int], cuts: set[int
         assert 0 <= placed <= max(last, timeline.furthest)
         assert abs(placed - last) <= 10_000
         last = placed
+
+
+def test_a_picture_of_another_size_is_another_stream_and_the_same_setup_again_is_none() -> None:
+    stream = Stream()
+    for n, content in enumerate([SETUP, KEYFRAME, *[INTER] * 40]):
+        stream.take(Tag(VIDEO, 40 * n, content))
+
+    again = stream.take(Tag(VIDEO, 2000, SETUP))
+    assert (again[11 : 11 + len(SETUP)], stream.is_other) == (SETUP, False)
+    assert (stream.take(Tag(VIDEO, 2040, SETUP + b"other")), stream.is_other) == (b"", True)
+    assert stream.take(Tag(VIDEO, 2080, KEYFRAME)) == b""
