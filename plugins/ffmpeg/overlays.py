@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from plugins.ffmpeg.encoders.colours import HD_HEIGHT, HD_WIDTH
 from plugins.ffmpeg.sources import mark_place, seconds
 from protocol.pictures import Position
 from protocol.recipes import PlannedOverlay, TranscodeRecipe
@@ -20,9 +21,6 @@ PLACES = {
     Position.CENTER: ("(W-w)/2", "(H-h)/2"),
 }
 """In the overlay filter's words; `{m}` is the margin in pixels."""
-
-HD_LINES = 720
-"""Below, a picture whose colours are not told has those of old television."""
 
 
 def burnt(recipe: TranscodeRecipe) -> tuple[str, ...]:
@@ -47,10 +45,10 @@ def marked(recipe: TranscodeRecipe, size: Size, depth: int, lines: list[str]) ->
 
 
 def _mark(recipe: TranscodeRecipe, overlay: PlannedOverlay, size: Size) -> str:
-    """Never larger than the picture; its alpha times the opacity."""
+    """Never larger than the picture; its alpha times the opacity; in the colours that the picture will be said to have."""
     width = max(2, round(size[0] * overlay.watermark.width_percent / 100))
     video = recipe.source.video
-    is_old = video is not None and not video.colour.matrix and not video.is_hdr and size[1] < HD_LINES
+    is_old = video is not None and not (video.colour.matrix or video.is_hdr) and max(size) < HD_WIDTH and min(size) < HD_HEIGHT
     matrix = "smpte170m" if is_old else "bt709"
     scaled = f"scale=w={width}:h={size[1]}:force_original_aspect_ratio=decrease:flags=bicubic"
     return (
