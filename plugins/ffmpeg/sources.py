@@ -12,6 +12,13 @@ from plugins.media.calling import untrusted
 from plugins.media.lengths import length_cap
 from protocol.recipes import Cut, SourcePart, TranscodeRecipe
 
+UNLISTED = frozenset({"mpegts", "mpeg"})
+"""Containers that do not list where their keyframes are."""
+
+EARLIER = Fraction(8)
+"""Seconds. Keyframes of what is made to be joined at any moment lie closer together. FFmpeg takes a start that lies 10 s off
+(`dts_delta_threshold`) for a break in the stream's clock, and mends it away."""
+
 MOST_MARK_PIXELS = 4096 * 4096
 MARK = (
     *("-protocol_whitelist", "fd", "-format_whitelist", "png_pipe,jpeg_pipe,webp_pipe"),
@@ -56,15 +63,26 @@ def seconds(value: Fraction) -> str:
 def _films(recipe: TranscodeRecipe, threads: int) -> tuple[Opened, ...]:
     decoding = ("-threads", str(threads))
     if recipe.parts:
-        return tuple(Opened(part.attachment, (*untrusted(), *decoding, *_taken(_cut_of(part)))) for part in recipe.parts)
-    taken = ("-t", f"{float(length_cap(recipe.source)):.3f}") if recipe.cut is None else _taken(recipe.cut)
+        return tuple(
+            Opened(part.attachment, (*untrusted(), *decoding, *_taken(_cut_of(part), part.facts.container)))
+            for part in recipe.parts
+        )
+    taken = (
+        ("-t", f"{float(length_cap(recipe.source)):.3f}") if recipe.cut is None else _taken(recipe.cut, recipe.source.container)
+    )
     allowed = untrusted(also=own_decoders(recipe.decoder))
     return (Opened(None, (*on_device(recipe.decoder), *allowed, *decoding, *taken)),)
 
 
-def _taken(cut: Cut) -> tuple[str, ...]:
-    """Decoded from the keyframe before, dropped up to the moment itself."""
+def _taken(cut: Cut, container: str) -> tuple[str, ...]:
+    """Decoded from the keyframe before, dropped up to the moment itself. Where keyframes are not listed a search may end behind
+    the one that is needed: it is made for an earlier moment, and what comes before the right one falls before 0.
+    """
     start, end = Fraction(cut.start), Fraction(cut.end)
+    if start and container in UNLISTED:
+        early = min(start, EARLIER)
+        sought = ("-ss", seconds(start - early)) if start > early else ()
+        return (*sought, "-itsoffset", f"-{seconds(early)}", "-t", seconds(end - start + early))
     return (*(("-ss", seconds(start)) if start else ()), "-t", seconds(end - start))
 
 
