@@ -49,6 +49,10 @@ UNTOLD: dict[str, str] = {
     r"packaging: (packages renditions|makes hls/)": "what a profile makes belongs together",
     r"thumbnail: is no": "bytes have no schema",
     r"(renditions|hls|thumbnails|noop_seconds|outputs(\.\w+)?): ": "what a profile makes belongs together",
+    r"(outputs\.)?(compare\.)?renditions\.\d+(\.[\w-]+)?: ": "words of a rendition exclude each other, or go by its codec",
+    r"(outputs\.)?(burn_in|clip|packaging(\.encryption)?): ": "the same: one of two, or one behind the other",
+    r"content_keys(\.pssh)?: ": "keys are told apart by their labels, and asked for by the profile",
+    r"(attachments|result\.measured\.loudness)\.": "what the names of an object look like is not made by the library",
     r"this call takes Content-Type: application/offset": "a POST that stands for PATCH needs a body, for DELETE it needs none",
 }
 """What a call that fits the document may be refused for all the same, with the reason; by the message's beginning."""
