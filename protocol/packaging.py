@@ -47,11 +47,15 @@ SYSTEM_IDS = {
 
 
 class Encryption(Message):
-    """What is signalled; the keys come with each job. `clear_lead_seconds` at the start stay in the clear."""
+    """What is signalled; the keys come with each job. `clear_lead_seconds` at the start stay in the clear.
+
+    The MP4s the segments are cut from are published only with `publishes_clear`.
+    """
 
     scheme: ProtectionScheme
     systems: Annotated[tuple[DrmSystem, ...], Field(max_length=4)] = ()
     clear_lead_seconds: Annotated[int, Field(ge=0, le=600)] = 0
+    publishes_clear: bool = False
 
 
 _ANY_OF_TWO: JsonDict = {"anyOf": [{"properties": {"hls": {"const": True}}}, {"properties": {"dash": {"const": True}}}]}

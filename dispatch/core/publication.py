@@ -13,8 +13,8 @@ from dispatch.core.planning import STEPS, load_profile
 from dispatch.core.records import Attempt, Graph, Job, StagedRow
 from dispatch.core.thumbnails import Picture
 from dispatch.core.told import about, findings, pictures, renditions, sounds, streams, texts
-from dispatch.core.told.made import Fields, Made, Output, Teller, for_api, prefix_of, url_of
-from protocol.results import UNPUBLISHED_ROLES, OutputFacts
+from dispatch.core.told.made import Fields, Made, Output, Teller, for_api, kept_back, prefix_of, url_of
+from protocol.results import UNPUBLISHED_ROLES, FileRole, OutputFacts
 
 METADATA = "metadata.json"
 
@@ -40,9 +40,19 @@ class Publication:
     outputs_json: str
 
 
-def published_rows(staged: Iterable[StagedRow]) -> list[StagedRow]:
-    """Without what was staged for a sibling task alone."""
-    return [row for row in staged if OutputFacts.model_validate_json(row.facts_json).role not in UNPUBLISHED_ROLES]
+def told_rows(staged: Iterable[StagedRow]) -> list[StagedRow]:
+    """Of what is there to tell: all but what was staged for a sibling task alone."""
+    return [row for row in staged if _role(row) not in UNPUBLISHED_ROLES]
+
+
+def published_rows(job: Job, staged: Iterable[StagedRow]) -> list[StagedRow]:
+    """Without what was staged for a sibling task alone, and without the clear MP4s of what is encrypted."""
+    hidden = UNPUBLISHED_ROLES | kept_back(load_profile(job.profile_json))
+    return [row for row in staged if _role(row) not in hidden]
+
+
+def _role(row: StagedRow) -> FileRole:
+    return OutputFacts.model_validate_json(row.facts_json).role
 
 
 def published_prefix(job: Job) -> str:
@@ -72,7 +82,7 @@ def publication(graph: Graph, staged: Sequence[StagedRow], attempts: Sequence[At
     written = orjson.dumps(metadata, option=orjson.OPT_INDENT_2)
     api = {
         "outputs": {**renditions.in_api(made), **_fetched(made, told), "metadata_json": _metadata_place(graph.job, written)},
-        "size_bytes": len(written) + sum(row.size for row in staged),
+        "size_bytes": len(written) + sum(output.row.size for output in made.published()),
         "compression": {k if k.startswith("total") else f"{k}_ratio": v for k, v in ratios.items()},
         "quality_metrics": scores,
     }

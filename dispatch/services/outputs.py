@@ -50,7 +50,8 @@ class OutputService:
 
     async def links(self, who: Caller, job_id: str, *, expires_in: int) -> OutputsReply:
         """Signed links under one prefix, good for `expires_in` seconds. Raises OUTPUTS_NOT_READY or OUTPUTS_PURGED."""
-        job, rows = await self._load(who, job_id, lambda tx: published_rows(tx.staged(job_id)))
+        job, staged = await self._load(who, job_id, lambda tx: tx.staged(job_id))
+        rows = published_rows(job, staged)
         expiry = int(self._clock.now()) + expires_in
         prefix = published_prefix(job)
         base = f"{self._base}/files/s/{signing.sign(self._secret, method='GET', prefix=prefix, expiry=expiry)}/{prefix}"
@@ -66,7 +67,8 @@ class OutputService:
 
     async def published(self, who: Caller, job_id: str) -> Published:
         """Every file with its size, metadata.json first. Raises as `links` does."""
-        job, rows = await self._load(who, job_id, lambda tx: published_rows(tx.staged(job_id)))
+        job, staged = await self._load(who, job_id, lambda tx: tx.staged(job_id))
+        rows = published_rows(job, staged)
         prefix, place = published_prefix(job), _metadata_place(job)
         metadata = () if place is None else (PublishedFile(METADATA, f"{prefix}/{METADATA}", int(place["size_bytes"])),)
         files = tuple(PublishedFile(row.path, f"{prefix}/{row.path}", row.size) for row in rows)

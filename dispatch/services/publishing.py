@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from dispatch.core import endings, thumbnails
-from dispatch.core.publication import METADATA, Publication, publication, published_rows, sent_picture
+from dispatch.core.publication import METADATA, Publication, publication, published_rows, sent_picture, told_rows
 from dispatch.core.records import Attempt, Graph, StagedRow
 from dispatch.ports import Clock, Commit, Store, Transaction
 from dispatch.services.grants import staging_prefix
@@ -93,7 +93,7 @@ class Publisher:
 
     async def _publish(self, ready: _Ready, made: Publication) -> None:
         job = ready.graph.job
-        files = [Promoted(_staged_path(row), row.path, row.size, row.sha256) for row in ready.staged]
+        files = [Promoted(_staged_path(row), row.path, row.size, row.sha256) for row in published_rows(job, ready.staged)]
         if (picture := sent_picture(job, ready.staged)) is not None:
             files.append(Promoted(picture.path, thumbnails.published_name(picture), picture.size, picture.sha256))
         work = f"staging/{job.job_id}/publish-{job.version}"
@@ -172,7 +172,7 @@ def _load(tx: Transaction, job_id: str) -> _Ready | None:
     graph = tx.graphs([job_id]).get(job_id)
     if graph is None or graph.job.state is not JobState.COMPLETING:
         return None
-    return _Ready(graph, published_rows(tx.staged(job_id)), tx.job_attempts(job_id))
+    return _Ready(graph, told_rows(tx.staged(job_id)), tx.job_attempts(job_id))
 
 
 def _is_same_completion(now: Graph, then: Graph) -> bool:

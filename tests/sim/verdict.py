@@ -127,7 +127,7 @@ def of_files(found: Rows, disk: Disk) -> Iterator[str]:
     """What is published is what the settled attempts staged, of completed jobs and no others; staging is empty."""
     expected = {}
     for job in found.jobs:
-        staged = published_rows(row for row in found.staged if row.job_id == job.job_id)
+        staged = published_rows(job, (row for row in found.staged if row.job_id == job.job_id))
         if job.state is JobState.COMPLETED and staged:
             expected[f"{job.tenant}/processed/{job.job_id}"] = {row.path: row.sha256 for row in staged}
     for target in disk.published.keys() | expected.keys():

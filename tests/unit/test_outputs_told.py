@@ -9,13 +9,14 @@ from typing import Any
 import orjson
 import pytest
 
-from dispatch.core.publication import publication
+from dispatch.core.publication import publication, published_rows
 from dispatch.core.records import Graph
 from dispatch.core.thumbnails import Picture, stored
 from dispatch.core.views import job_view
 from protocol.extras import ContentAnalysis, Frames, QualityMetrics, Sprite, Subtitles, Thumbnails, Transcription
 from protocol.media import Chapter
 from protocol.outputs import Outputs
+from protocol.packaging import CmafPackaging, Encryption, ProtectionScheme
 from protocol.results import FileRole, Measured, StagedFile, StepReport, ToolUse
 from protocol.states import JobState, StepState
 from tests.unit.dispatch_jobs import NOW, SHA, WEB, after, complete, granted, ready_to_transcode, staged, start, video
@@ -295,3 +296,25 @@ def test_scores_are_told_of_renditions_that_have_them_in_both_and_in_the_job(
 
 def test_chapters_are_told_in_seconds(metadata: dict[str, Any]) -> None:
     assert metadata["source"]["chapters"] == [{"start": 0.0, "end": 12.0, "title": "One"}]
+
+
+def encrypted(graph: Graph, *, publishes_clear: bool) -> Graph:
+    encryption = Encryption(scheme=ProtectionScheme.CBCS, publishes_clear=publishes_clear)
+    profile = RICH.model_copy(update={"hls": None, "packaging": CmafPackaging(encryption=encryption)})
+    return replace(graph, job=replace(graph.job, profile_json=profile.model_dump_json()))
+
+
+def test_beside_what_is_encrypted_no_rendition_lies_in_the_clear_and_its_figures_are_told(graph: Graph) -> None:
+    sealed = encrypted(graph, publishes_clear=False)
+    told = orjson.loads(publication(sealed, graph.files, graph.attempts).outputs_json)
+
+    paths = {row.path for row in published_rows(sealed.job, graph.files)}
+    video = told["outputs"]["360p"]["video"]
+    assert [path for path in paths if path.endswith(".mp4") and "compare" not in path] == []
+    assert ("url" in video, video["resolution"], "360p_ratio" in told["compression"]) == (False, "640x360", True)
+
+
+def test_clear_renditions_are_published_beside_where_the_profile_says_so(graph: Graph) -> None:
+    paths = {row.path for row in published_rows(encrypted(graph, publishes_clear=True).job, graph.files)}
+
+    assert "360p/video_360p.mp4" in paths

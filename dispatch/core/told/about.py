@@ -59,5 +59,5 @@ def recipe(made: Made, attempts: Sequence[Attempt]) -> Fields:
         "tools": [tool for attempt in done for tool in orjson.loads(attempt.tools_json)],
         "engines": sorted({attempt.engine_id for attempt in done}),
         **measured,
-        "sha256": {output.row.path: output.row.sha256 for output in made.outputs} | own,
+        "sha256": {output.row.path: output.row.sha256 for output in made.published()} | own,
     }

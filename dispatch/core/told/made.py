@@ -39,6 +39,10 @@ class Made:
     def of(self, role: FileRole) -> list[Output]:
         return [output for output in self.outputs if output.facts.role is role]
 
+    def published(self) -> list[Output]:
+        hidden = kept_back(self.profile)
+        return [output for output in self.outputs if output.facts.role not in hidden]
+
     def first(self, role: FileRole) -> Output | None:
         return next(iter(self.of(role)), None)
 
@@ -50,6 +54,13 @@ Teller = Callable[[Made], Fields]
 def place(output: Output) -> Fields:
     """Where a file lies below the job's outputs, and its size: what `for_api` knows a file by."""
     return {"path": output.row.path, "size_bytes": output.row.size}
+
+
+def kept_back(profile: Profile) -> frozenset[FileRole]:
+    """What is told of and not published: what is encrypted must not lie in the clear beside itself."""
+    encryption = profile.packaging.encryption if profile.packaging else None
+    is_kept = encryption is not None and not encryption.publishes_clear
+    return frozenset({FileRole.RENDITION}) if is_kept else frozenset()
 
 
 def prefix_of(job: Job) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dispatch.core.told.made import Fields, Made, Output, for_api, megabytes, place, url_of
+from dispatch.core.told.made import Fields, Made, Output, for_api, kept_back, megabytes, place, url_of
 from protocol import steps as step_names
 from protocol.results import FileRole, OutputFacts
 
@@ -62,8 +62,9 @@ def scores_of(facts: OutputFacts) -> Mapping[str, float]:
 
 
 def _video(made: Made, output: Output) -> Fields:
+    is_kept = output.facts.role in kept_back(made.profile)
     return {
-        **place(output),
+        **({"size_bytes": output.row.size} if is_kept else place(output)),
         "resolution": resolution_of(output.facts),
         "bitrate": output.facts.bitrate,
         "codec": output.facts.codec,
