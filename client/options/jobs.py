@@ -40,7 +40,7 @@ class SubmitOptions(Remote):
         typer.Option("--attach", metavar="NAME[:LANG]=FILE", help="A file beside it: watermark=logo.png, subs:en=film.srt."),
     ] = field(default_factory=list)
     content_keys: Annotated[
-        Path | None, typer.Option("--content-keys", metavar="FILE", help="Keys for its encryption, as JSON; see howto/encryption.md.")
+        Path | None, typer.Option("--content-keys", metavar="FILE", help="Keys for its encryption, as JSON: howto/encryption.md.")
     ] = None
     expires_at: Annotated[
         str | None,
