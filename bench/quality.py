@@ -24,7 +24,7 @@ from bench.rows import Row
 from plugins.media.locate import locate
 
 SECONDS, TARGET = 20, 93
-GRAIN = "scale=-2:720:flags=bicubic,noise=c0s=8:c0f=t+u"
+GRAIN = "scale=-2:720:flags=bicubic,noise=c0s=20:c0f=t+u"
 """Luma noise that changes with each frame, like that of a fast negative."""
 
 GRAIN_CODED = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "10")
@@ -64,7 +64,7 @@ def films() -> tuple[Clip, Clip]:
     """
     whole = minute()
     easy = _cut(whole, "easy", f"{SECONDS} s of the {whole.name}", "-c", "copy")
-    return easy, _cut(easy, "grain720", f"{easy.name}, with grain", "-vf", GRAIN, *GRAIN_CODED, "-c:a", "copy")
+    return easy, _cut(easy, "strong-grain", f"{easy.name}, with grain", "-vf", GRAIN, *GRAIN_CODED, "-c:a", "copy")
 
 
 def _cut(source: Clip, word: str, name: str, *arguments: str) -> Clip:
