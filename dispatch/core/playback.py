@@ -25,8 +25,11 @@ PACKAGED = ("hls/", "dash/", "cmaf/", "thumbnails/", "subtitles/", "transcriptio
 _CLEAR = re.compile(r"(^|/)video_[^/]*$")
 """Renditions, whatever they are called."""
 
-_KEY = re.compile(rf"(?P<prefix>.+)/{KEYS}/(?P<name>[0-9a-f]{{32}})")
-_LICENCE = re.compile(rf"(?P<prefix>.+)/{LICENCES}/(?P<name>{'|'.join((CLEARKEY, *PROXIED))})")
+_OUTPUTS = r"[^/]+/processed/(?P<job>[^/]+)"
+"""A job's own, and nothing deeper: below a signed prefix anybody may write a path that ends with another job's id."""
+
+_KEY = re.compile(rf"{_OUTPUTS}/{KEYS}/(?P<name>[0-9a-f]{{32}})")
+_LICENCE = re.compile(rf"{_OUTPUTS}/{LICENCES}/(?P<name>{'|'.join((CLEARKEY, *PROXIED))})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def asked_licence(path: str) -> Asked | None:
 
 
 def _asked(found: re.Match[str] | None) -> Asked | None:
-    return None if found is None else Asked(found["prefix"].rpartition("/")[2], found["name"])
+    return None if found is None else Asked(found["job"], found["name"])
 
 
 def cache_control(path: str, left_s: float) -> str:

@@ -35,6 +35,7 @@ async def test_key_of_hls_is_sixteen_bytes_for_whoever_holds_the_link_and_is_kep
         told = await link(server)
         key = await opened(server, told["drm"]["key_urls"][0])
         other = await opened(server, beside(told["url"], f"key/{'f' * 32}"))
+        of_another = await opened(server, beside(told["url"], f"job_1/key/{KEY_ID}"))
         by_outputs = server.signed("GET", "default/processed/job_1") + f"/default/processed/job_1/key/{KEY_ID}"
         refused = await opened(server, by_outputs)
         clear = await opened(server, beside(told["url"], "360p/video_360p.mp4"))
@@ -49,7 +50,8 @@ async def test_key_of_hls_is_sixteen_bytes_for_whoever_holds_the_link_and_is_kep
         "licence_urls": {},
     }
     assert (key.status, key.body, key.headers["Cache-Control"]) == (200, bytes.fromhex(KEY), "no-store")
-    assert [head_of(answer) for answer in (other, refused, clear, purged)] == [
+    assert [head_of(answer) for answer in (other, of_another, refused, clear, purged)] == [
+        (404, "FILE_NOT_FOUND"),
         (404, "FILE_NOT_FOUND"),
         (404, "FILE_NOT_FOUND"),
         (404, "FILE_NOT_FOUND"),

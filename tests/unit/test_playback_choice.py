@@ -82,6 +82,9 @@ def test_path_below_the_outputs_is_what_follows_the_job() -> None:
         ("acme/processed/job_1/licence/widevine", None, Asked("job_1", "widevine")),
         ("acme/processed/job_1/licence/common", None, None),
         ("licence/widevine", None, None),
+        (f"acme/processed/job_1/job_2/key/{KEY_ID}", None, None),
+        (f"acme/processed/job_1/other/processed/job_2/key/{KEY_ID}", None, None),
+        ("acme/processed/job_1/job_2/licence/clearkey", None, None),
     ],
 )
 def test_keys_and_licences_are_told_from_files_by_their_path(path: str, key: Asked | None, licence: Asked | None) -> None:
