@@ -146,7 +146,8 @@ def published(text: str, track: Track, recipe: PackageRecipe, keys: ContentKeys)
     lines = []
     for line in text.split("\n"):
         if line.startswith("#EXT-X-KEY:") and FAIRPLAY_FORMAT in line:
-            line = _URI.sub(f'URI="{keys.key_uri or f"skd://{key.key_id}"}"', line)
+            told = f'URI="{keys.key_uri or f"skd://{key.key_id}"}"'
+            line = _URI.sub(told.replace("\\", r"\\"), line)  # an address may hold backslashes, which a template reads
         elif line.startswith("#EXT-X-KEY:"):
             line = line.replace(raw, f'URI="{fetched}"')
         lines.append(line)

@@ -98,6 +98,7 @@ PLAYLIST = """#EXTM3U
         (None, f"../../key/{KID}", f"skd://{KID}"),
         ("skd://films/7", f"../../key/{KID}", "skd://films/7"),
         ("https://keys.example/7", "https://keys.example/7", "https://keys.example/7"),
+        ("https://keys.example/\\d\\g<0>", "https://keys.example/\\d\\g<0>", "https://keys.example/\\d\\g<0>"),
     ],
 )
 def test_players_are_told_the_clients_address_of_a_key_or_ours(told: str | None, identity: str, fairplay: str) -> None:
