@@ -76,14 +76,18 @@ class BroughtFiles:
     async def _attachments(self, who: Caller, checked: Checked) -> Checked:
         wanted, found = checked.submission.attachments, {}
         uses = attachments.uses_of(checked.profile, wanted)
-        for name, told in wanted.items():
-            upload = await self._uploads.usable(who, told.upload_id)
-            head = await self._head(upload, sniffing.SNIFF_BYTES)
-            attachments.check(name, uses[name], head, upload.received, most_bytes=self._sources.rules.limits.max_bytes)
-            path = attachments.path_of(self._root(who), checked.job_id or "", name, upload.filename)
-            await self._uploads.give(upload, path)
-            checked = replace(checked, brought=(*checked.brought, path))
-            found[name] = Attached(path, upload.received, upload.filename, uses[name], told.language)
+        try:
+            for name, told in wanted.items():
+                upload = await self._uploads.usable(who, told.upload_id)
+                head = await self._head(upload, sniffing.SNIFF_BYTES)
+                attachments.check(name, uses[name], head, upload.received, most_bytes=self._sources.rules.limits.max_bytes)
+                path = attachments.path_of(self._root(who), checked.job_id or "", name, upload.filename)
+                await self._uploads.give(upload, path)
+                checked = replace(checked, brought=(*checked.brought, path))
+                found[name] = Attached(path, upload.received, upload.filename, uses[name], told.language)
+        except BaseException:
+            await self.drop(file.path for file in found.values())
+            raise
         return replace(checked, attachments_json=attachments.stored(found))
 
     async def picture(self, path: str, written: Written) -> Picture:

@@ -86,8 +86,9 @@ async def test_its_bytes_are_served_by_the_link_of_a_task_that_reads_it_and_by_n
         ({"english": PNG}, OutputOverrides(subtitles=Subtitles()), "attachments.english"),
         ({"intro": TEXT}, OutputOverrides(concat=("intro", "input")), "attachments.intro"),
         ({"english": TEXT}, OutputOverrides(), "attachments.english"),
+        ({"watermark": PNG, "english": PNG}, MARKED, "attachments.english"),
     ],
-    ids=["no watermark", "no subtitles", "text for a picture", "a picture for text", "text for a film", "of no use"],
+    ids=["no watermark", "no subtitles", "text for a picture", "a picture for text", "text for a film", "of no use", "second"],
 )
 async def test_what_is_missing_wrong_or_of_no_use_is_refused_and_nothing_stays(
     farm: World, files: dict[str, bytes], outputs: OutputOverrides, field: str
