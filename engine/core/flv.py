@@ -12,6 +12,9 @@ MOST_JUMP_MS, STEP_MS = 10_000, 20
 HEAD_MS, LATE_SOUND_MS = 500, 1200
 """So much picture is looked at before the encode begins; so long sound may be late and still belong to the stream."""
 
+MOST_HELD_BYTES = 32 << 20
+"""So much is kept of a stream whose clock stands still; then the encode begins with what is there."""
+
 AAC, KEYFRAME, SEQUENCE_HEADER, AVC_END = 10, 1, 0, 2
 
 
@@ -78,6 +81,7 @@ class Stream:
     is_other: bool = False
     _setups: dict[int, Tag] = field(default_factory=dict)
     _held: list[bytes] = field(default_factory=list)
+    _held_bytes: int = 0
     _first: int | None = None
 
     @property
@@ -99,6 +103,7 @@ class Stream:
             self._begin(tag)
         else:
             self._held.append(written(tag.kind, self.timeline.place(tag.moment), tag.content))
+            self._held_bytes += len(self._held[-1])
         self.has_sound = self.has_sound or tag.kind == AUDIO
         return self._opened()
 
@@ -120,7 +125,8 @@ class Stream:
     def _opened(self) -> bytes:
         if self._first is None:
             return b""
-        if self.timeline.furthest - self._first < (HEAD_MS if self.has_sound else LATE_SOUND_MS):
+        is_short = self.timeline.furthest - self._first < (HEAD_MS if self.has_sound else LATE_SOUND_MS)
+        if is_short and self._held_bytes < MOST_HELD_BYTES:
             return b""
         return self.close()
 

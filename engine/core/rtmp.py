@@ -9,13 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engine.core import amf
-from engine.core.rtmp_chunks import MOST_BYTES, Message, Reader, Refused, written
+from engine.core.rtmp_chunks import MOST_BYTES, MOST_STRANGER_BYTES, Message, Reader, Refused, written
 
 VERSION, HANDSHAKE_BYTES = 3, 1536
 ACK_BYTES = 1 << 20
 WINDOW_BYTES = 2_500_000
 ACKNOWLEDGE, USER_CONTROL, WINDOW_SIZE, PEER_BANDWIDTH = 3, 4, 5, 6
 AUDIO, VIDEO, DATA, COMMAND, COMMAND_3, AGGREGATE = 8, 9, 18, 20, 17, 22
+MOST_COMMANDS, MOST_PARTS = 200, 4096
+"""Commands of a connection, each of which may cost an answer, and tags of an aggregate: publishers send a dozen of either."""
+
 APP = "live"
 """The application's name in the address: `rtmp://host:port/live/<key>`."""
 
@@ -44,12 +47,14 @@ class Publisher:
     def __init__(self, accepts: Callable[[str], bool]) -> None:
         self._accepts = accepts
         self._reader, self._waiting = Reader(), bytearray()
-        self._greeted, self._received, self._acknowledged = 0, 0, 0
+        self._greeted, self._received, self._acknowledged, self._commands = 0, 0, 0, 0
         self.is_publishing = False
 
     def read(self, data: bytes) -> Heard:
         """Raises Refused where the connection is to be closed; what was answered before that is lost with it."""
         heard = Heard()
+        if not self.is_publishing and self._received > 2 * HANDSHAKE_BYTES + MOST_STRANGER_BYTES:
+            raise Refused("much was said, and no key shown")
         self._received += len(data)
         if self._greeted < 2:
             data = self._greet(data, heard)
@@ -96,6 +101,9 @@ class Publisher:
                 return
 
     def _obey(self, command: list[amf.Value], stream: int, heard: Heard) -> None:
+        self._commands += 1
+        if self._commands > MOST_COMMANDS:
+            raise Refused("more commands than a publisher has to give")
         name, number = (*command, None, None)[:2]
         number = number if isinstance(number, float) else 0.0
         match name:
@@ -137,7 +145,7 @@ def _command(name: str, number: float, *values: amf.Value, stream: int = 0) -> b
 
 
 def _parts(message: Message) -> list[Tag]:
-    """An aggregate holds tags as FLV has them; their moments count from that of the first."""
+    """An aggregate holds tags as FLV has them; their moments count from that of the first. Raises Refused."""
     found: list[Tag] = []
     content, at, first = message.content, 0, None
     while at + 11 <= len(content):
@@ -145,7 +153,9 @@ def _parts(message: Message) -> list[Tag]:
         moment = int.from_bytes(content[at + 4 : at + 7], "big") | content[at + 7] << 24
         first = moment if first is None else first
         body = content[at + 11 : at + 11 + size]
-        if content[at] in (AUDIO, VIDEO) and len(body) == size:
+        if content[at] in (AUDIO, VIDEO) and 0 < size == len(body):
+            if len(found) == MOST_PARTS:
+                raise Refused("an aggregate of more tags than are taken")
             found.append(Tag(content[at], (message.moment + moment - first) & 0xFFFFFFFF, body))
         at += 11 + size + 4
     return found

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-MOST_WAITING = 64
-"""Pieces the tool has not taken yet; then whoever sends is held back."""
+MOST_WAITING, PIECE_BYTES = 64, 256 << 10
+"""Pieces the tool has not taken yet; then whoever sends is held back. Larger ones are parted, or they would fill the memory."""
 
 
 @dataclass(slots=True)
@@ -32,7 +32,8 @@ class Intake:
 
     async def take(self, piece: bytes) -> None:
         self.size += len(piece)
-        await self.pieces.put(piece)
+        for start in range(0, len(piece), PIECE_BYTES):
+            await self.pieces.put(piece[start : start + PIECE_BYTES])
 
 
 class Source(Protocol):

@@ -62,6 +62,15 @@ async def test_every_segment_comes_once_in_order_over_a_cut_until_the_playlist_e
     assert (intake.seconds, intake.size) == (3.0, sum(map(len, pieces)))
 
 
+async def test_large_pieces_wait_in_parts_so_that_few_bytes_do(tmp_path: Path) -> None:
+    intake, large = Intake(tmp_path / "head"), bytes(range(256)) * 4096
+
+    await intake.take(large)
+    waiting = [intake.pieces.get_nowait() or b"" for _ in range(intake.pieces.qsize())]
+
+    assert (b"".join(waiting), max(map(len, waiting)), intake.size) == (large, 262_144, 1_048_576)
+
+
 async def test_what_left_the_playlist_unseen_is_passed_over(tmp_path: Path) -> None:
     _, pieces = await pulled(Origin(playlist(0, 2), playlist(4, 5, is_over=True)), tmp_path)
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core import amf
-from engine.core.flv import Stream, Timeline, header, written
-from engine.core.rtmp import AUDIO, VIDEO, Heard, Publisher, Tag
+from engine.core.flv import MOST_HELD_BYTES, Stream, Timeline, header, written
+from engine.core.rtmp import AUDIO, MOST_COMMANDS, MOST_PARTS, VIDEO, Heard, Publisher, Tag
 from engine.core.rtmp_chunks import MOST_STRANGER_BYTES, Message, Reader, Refused
 from engine.core.rtmp_chunks import written as chunked
 
@@ -76,6 +76,28 @@ def test_another_protocol_is_refused() -> None:
         heard(b"GET / HTTP/1.1\r\n" + bytes(2000), 4096)
 
 
+def test_whoever_says_much_and_shows_no_key_is_refused() -> None:
+    asked = amf.encode("connect", 1.0)
+    many = chunked(20, asked) + (b"\xc3" + asked) * MOST_COMMANDS
+    idle = chunked(3, bytes(100)) * ((MOST_STRANGER_BYTES >> 6) + 100)
+
+    for sent in (many, idle):
+        with pytest.raises(Refused):
+            heard(HELLO + bytes(1536) + sent, 4096)
+
+
+def test_an_aggregate_holds_so_many_tags_and_no_empty_ones() -> None:
+    def aggregate(body: bytes, count: int) -> bytes:
+        return (bytes((VIDEO,)) + len(body).to_bytes(3, "big") + bytes(7) + body + bytes(4)) * count
+
+    publisher, _ = heard(HELLO + bytes(1536) + publish(KEY), 4096)
+
+    assert publisher.read(chunked(22, aggregate(b"", 9000), stream=1)).tags == []
+    assert len(publisher.read(chunked(22, aggregate(b"x", MOST_PARTS), stream=1)).tags) == MOST_PARTS
+    with pytest.raises(Refused):
+        publisher.read(chunked(22, aggregate(b"x", MOST_PARTS + 1), stream=1))
+
+
 @given(data=st.binary(max_size=600))
 def test_a_strangers_bytes_end_in_a_refusal_or_in_nothing(data: bytes) -> None:
     publisher = Publisher(lambda _: False)
@@ -133,6 +155,17 @@ def test_a_stream_without_sound_waits_for_it_a_while_and_says_then_that_it_has_n
     first = next(piece for piece in opened if piece)
     assert first.startswith(header(has_sound=False))
     assert stream.take(Tag(AUDIO, 2400, SOUND)) == b""
+
+
+def test_a_stream_whose_clock_stands_still_begins_before_it_fills_the_memory() -> None:
+    stream = Stream()
+    stream.take(Tag(VIDEO, 0, KEYFRAME))
+    large = Tag(VIDEO, 0, INTER + bytes(1 << 20))
+
+    opened = [len(stream.take(large)) for _ in range(40)]
+
+    first = next(n for n, size in enumerate(opened) if size)
+    assert (first < 33, opened[first] < MOST_HELD_BYTES + (2 << 20), opened[-1] < 2 << 20) == (True, True, True)
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50), st.sets(st.integers(0, 49)))
