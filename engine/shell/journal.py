@@ -69,6 +69,11 @@ class Journal:
     def end(self) -> End | None:
         return self._read(END, End)
 
+    def has_later(self) -> bool:
+        """Whether a later tool of the same attempt was begun: their journals are numbered in their order."""
+        number = self.folder.name
+        return number.isdecimal() and (self.folder.parent / str(int(number) + 1) / BEGUN).exists()
+
     def _read(self, name: str, kind: type[T]) -> T | None:
         """None also for a file that a power cut has left half written: the machine has restarted then anyway."""
         try:

@@ -80,11 +80,16 @@ class _Run:
     lease_s: float
 
     async def outcome(self, on_line: OnLine) -> Outcome:
-        """Whoever began the tool, and however it ended: its secrets are gone when this returns."""
+        """Whoever began the tool, and however it ended: its secrets are gone when this returns.
+
+        They went before a later tool was begun, which may still read files of the same names.
+        """
+        is_past = self.journal.has_later()
         try:
             return await self._found(on_line)
         finally:
-            secrets.forget(self.directory, self.invocation.secrets)
+            if not is_past:
+                secrets.forget(self.directory, self.invocation.secrets)
 
     async def _found(self, on_line: OnLine) -> Outcome:
         lines = Lines(on_line if self.invocation.streams else _unheard)

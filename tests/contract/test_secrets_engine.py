@@ -83,6 +83,24 @@ async def test_a_secret_of_a_tool_that_ended_without_its_engine_is_removed_by_th
     assert (outcome.exit_code, (directory / "secret").exists()) == (0, False)
 
 
+async def test_a_secret_is_left_to_a_later_tool_that_reads_it_while_an_earlier_one_is_replayed(tmp_path: Path) -> None:
+    directory = work(tmp_path)
+    first, second = journal_of(directory).folder, journal_of(directory).folder.with_name("1")
+    waits = "import time\nprint('runs', flush=True)\ntime.sleep(60)"
+    ended, running = (replace(python(code), secrets=(("secret", SECRET.encode()),)) for code in ("print('done')", waits))
+    heard = asyncio.Event()
+    await tools(60.0).run(ended, str(directory), str, None, first)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(tools(0.0).run(running, str(directory), lambda line: heard.set(), None, second))
+        await heard.wait()
+        await tools(60.0).run(ended, str(directory), str, None, first)
+        kept = (directory / "secret").exists()
+        task.cancel()
+
+    assert (kept, (directory / "secret").exists()) == (True, False)
+
+
 def sealed(n: int) -> Grant:
     return grant(n).model_copy(update={"keys": KEYS})
 
