@@ -61,6 +61,8 @@ def check(profile: Profile, packaging: CmafPackaging, below: str = "") -> None:
     if taken:
         raise refuse(f"{below}renditions", f"{taken[0]} is what packaging calls sound or text; give it another name")
     encryption = packaging.encryption
+    if encryption is not None and profile.hls is not None:
+        raise refuse(f"{below}hls", "its segments would lie in the clear beside what is encrypted: give packaging.hls")
     for is_wrong, why in ENCRYPTION if encryption is not None else ():
         if encryption is not None and is_wrong(packaging, encryption):
             raise refuse(f"{below}packaging.encryption", why)

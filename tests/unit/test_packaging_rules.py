@@ -14,6 +14,7 @@ from protocol.packaging import (
     ContentKeys,
     DrmSystem,
     Encryption,
+    HlsPackaging,
     KeyLabel,
     ProtectionScheme,
     SegmentFormat,
@@ -91,6 +92,17 @@ def test_what_cannot_be_together_is_refused(packaging: CmafPackaging, told: str)
 def test_codecs_that_segments_do_not_carry_are_refused(packaging: CmafPackaging, changed: dict[str, object]) -> None:
     with pytest.raises(ReelyardError, match=f"segments of {packaging.format} carry h264"):
         check_whole(Profile(name="mine", renditions=(rendition(360).model_copy(update=changed),), packaging=packaging))
+
+
+def test_what_is_encrypted_has_no_segments_in_the_clear_beside_it() -> None:
+    dash = encrypted(CENC, DrmSystem.COMMON, packaging=CmafPackaging(hls=False))
+
+    with pytest.raises(ReelyardError) as raised:
+        check_whole(profile(dash).model_copy(update={"hls": HlsPackaging()}))
+
+    assert raised.value.code is ErrorCode.VALIDATION_FAILED
+    assert "in the clear" in str(raised.value.details["problems"])
+    check_whole(profile(CmafPackaging(hls=False)).model_copy(update={"hls": HlsPackaging()}))
 
 
 def test_a_rendition_has_no_name_that_sound_has() -> None:
