@@ -38,20 +38,21 @@ def marked(recipe: TranscodeRecipe, size: Size, depth: int, lines: list[str]) ->
     overlay = recipe.picture.overlay
     if overlay is None:
         return None
-    lines.append(f"[{mark_place(recipe)}:v:0]{_mark(recipe, overlay, size)}[mark]")
+    lines.append(f"[{mark_place(recipe)}:v:0]{mark(recipe, overlay, size)}[mark]")
     margin = round(size[0] * overlay.watermark.margin_percent / 100)
     x, y = (place.format(m=margin) for place in PLACES[overlay.watermark.position])
     return f"[under][mark]overlay=x={x}:y={y}:format={'yuv420p10' if depth > 8 else 'yuv420'}"
 
 
-def _mark(recipe: TranscodeRecipe, overlay: PlannedOverlay, size: Size) -> str:
-    """Never larger than the picture; its alpha times the opacity; in the colours that the picture will be said to have."""
+def mark(recipe: TranscodeRecipe, overlay: PlannedOverlay, size: Size) -> str:
+    """The first picture of the file, never larger than the film's, its alpha times the opacity, in the colours that the film
+    will be said to have."""
     width = max(2, round(size[0] * overlay.watermark.width_percent / 100))
     video = recipe.source.video
     is_old = video is not None and not (video.colour.matrix or video.is_hdr) and max(size) < HD_WIDTH and min(size) < HD_HEIGHT
     matrix = "smpte170m" if is_old else "bt709"
     scaled = f"scale=w={width}:h={size[1]}:force_original_aspect_ratio=decrease:flags=bicubic"
     return (
-        f"format=rgba,{scaled},colorchannelmixer=aa={overlay.watermark.opacity:.4f},"
+        f"trim=end_frame=1,format=rgba,{scaled},colorchannelmixer=aa={overlay.watermark.opacity:.4f},"
         f"scale=out_color_matrix={matrix}:out_range=tv,format=yuva444p"
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plugins.ffmpeg import burning
-from plugins.ffmpeg.overlays import SUBTITLES
+from plugins.ffmpeg.overlays import SUBTITLES, mark
 from plugins.ffmpeg.sources import MARK, MOST_MARK_PIXELS
 from plugins.media import verdict
 from plugins.media.calling import quiet
 from protocol.errors import ErrorCode, FailureClass
 from protocol.plugins import Invocation, Limits, Outcome, Work
-from protocol.recipes import TranscodeRecipe
+from protocol.recipes import PlannedOverlay, TranscodeRecipe
 from protocol.results import Failure
 
 TEXTS, RECODED, PICTURE = "subtitles_to_burn", "subtitles_to_burn_recoded", "watermark"
@@ -27,7 +27,7 @@ _NO_TEXT = "The subtitles to be drawn into the picture cannot be read; give SRT,
 _UNREADABLE = {
     TEXTS: _NO_TEXT,
     RECODED: _NO_TEXT,
-    PICTURE: f"The watermark is no JPEG, PNG or WebP picture of at most {MOST_MARK_PIXELS >> 20} million pixels.",
+    PICTURE: f"The watermark is no JPEG, PNG or WebP picture of at most {MOST_MARK_PIXELS >> 20} million pixels, or too thin.",
 }
 
 
@@ -42,9 +42,16 @@ def invocations(ffmpeg: str, work: Work, recipe: TranscodeRecipe, own: str) -> t
             argv = burning.convert(ffmpeg, burn_in, letters)
             made.append(Invocation(name=name, argv=argv, reads=(path,), limits=burning.LIMITS, capture_bytes=CAPTURE_BYTES))
     if overlay is not None:
-        argv = (ffmpeg, *quiet(), *MARK, "-fd", "{fd0}", "-i", "fd:", "-map", "0:v:0", "-frames:v", "1", "-f", "null", "-")
+        argv = (ffmpeg, *quiet(), *MARK, "-fd", "{fd0}", "-i", "fd:", "-map", "0:v:0", *_shaped(recipe, overlay))
         made.append(Invocation(name=PICTURE, argv=argv, reads=(work.inputs[overlay.attachment],), limits=PICTURE_LIMITS))
     return tuple(made)
+
+
+def _shaped(recipe: TranscodeRecipe, overlay: PlannedOverlay) -> tuple[str, ...]:
+    """As the encode will have it: one so thin that nothing is left of it is told of here."""
+    video = recipe.source.video
+    shape = ("-vf", mark(recipe, overlay, (video.width, video.height))) if video is not None else ()
+    return (*shape, "-frames:v", "1", "-f", "null", "-")
 
 
 def files(recipe: TranscodeRecipe, outcomes: Sequence[Outcome]) -> tuple[tuple[str, bytes], ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -90,10 +92,14 @@ def test_other_colours_are_converted(tmp_path: Path, made_by: str, tags: tuple[s
 
 
 def test_a_clip_with_a_mark_and_words_is_exact_in_time_and_place(tmp_path: Path) -> None:
-    """From 1.0 s to 2.2 s; the words stand from 1.4 s to 1.8 s of the film; the mark is red, 10 % wide, 5 % from two edges."""
+    """From 1.0 s to 2.2 s; the words stand from 1.4 s to 1.8 s of the film; the mark is red, 10 % wide, 5 % from two edges.
+    Behind it in its file stand more pictures, in another colour: they are not shown."""
     clip = clock(tmp_path / "c.mp4")
     (tmp_path / "words.srt").write_text("1\n00:00:01,400 --> 00:00:01,800\n{\\fs900}<b>WWWW</b>\n", encoding="utf-8")
     run_ffmpeg("-f", "lavfi", "-i", "color=0xFF0000:s=40x20:d=1,format=rgba", "-frames:v", "1", str(tmp_path / "m.png"))
+    run_ffmpeg("-f", "lavfi", "-i", "color=0x0000FF:s=40x20:d=1,format=rgba", "-frames:v", "1", str(tmp_path / "blue.png"))
+    with (tmp_path / "m.png").open("ab") as logo:
+        logo.write((tmp_path / "blue.png").read_bytes() * 100)
     ground = Ground(tmp_path, clip, {"words": tmp_path / "words.srt", "logo": tmp_path / "m.png"})
     made = ground.succeed(
         profile(
@@ -113,7 +119,7 @@ def test_a_clip_with_a_mark_and_words_is_exact_in_time_and_place(tmp_path: Path)
     assert streams(large)["video"]["nb_read_frames"] == "30"
     assert [seen[n].luma(0.1, 0.2) for n in (0, 10, 29)] == pytest.approx([90, 110, 148], abs=1)
     assert [words[n] > 20 for n in (0, 9, 10, 11, 19, 20, 29)] == [False, False, True, True, True, False, False]
-    for picture in (seen[0], frame(small, 0)):
+    for picture in (seen[0], seen[29], frame(small, 0)):
         inside, outside = picture.chroma(0.90, 0.13), picture.chroma(0.82, 0.13)
         assert inside[1] > 220
         assert outside == pytest.approx((128, 128), abs=3)
@@ -181,10 +187,29 @@ def test_what_is_wrong_with_a_part_is_told_with_its_name(tmp_path: Path) -> None
     )
 
 
+def png(width: int, height: int) -> bytes:
+    """One colour, grey: a small file, however large its picture."""
+    row = zlib.compress(bytes((1 + width) * height))
+
+    def part(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", row) + part(b"IEND", b"")
+
+
 @pytest.mark.parametrize(
-    "content", [b"\x89PNG\r\n\x1a\n" + bytes(100), b"#EXTM3U\nfile:///etc/passwd\n", b"ffconcat version 1.0\n"]
+    "content",
+    [
+        b"\x89PNG\r\n\x1a\n" + bytes(100),
+        b"#EXTM3U\nfile:///etc/passwd\n",
+        b"ffconcat version 1.0\n",
+        png(5000, 5000),
+        png(1, 9000),
+    ],
+    ids=["broken", "a playlist", "a script", "a bomb", "too thin"],
 )
-def test_a_mark_that_is_no_picture_is_the_clients_fault(tmp_path: Path, content: bytes) -> None:
+def test_a_mark_that_is_no_picture_or_none_that_fits_is_the_clients_fault(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "m.png").write_bytes(content)
     ground = Ground(tmp_path, clock(tmp_path / "c.mp4", seconds=1), {"watermark": tmp_path / "m.png"})
     result = ground.make(profile(watermark={})).result
