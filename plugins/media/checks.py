@@ -131,8 +131,13 @@ def _last_sound(recipe: TranscodeRecipe, path: str, track: HeardTrack, place: in
 
 def tail(source: MediaFacts, expected: Fraction | None) -> tuple[str, ...]:
     """From so far before the expected end that even the shortest length that passes has frames there."""
+    return ("-ss", f"{float(tail_start(source, expected)):.6f}")
+
+
+def tail_start(source: MediaFacts, expected: Fraction | None) -> Fraction:
+    """The moment where `tail` leads, in seconds."""
     end = Fraction(source.duration) if expected is None else expected
-    return ("-ss", f"{float(max(Fraction(0), end - slack(source, end) - TAIL_SECONDS)):.6f}")
+    return max(Fraction(0), end - slack(source, end) - TAIL_SECONDS)
 
 
 def _decode(reads: Sequence[_Read]) -> tuple[str, ...]:

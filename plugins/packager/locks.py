@@ -84,9 +84,14 @@ def opened_end(track: Track, recipe: PackageRecipe, seek: Sequence[str], *option
     """The same from shortly before its end, where `seek` leads. By a script that is its last segments: the demuxer of scripts
     seeks to frames that are no keyframes.
     """
-    if recipe.packaging.encryption is None or is_aes(recipe):
+    if not is_scripted(recipe):
         return opened(track, recipe, *options, *seek)
     return (*_SCRIPTED, *options, "-f", "concat", "-safe", "0", "-i", f"file:{_script(track, END)}")
+
+
+def is_scripted(recipe: PackageRecipe) -> bool:
+    """Whether tracks are read by scripts that tell the key, not by their playlists."""
+    return recipe.packaging.encryption is not None and not is_aes(recipe)
 
 
 _SCRIPTED = ("-protocol_whitelist", "file,concatf", "-err_detect", "explode")

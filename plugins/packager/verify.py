@@ -82,13 +82,31 @@ def _keyframes(recipe: PackageRecipe) -> tuple[str, ...]:
 def _ends(recipe: PackageRecipe, threads: int) -> tuple[str, ...]:
     inputs: list[str] = []
     for track in played(recipe):
-        end = checks.tail(recipe.source, _expected(track, recipe))
+        begin = _read_from(track, recipe)
+        seek = ("-ss", f"{float(begin):.6f}") if begin else ()
         faster = () if track.kind is Kind.SOUND else ("-threads", str(threads), *checks.FASTER_TAIL)
-        inputs += locks.opened_end(track, recipe, end, *faster)
+        inputs += locks.opened_end(track, recipe, seek, *faster)
     maps = [
         word for n, track in enumerate(played(recipe)) for word in ("-map", f"{n}:{'a' if track.kind is Kind.SOUND else 'v'}:0")
     ]
     return (*inputs, *maps, "-fps_mode", "passthrough", "-f", "framecrc", "pipe:1")
+
+
+def _read_from(track: Track, recipe: PackageRecipe) -> Fraction:
+    """From when on a track is read for its end, in seconds: a picture from a segment before its tail.
+
+    Where frames are reordered at 24, 30000/1001 or 60 a second, FFmpeg seeks past the keyframe that a segment begins with: it
+    rounds the moment up once and down once. What it gives begins with the next one, and a film of one segment gives nothing.
+    """
+    begin = checks.tail_start(recipe.source, _expected(track, recipe))
+    return begin if track.kind is Kind.SOUND else max(Fraction(0), begin - recipe.packaging.segment_seconds)
+
+
+def _ends_late_enough(track: Track, recipe: PackageRecipe, frames: Frames) -> bool:
+    """Whether a frame stands in the tail. Scripts of last segments are not sought in: there any frame is one."""
+    if not frames.moments or locks.is_scripted(recipe):
+        return bool(frames.moments)
+    return max(frames.moments) >= checks.tail_start(recipe.source, _expected(track, recipe)) - _read_from(track, recipe)
 
 
 def _last(recipe: PackageRecipe) -> int:
@@ -239,7 +257,7 @@ def _decoded(recipe: PackageRecipe, outcomes: Mapping[str, Outcome], proven: Seq
         _sized(one.track, found)
     for n, one in enumerate(one for one in proven if one.track.kind is not Kind.TEXT):
         last = ends.get(n)
-        if last is None or (_expected(one.track, recipe) is not None and not last.moments):
+        if last is None or (_expected(one.track, recipe) is not None and not _ends_late_enough(one.track, recipe, last)):
             raise _wrong(f"The end of {one.track.playlist} does not decode.")
 
 

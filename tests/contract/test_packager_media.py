@@ -128,6 +128,15 @@ def test_without_hls_its_playlists_are_not_published(ladder: dict[str, Path], tm
     assert "dash/manifest.mpd" in facts
 
 
+@pytest.mark.parametrize(("fps", "seconds"), [("24", 1.5), ("24", 5), ("30000/1001", 1.5), ("60", 1.5)])
+def test_a_last_segment_of_one_keyframe_and_reordered_frames_is_read_to_its_end(tmp_path: Path, fps: str, seconds: float) -> None:
+    reordered = ("-preset", "veryfast", "-bf", "3", "-sc_threshold", "0", *KEYFRAMES)
+    film = make_clip(tmp_path / "360p.mp4", seconds=seconds, fps=fps, options=reordered)
+    work = work_of({"360p": film}, tmp_path)
+
+    assert "hls/master.m3u8" in success(run_attempt(PackagerPlugin(), work)).facts
+
+
 def spoil(directory: Path, what: str) -> None:
     cmaf = directory / "cmaf/180p"
     match what:
