@@ -29,6 +29,9 @@ MOST_PLAYLIST_BYTES, MOST_SEGMENT_BYTES = 256 << 10, 256 << 20
 KEPT_SEGMENTS = 30
 """So many that a playlist names no more are kept: players lag behind."""
 
+MOST_CLEARED = 600
+"""Segments that one playlist lets go: whatever number an engine tells, it is no reason to look for as many files."""
+
 LINGER_S = 30.0
 """How long players may still read what was shown, once the job has ended."""
 
@@ -66,7 +69,8 @@ class LiveService:
         first, folder = live.first_named(content), path.rpartition("/")[0]
         if first is None:
             return
-        for number in range(self._cleared.get(folder, 0), first - KEPT_SEGMENTS):
+        begin = self._cleared.get(folder, 0)
+        for number in range(begin, min(first - KEPT_SEGMENTS, begin + MOST_CLEARED)):
             await self._storage.delete(f"{folder}/segment_{number:03d}.ts")
             self._cleared[folder] = number + 1
 

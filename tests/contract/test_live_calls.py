@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -220,6 +221,17 @@ async def test_segments_far_behind_the_window_go_while_it_runs(farm: World) -> N
     await put(farm, grant, "360p/playlist.m3u8", b"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:32\n")
 
     assert [path for path in farm.files() if path.endswith(".ts")] == [f"live/{grant.job_id}/{grant.token}/360p/segment_002.ts"]
+
+
+async def test_a_playlist_that_tells_of_any_number_of_segments_keeps_nobody_waiting(farm: World) -> None:
+    _, grant = await streaming(farm)
+    await put(farm, grant, "360p/segment_599.ts", b"x")
+    await put(farm, grant, "360p/segment_600.ts", b"x")
+
+    async with asyncio.timeout(10):
+        await put(farm, grant, "360p/playlist.m3u8", b"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:999999999999999\n")
+
+    assert [path.rpartition("/")[2] for path in farm.files() if path.endswith(".ts")] == ["segment_600.ts"]
 
 
 async def test_an_expired_link_shows_nothing(farm: World) -> None:
