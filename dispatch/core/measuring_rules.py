@@ -18,6 +18,8 @@ def check(profile: Profile, below: str = "") -> None:
     if profile.tool is Tool.HANDBRAKE:
         _check_handbrake(profile, below)
     if profile.compare is not None:
+        if any(rendition.name == "compare" for rendition in profile.renditions):
+            raise refuse(f"{below}renditions", "compare is where the files of compare lie; choose another name")
         _check_compare(profile.compare, below)
 
 
