@@ -28,12 +28,22 @@ LEVELS: Mapping[VideoCodec, frozenset[str]] = {
 LARGEST_CRF = {H264: 51, HEVC: 51, AV1: 63, VP9: 63}
 
 
+LEAST_CAP_FPS = 10
+"""A rate is halved until it fits, and so is more than half of this. What is slower is as long as it lasts, give or take more
+than outputs may differ."""
+
+MOST_AV1_BITRATE = 100_000_000
+"""SVT-AV1's own."""
+
+
 def check(profile: Profile, below: str = "") -> None:
     """`below` goes before the field. Raises VALIDATION_FAILED."""
-    for rendition in profile.renditions:
-        for rule in RULES:
-            if (problem := rule(profile, rendition)) is not None:
-                raise refuse(f"{below}renditions", f"{rendition.name}: {problem}")
+    compared = profile.compare.renditions if profile.compare is not None else ()
+    for field, renditions, rules in (("renditions", profile.renditions, RULES), ("compare", compared, BY_THEMSELVES)):
+        for rendition in renditions:
+            for rule in rules:
+                if (problem := rule(profile, rendition)) is not None:
+                    raise refuse(f"{below}{field}", f"{rendition.name}: {problem}")
 
 
 def _depth(_: Profile, one: Rendition) -> str | None:
@@ -52,6 +62,22 @@ def _crf(_: Profile, one: Rendition) -> str | None:
     if one.crf is None or one.crf <= LARGEST_CRF[one.codec]:
         return None
     return f"crf of {one.codec} is at most {LARGEST_CRF[one.codec]}"
+
+
+def _lossless(_: Profile, one: Rendition) -> str | None:
+    if one.codec is not H264 or one.bit_depth != 8 or one.crf is None or one.crf >= 1:
+        return None
+    if one.profile is None:
+        return None
+    return f"a crf below 1 is without loss, which the profile {one.profile} of h264 does not carry; leave it out, or give crf 1"
+
+
+def _rate(_: Profile, one: Rendition) -> str | None:
+    if one.max_fps < LEAST_CAP_FPS:
+        return f"max_fps is at least {LEAST_CAP_FPS}; single pictures are what frames and thumbnails make"
+    if one.codec is AV1 and (one.bitrate or 0) > MOST_AV1_BITRATE:
+        return f"bitrate of av1 is at most {MOST_AV1_BITRATE}"
+    return None
 
 
 def _cap(_: Profile, one: Rendition) -> str | None:
@@ -81,4 +107,8 @@ def _handbrake(profile: Profile, one: Rendition) -> str | None:
     return next((f"HandBrake {does} here; use the tool ffmpeg" for is_wanted, does in wants if is_wanted), None)
 
 
-RULES: tuple[Callable[[Profile, Rendition], str | None], ...] = (_handbrake, _depth, _level, _crf, _cap, _segments)
+Rule = Callable[[Profile, Rendition], str | None]
+BY_THEMSELVES: tuple[Rule, ...] = (_depth, _level, _crf, _lossless, _rate, _cap)
+"""What holds wherever a rendition is made; the other rules are of how it is packaged, and by which tool."""
+
+RULES: tuple[Rule, ...] = (_handbrake, *BY_THEMSELVES, _segments)

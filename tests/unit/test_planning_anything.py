@@ -64,7 +64,7 @@ def rung(r: Random) -> Part:
     codec = r.choice(("h264", "h264", "hevc", "av1", "vp9"))
     made: Part = {"name": r.choice(NAMES), "height": r.choice((16, 17, 90, 180, 360, 361, 1080)), "codec": codec}
     made |= r.choice(RATES)
-    made |= r.choice(({}, {"keeps_smaller": True}, {"max_fps": 1}, {"max_fps": 7}, {"min_source_width": 10**20}))
+    made |= r.choice(({}, {"keeps_smaller": True}, {"max_fps": 10}, {"max_fps": 24}, {"min_source_width": 10**20}))
     made |= r.choice(({}, {"audio": {"codec": "opus"}}, {"audio": {"codec": "ac3", "bitrate": 640_000}}, {"max_bitrate": 10**8}))
     return made | (r.choice(({}, {"bit_depth": 10}, {"bit_depth": 10, "hdr": "keep"})) if codec != "h264" else {})
 
