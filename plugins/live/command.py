@@ -18,10 +18,15 @@ FAR_APART = "9999"
 """Frames between keyframes at most; where they stand is said by time."""
 
 
+MOST_PACKETS = "%+#500"
+"""Of the head, which is half a second unless a clock stands still."""
+
+
 def probe(ffprobe: str) -> tuple[str, ...]:
     return (
         *(ffprobe, "-hide_banner", "-loglevel", "level+error", "-max_alloc", str(MAX_ALLOC), *untrusted()),
-        *("-show_entries", PROBED_ENTRIES, "-of", "json=compact=1", "-fd", "{fd0}", "-i", "fd:"),
+        *("-show_entries", f"{PROBED_ENTRIES}:packet=stream_index,dts_time", "-read_intervals", MOST_PACKETS),
+        *("-of", "json=compact=1", "-fd", "{fd0}", "-i", "fd:"),
     )
 
 

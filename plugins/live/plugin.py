@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from plugins.live import command, ladder
+from plugins.live.pace import paced
 from plugins.media import checks, report, segments, verdict, verify
 from plugins.media.locate import Tools, locate
 from plugins.media.probe import Unreadable, facts_of
@@ -153,7 +154,7 @@ def _finished(recorded: TranscodeRecipe, by_name: Mapping[str, Outcome]) -> Mapp
 def _facts(probe: Outcome) -> MediaFacts:
     """A head tells no length. Raises Rejected."""
     try:
-        return facts_of(probe.stdout, 0, Fraction(1))
+        return paced(facts_of(probe.stdout, 0, Fraction(1)), probe.stdout)
     except Unreadable as error:
         raise Rejected(ErrorCode.INPUT_FORMAT, str(error), STREAM_LIVE) from error
 
