@@ -14,6 +14,9 @@ BY_HANDBRAKE = (AudioCodec.AAC,)
 IN_TS = (AudioCodec.AAC, AudioCodec.MP3, AudioCodec.AC3)
 """What HLS says of sound in TS (Apple's authoring specification 2): no player reads Opus there."""
 
+LEAST_MP3_IN_MP4 = 16_000
+"""Samples a second: slower MP3 is MPEG-2.5, which MP4 has no name for and FFmpeg does not write."""
+
 
 def check(profile: Profile, below: str = "") -> None:
     """Raises VALIDATION_FAILED."""
@@ -22,6 +25,9 @@ def check(profile: Profile, below: str = "") -> None:
         if audio.sample_rate not in rates:
             known = f"{rates[0]} alone" if len(rates) == 1 else f"one of {', '.join(map(str, rates))}"
             raise refuse(f"{below}{place}", f"sample_rate is {audio.sample_rate}; {audio.codec} has {known}")
+        is_beside = isinstance(audio, RenditionAudio)
+        if is_beside and audio.codec is AudioCodec.MP3 and audio.sample_rate < LEAST_MP3_IN_MP4:
+            raise refuse(f"{below}{place}", f"sample_rate is {audio.sample_rate}; mp3 in MP4 has at least {LEAST_MP3_IN_MP4}")
     for rendition in profile.renditions:
         place, codec = f"{below}renditions", rendition.audio.codec
         if profile.hls is not None and profile.hls.format is SegmentFormat.TS and codec not in IN_TS:

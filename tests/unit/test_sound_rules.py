@@ -31,6 +31,10 @@ def profile(beside: RenditionAudio, **parts: object) -> Profile:
             "audio: sample_rate is 22050; ac3 has one of 32000, 44100, 48000",
         ),
         (
+            profile(RenditionAudio(codec=AudioCodec.MP3, sample_rate=12_000)),
+            "renditions: sample_rate is 12000; mp3 in MP4 has at least 16000",
+        ),
+        (
             profile(RenditionAudio(codec=AudioCodec.OPUS), hls=TS),
             "renditions: the audio of 360p is opus, which TS does not carry; give hls format fmp4",
         ),
@@ -49,6 +53,10 @@ def test_what_does_not_go_together_is_told(wrong: Profile, told: str) -> None:
         check(wrong)
 
     assert caught.value.message == told
+
+
+def test_a_file_of_sound_alone_may_be_slower_than_what_stands_beside_a_picture() -> None:
+    check(profile(RenditionAudio(), audio=AudioFile(codec=AudioCodec.MP3, sample_rate=8_000)))
 
 
 @pytest.mark.parametrize("codec", list(AudioCodec))
