@@ -25,9 +25,16 @@ class Place(Message):
     size_mb: float
 
 
-class VideoOutput(Place):
-    """Bits a second over all of the file. `processing_time_seconds` is how long its step ran."""
+class VideoOutput(Message):
+    """Bits a second over all of the file. `processing_time_seconds` is how long its step ran. Without `url`, `path` and
+    `minio_path` where only its encrypted segments are published.
+    """
 
+    url: str | None = None
+    path: str | None = None
+    minio_path: str | None = None
+    size_bytes: Bytes
+    size_mb: float | None = None
     resolution: str
     codec: str | None = None
     bitrate: int | None = None

@@ -49,7 +49,9 @@ async def farm(tmp_path: Path) -> AsyncIterator[World]:
 
 
 def staged(path: str, content: bytes) -> StagedFile:
-    facts = OutputFacts(role=FileRole.RENDITION, rendition=path.split("/")[0], width=640, height=360)
+    """A film by its ending; everything else is a segment."""
+    role = FileRole.RENDITION if path.endswith(".mp4") else FileRole.SEGMENT
+    facts = OutputFacts(role=role, rendition=path.split("/")[0], width=640, height=360)
     return StagedFile(path=path, size=len(content), sha256=hashlib.sha256(content).hexdigest(), facts=facts)
 
 
