@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from client.errors import ClientCode, ClientError
 from client.options import SubmitOptions
 from client.shell import Shell
-from client.sources import check_file, first_problem
+from client.sources import check_file
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import Attachment, JobSubmission, Thumbnail
+from protocol.misfits import first_misfit
 from protocol.packaging import ContentKeys
 
 _ATTACHED = re.compile(r"([a-z0-9][a-z0-9_\-]{0,39})(?::([a-z]{2,3}))?=(.+)", re.DOTALL)
@@ -50,7 +51,7 @@ def read_keys(path: Path) -> ContentKeys:
     try:
         return ContentKeys.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"{path}: {first_problem(error)}") from None
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"{path}: {first_misfit(error)}") from None
 
 
 def check_files(options: SubmitOptions) -> None:

@@ -13,6 +13,7 @@ from client.errors import ClientCode, ClientError
 from client.options import SubmitOptions
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobInput, JobSubmission
+from protocol.misfits import first_misfit
 from protocol.profiles import OutputOverrides
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
@@ -62,7 +63,7 @@ def _checked_input(text: str, **told: object) -> JobInput:
     try:
         return JobInput.model_validate(told)
     except ValidationError as error:
-        raise ClientError(ClientCode.USAGE, f"{text!r} is no input: {first_problem(error)}") from error
+        raise ClientError(ClientCode.USAGE, f"{text!r} is no input: {first_misfit(error)}") from error
 
 
 def check_file(path: Path) -> None:
@@ -90,7 +91,7 @@ def read_overrides(text: str) -> OutputOverrides:
     try:
         return OutputOverrides.model_validate_json(text)
     except ValidationError as error:
-        raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"--outputs {first_problem(error)}") from error
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"--outputs {first_misfit(error)}") from error
 
 
 def read_submission(source: Source, options: SubmitOptions) -> JobSubmission:
@@ -112,15 +113,7 @@ def read_submission(source: Source, options: SubmitOptions) -> JobSubmission:
     try:
         return JobSubmission.model_validate({name: value for name, value in wanted.items() if value is not None})
     except ValidationError as error:
-        raise ReelyardError(ErrorCode.VALIDATION_FAILED, first_problem(error)) from error
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first thing that does not fit, as `field: reason`."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    what = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {what}" if where else what
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, first_misfit(error)) from error
 
 
 def key_for(options: SubmitOptions, number: int | None) -> str | None:

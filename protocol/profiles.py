@@ -59,7 +59,7 @@ class Rendition(Message):
     def _fits_together(self) -> Rendition:
         told = [name for name in ("crf", "bitrate", "target", "quality") if getattr(self, name) is not None]
         if len(told) != 1:
-            raise ValueError(f"give exactly one of crf, bitrate, target, quality; {' and '.join(told) or 'none'} is given")
+            raise ValueError(f"give exactly one of crf, bitrate, target, quality; given: {' and '.join(told) or 'none'}")
         if self.quality is not None and self.preset is not None:
             raise ValueError("quality chooses the preset, too; give one of the two")
         if self.bitrate is not None and self.max_bitrate is not None and self.max_bitrate < self.bitrate:

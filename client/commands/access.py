@@ -11,10 +11,10 @@ from client import options as o
 from client.commands.pages import ALL, show_all
 from client.errors import ClientCode, ClientError, ExitCode
 from client.shell import Shell
-from client.sources import first_problem
 from protocol.admin import KeyCreated, KeyRequest, Scope, TenantPatch, TenantRequest, TenantView
 from protocol.base import Message
 from protocol.errors import ErrorCode, ReelyardError
+from protocol.misfits import first_misfit
 
 CLIENT_SCOPES = (Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.FILES_READ, Scope.FILES_WRITE)
 """What `reelyard submit` and all that follows from it need."""
@@ -29,7 +29,7 @@ def checked(model: type[M], told: dict[str, object]) -> M:
     try:
         return model.model_validate(told)
     except ValidationError as error:
-        raise ReelyardError(ErrorCode.VALIDATION_FAILED, first_problem(error)) from error
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, first_misfit(error)) from error
 
 
 def number_or_none(option: str, text: str) -> int | None:

@@ -14,10 +14,11 @@ from client.commands.pages import query, show_page
 from client.errors import ExitCode
 from client.progress import Display, display, ending
 from client.shell import Shell
-from client.sources import LocalFile, check_file, first_problem, read_metadata, read_source
+from client.sources import LocalFile, check_file, read_metadata, read_source
 from client.table import size
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobInput, JobPatch, JobSubmission, JobView
+from protocol.misfits import first_misfit
 from protocol.states import TERMINAL_JOB_STATES, JobState
 
 
@@ -113,7 +114,7 @@ async def set_job(shell: Shell, options: o.SetOptions) -> int:
     try:
         change = JobPatch.model_validate(wanted)
     except ValidationError as error:
-        raise ReelyardError(ErrorCode.VALIDATION_FAILED, first_problem(error)) from error
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, first_misfit(error)) from error
     changed = await shell.client.patch_job(seen, change)
     shell.screen.document(changed)
     shell.screen.line(f"{changed.job_id} is {changed.state}, at priority {changed.priority}")

@@ -14,8 +14,8 @@ from client.commands.pages import ALL, show_all
 from client.errors import ClientCode, ClientError, ExitCode
 from client.screen import as_json
 from client.shell import Shell
-from client.sources import first_problem
 from protocol.errors import ErrorCode, ReelyardError
+from protocol.misfits import first_misfit
 from protocol.profiles import Profile
 
 
@@ -63,7 +63,7 @@ def read_profile(path: Path) -> Profile:
     try:
         return Profile.model_validate_json(text)
     except ValidationError as error:
-        raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"{path}: {first_problem(error)}") from error
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"{path}: {first_misfit(error)}") from error
 
 
 async def delete_profile(shell: Shell, options: o.ProfileDeleteOptions) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 from dispatch.core.problems import of_problems
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import ErrorBody, ErrorEnvelope
+from protocol.misfits import misfits
 
 MOST_PROBLEMS = 50
 LONGEST_FIELD = 120
@@ -23,8 +23,8 @@ _OWN_WORDS: dict[str, str] = {
 }
 
 
-def _field(location: Sequence[str | int]) -> str:
-    return ".".join(str(part) for part in location)[:LONGEST_FIELD] or "body"
+def _field(way: str) -> str:
+    return way[:LONGEST_FIELD] or "body"
 
 
 def _sentence(kind: str, message: str, context: dict[str, Any]) -> str:  # Any: pydantic's own type of a context
@@ -38,11 +38,12 @@ def of_validation(error: ValidationError) -> ReelyardError:
     found = error.errors(include_url=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         return ReelyardError(ErrorCode.MALFORMED_JSON, details={"reason": found[0]["msg"][:200]})
+    told = misfits(found)
     problems = [
-        {"field": _field(row["loc"]), "problem": _sentence(row["type"], row["msg"], row.get("ctx") or {})}
-        for row in found[:MOST_PROBLEMS]
+        {"field": _field(one.field), "problem": _sentence(one.row["type"], one.row["msg"], one.row.get("ctx") or {})}
+        for one in told[:MOST_PROBLEMS]
     ]
-    return of_problems(problems, total=len(found))
+    return of_problems(problems, total=len(told))
 
 
 def envelope(error: ReelyardError, request_id: str) -> bytes:
