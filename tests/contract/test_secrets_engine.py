@@ -89,12 +89,12 @@ async def test_a_secret_is_left_to_a_later_tool_that_reads_it_while_an_earlier_o
     waits = "import time\nprint('runs', flush=True)\ntime.sleep(60)"
     ended, running = (replace(python(code), secrets=(("secret", SECRET.encode()),)) for code in ("print('done')", waits))
     heard = asyncio.Event()
-    await tools(60.0).run(ended, str(directory), str, None, first)
+    await tools(60.0).run(ended, str(directory), lambda line: None, None, first)
 
     async with asyncio.TaskGroup() as group:
         task = group.create_task(tools(0.0).run(running, str(directory), lambda line: heard.set(), None, second))
         await heard.wait()
-        await tools(60.0).run(ended, str(directory), str, None, first)
+        await tools(60.0).run(ended, str(directory), lambda line: None, None, first)
         kept = (directory / "secret").exists()
         task.cancel()
 

@@ -58,7 +58,7 @@ async def test_a_second_server_is_kept_out_of_a_data_directory(tmp_path: Path) -
 
 
 def test_a_default_profile_that_does_not_exist_is_said_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(Unusable, match="known are .*dash, frames, hls-cmaf, .*noop, .*web"):
+    with pytest.raises(Unusable, match=r"known are .*dash, frames, hls-cmaf, .*noop, .*web"):
         prepare(DispatchSettings(data=tmp_path, jobs=Jobs(default_profile="nope")))
 
 
