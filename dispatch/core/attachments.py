@@ -17,7 +17,7 @@ from protocol.errors import ReelyardError
 from protocol.jobs import Attachment
 from protocol.profiles import Profile
 
-MOST_PICTURE_BYTES, MOST_TEXT_BYTES = 20_000_000, 10_000_000
+MOST_PICTURE_BYTES, MOST_TEXT_BYTES = 20_000_000, 4_000_000
 _BINARY = 0.02
 """A text has at most this share of control bytes among its first ones."""
 

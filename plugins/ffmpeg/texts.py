@@ -12,7 +12,7 @@ from plugins.media.subtitles import FILM, RAW, plain_of, recoded_of
 from protocol.plugins import Invocation, Limits
 from protocol.recipes import PlannedSubtitle, TranscodeRecipe
 
-MOST_BYTES = 16 << 20
+MOST_BYTES = 4 << 20
 """Of one text: some hundred times the words of a film."""
 
 FILM_LIMITS = Limits(wall_s=3600.0, cpu_s=900, memory_bytes=2 << 30, file_bytes=MOST_BYTES)

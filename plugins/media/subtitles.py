@@ -25,8 +25,8 @@ RAW = "raw_subtitles"
 """Where the tracks of the film lie below the work directory until they are read."""
 
 FILM, PLAIN, RECODED, READ = "subtitles", "subtitle", "subtitle_recoded", "subtitle_read"
-MOST_CUES = 100_000
-"""More than one a second, for a day."""
+MOST_CUES = 40_000
+"""Almost one every two seconds, for a day."""
 
 _MARK = re.compile(r"^[ \t]*(\d{1,4}):(\d\d):(\d\d)[,.](\d{3}) --> (\d{1,4}):(\d\d):(\d\d)[,.](\d{3})\b.*$", re.MULTILINE)
 _NEWLINE = re.compile(r"\r\n|\r|\n")
