@@ -198,9 +198,9 @@ class _Attempt:
         self._tell(self._progress.told((step,)))
 
     async def _do(self, plugin: TranscoderPlugin, work: Work, place: Place, supply: Supply | None = None) -> Conclusion:
-        feeder = supply.feeder if supply else None
+        feeder, begin = supply.feeder if supply else None, len(self._outcomes)
         await self._use(plugin, work, place, plugin.plan(work), feeder)
-        while more := self._following(plugin, work):
+        while more := self._following(plugin, work, begin):
             await self._use(plugin, work, place, more, feeder)
         files = place.made(len(self._outcomes))
         proofs = _or_fail(plugin.checks(work, files))
@@ -209,11 +209,13 @@ class _Attempt:
         await self._use(plugin, work, place, proofs)
         return _or_fail(plugin.conclude(work, tuple(self._outcomes), files))
 
-    def _following(self, plugin: TranscoderPlugin, work: Work) -> Sequence[Invocation]:
-        """What the plugin wants to run by what it has seen so far. Raises PLUGIN_FAILED for one that finds no end."""
+    def _following(self, plugin: TranscoderPlugin, work: Work, begin: int) -> Sequence[Invocation]:
+        """What the plugin wants to run by what it has seen so far, of what was run from `begin` on: on an input with holes it
+        may have begun once before. Raises PLUGIN_FAILED for one that finds no end.
+        """
         if not isinstance(plugin, Follower):
             return ()
-        more = plugin.follow(work, tuple(self._outcomes))
+        more = plugin.follow(work, tuple(self._outcomes[begin:]))
         if more and len(self._outcomes) >= MOST_INVOCATIONS:
             raise ReelyardError(ErrorCode.PLUGIN_FAILED, f"Plugin {plugin.name} finds no end after {MOST_INVOCATIONS} processes.")
         return more

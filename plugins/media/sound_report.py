@@ -48,6 +48,7 @@ def _file(recipe: TranscodeRecipe, proven: ProvenFile, proof: SoundProof) -> Out
         sample_rate=sound.sample_rate,
         duration=round(float(duration), 6),
         loudness=proof.level(proven.file.planned.path),
+        channels=sound.channels,
     )
     return _named(told, recipe, proven.file.track, sound.channels)
 
