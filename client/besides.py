@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -54,11 +53,13 @@ def read_keys(path: Path) -> ContentKeys:
         raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"{path}: {first_misfit(error)}") from None
 
 
-def check_files(options: SubmitOptions) -> None:
-    """Raises INPUT_NOT_FOUND for a file that is not there, before anything is sent."""
-    for path in (options.thumbnail, options.content_keys, *(one.path for one in read_attachments(options.attach))):
+def check_files(options: SubmitOptions) -> list[Beside]:
+    """The attachments. Raises INPUT_NOT_FOUND for a file that is not there, before anything is sent."""
+    attached = read_attachments(options.attach)
+    for path in (options.thumbnail, options.content_keys, *(one.path for one in attached)):
         if path is not None:
             check_file(path)
+    return attached
 
 
 @asynccontextmanager
@@ -72,8 +73,6 @@ async def sent_besides(shell: Shell, options: SubmitOptions) -> AsyncIterator[di
         uploads.append(await shell.client.send_file(path, key=key))
         return uploads[-1]
 
-    if options.content_keys is not None:
-        fields["content_keys"] = await asyncio.to_thread(read_keys, options.content_keys)
     if options.thumbnail is not None:
         fields["thumbnail"] = Thumbnail(upload_id=await send(options.thumbnail, "thumbnail"))
     if attached := read_attachments(options.attach):

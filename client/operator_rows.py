@@ -210,6 +210,8 @@ def validation_table(reply: ValidationReply) -> Table:
     if info is not None:
         facts += [("picture", f"{info.width}x{info.height}, {info.codec}"), ("duration", span(info.duration))]
     facts += [("can make", " ".join(n.removeprefix("can_") for n, can in reply.transcoding_options.items() if can) or NONE)]
-    if reply.estimate is not None:
-        facts += [("estimate", f"{span(reply.estimate.seconds)} on one core, {size(reply.estimate.bytes)}")]
+    if (estimate := reply.estimate) is not None:
+        how = "as measured here" if estimate.is_measured else "roughly, on two threads of a common server core"
+        facts += [("estimate", f"{span(estimate.seconds)} of work, {how}; {size(estimate.bytes)} of outputs")]
+    facts += [("warning", warning) for warning in reply.warnings]
     return table_of(("FACT", "VALUE"), facts)

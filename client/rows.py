@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from client.errors import one_line
+from client.playing import absolute
 from client.table import NONE, Table, size, span, table_of
 from protocol.jobs import JobPage, JobView, OutputsReply, StepView, WhyReply
 
@@ -13,6 +14,8 @@ def input_name(job: JobView) -> str:
     if job.video_info is not None:
         return job.video_info.filename
     told = job.input or {}
+    if isinstance(live := told.get("live"), dict):
+        return f"live:{live.get('url') or live.get('protocol')}"
     return next((str(told[name]) for name in ("filename", "path", "url", "s3", "upload_id") if told.get(name)), NONE)
 
 
@@ -73,5 +76,5 @@ def why_table(reply: WhyReply) -> Table:
 
 def link_table(reply: OutputsReply, server: str) -> Table:
     """The links whole, to be passed on; the server tells them without its name where it knows none."""
-    rows = ((f.path, f.role, size(f.size_bytes), f"{server}{f.url}" if f.url.startswith("/") else f.url) for f in reply.files)
+    rows = ((f.path, f.role, size(f.size_bytes), absolute(f.url, server)) for f in reply.files)
     return table_of(("PATH", "ROLE", "SIZE", "LINK"), rows)

@@ -16,6 +16,10 @@ from protocol.jobs import JobInput, JobSubmission
 from protocol.misfits import first_misfit
 from protocol.profiles import OutputOverrides
 
+LISTENERS = ("rtmp", "srt")
+LIVE_PROFILE = "live"
+"""What a stream is made with unless told: the one of the built-in profiles that takes it."""
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
 
@@ -37,8 +41,10 @@ Source = LocalFile | RemoteInput
 
 
 def read_source(text: str) -> Source:
-    """`server:/path`, `http(s)://`, `s3://bucket/key`, else a file here. Raises ClientError for any other scheme."""
+    """`server:/path`, `live:...`, `http(s)://`, `s3://bucket/key`, else a file here. Raises ClientError for any other scheme."""
     scheme = _SCHEME.match(text)
+    if text.startswith("live:"):
+        return RemoteInput(_checked_input(text, live=_stream(text)))
     if text.startswith("server:"):
         return RemoteInput(_checked_input(text, path=text.removeprefix("server:")))
     if scheme is None:
@@ -50,6 +56,16 @@ def read_source(text: str) -> Source:
             return RemoteInput(_checked_input(text, s3=_bucket_and_key(text)))
         case other:
             raise ClientError(ClientCode.USAGE, f"{text!r}: {other} is not read; give a file, server:/path or http(s)://")
+
+
+def _stream(text: str) -> dict[str, str]:
+    """A listener by its protocol, or the playlist of another server."""
+    told = text.removeprefix("live:")
+    if told in LISTENERS:
+        return {"protocol": told}
+    if told.lower().startswith(("http://", "https://")):
+        return {"protocol": "hls", "url": told}
+    raise ClientError(ClientCode.USAGE, f"{text!r}: a stream is live:rtmp, or live:https://host/live.m3u8")
 
 
 def _bucket_and_key(text: str) -> dict[str, str]:
@@ -94,17 +110,22 @@ def read_overrides(text: str) -> OutputOverrides:
         raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"--outputs {first_misfit(error)}") from error
 
 
+def is_live(source: Source) -> bool:
+    return isinstance(source, RemoteInput) and source.told.live is not None
+
+
 def read_submission(source: Source, options: SubmitOptions) -> JobSubmission:
     """The submission, with only what the user set. Raises ReelyardError VALIDATION_FAILED as the server would."""
     wanted: dict[str, object] = {
         "input": source.told if isinstance(source, RemoteInput) else None,
-        "profile": options.profile,
+        "profile": options.profile or (LIVE_PROFILE if is_live(source) else None),
         "priority": options.priority,
         "metadata": read_metadata(options.meta) or None,
         "ttl_s": options.ttl,
         "expires_at": options.expires_at,
         "finish_by": options.finish_by,
         "integrity": "strict" if options.strict else None,
+        "allow_damaged": options.allow_damaged or None,
         "outputs": None if options.outputs is None else read_overrides(options.outputs),
         "webhook_url": options.webhook,
         "required_capabilities": frozenset(options.requires) or None,

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from client import operator_rows, rows
 from client import options as o
+from client import rows
 from client.commands.pages import query, show_page
 from client.errors import ExitCode
 from client.progress import Display, display, ending
 from client.shell import Shell
-from client.sources import LocalFile, check_file, read_metadata, read_source
+from client.sources import read_metadata
 from client.table import size
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.jobs import JobInput, JobPatch, JobSubmission, JobView
+from protocol.jobs import JobPatch, JobView
 from protocol.misfits import first_misfit
 from protocol.states import TERMINAL_JOB_STATES, JobState
 
@@ -127,25 +127,6 @@ async def purge(shell: Shell, options: o.PurgeOptions) -> int:
     shell.screen.document(was)
     shell.screen.line(f"the outputs of {was.job_id} are purged" if options.outputs else f"{was.job_id} is purged")
     return ExitCode.DONE
-
-
-async def validate(shell: Shell, options: o.ValidateOptions) -> int:
-    """A file is sent for it; `submit` of the same file then finds it there."""
-    source = read_source(options.input)
-    if isinstance(source, LocalFile):
-        check_file(source.path)
-        with display(shell.screen, jobs=1) as view:
-            upload_id = await shell.client.send_file(
-                source.path, progress=lambda count, total: view.sent(source.path.name, count, total)
-            )
-        told = JobInput(upload_id=upload_id)
-    else:
-        told = source.told
-    asked = JobSubmission(input=told) if options.profile is None else JobSubmission(input=told, profile=options.profile)
-    reply = await shell.client.validate(asked)
-    shell.screen.document(reply)
-    shell.screen.table(operator_rows.validation_table(reply))
-    return ExitCode.DONE if reply.valid else ExitCode.JOB_FAILED
 
 
 async def outputs(shell: Shell, options: o.OutputsOptions) -> int:

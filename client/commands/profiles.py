@@ -55,15 +55,24 @@ def read_profile(path: Path) -> Profile:
     """Raises ClientError LOCAL_FILE, or ReelyardError VALIDATION_FAILED as the server would."""
     try:
         text = path.read_text(encoding="utf-8")
-        if path.suffix == ".toml":
-            text = json.dumps(tomllib.loads(text))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ClientError(ClientCode.LOCAL_FILE, f"cannot read {path}: {reason}") from error
+    if path.suffix == ".toml":
+        text = _as_json(path, text)
     try:
         return Profile.model_validate_json(text)
     except ValidationError as error:
         raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"{path}: {first_misfit(error)}") from error
+
+
+def _as_json(path: Path, toml: str) -> str:
+    """Raises ReelyardError VALIDATION_FAILED with the line where it breaks off."""
+    try:
+        return json.dumps(tomllib.loads(toml), default=str)  # dates, which no field takes, are refused as text
+    except tomllib.TOMLDecodeError as error:
+        reason = str(error).replace("at end of document", f"at line {toml.count(chr(10)) + 1}, the end of the file")
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"{path} is no TOML: {reason}") from error
 
 
 async def delete_profile(shell: Shell, options: o.ProfileDeleteOptions) -> int:

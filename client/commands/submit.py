@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from client.besides import check_files, completed, sent_besides
+from client import beforehand
+from client.besides import Beside, check_files, completed, read_keys, sent_besides
 from client.commands.jobs import exit_for, fetch_outputs, follow
 from client.errors import ExitCode, exit_code, one_line
 from client.options import SubmitOptions
@@ -15,7 +16,7 @@ from client.progress import Display, display, ending
 from client.screen import program
 from client.shell import Shell
 from client.sources import LocalFile, Source, check_file, key_for, read_source, read_submission
-from protocol.errors import ErrorCode, ReelyardError
+from protocol.errors import ReelyardError
 from protocol.jobs import BatchItem, JobSubmission, JobView
 
 WATCHED_AT_ONCE = 16  # each takes a connection; aiohttp holds 100 per session
@@ -46,9 +47,11 @@ async def submit(shell: Shell, options: SubmitOptions) -> int:
     here = [order.source.path for order in orders if isinstance(order.source, LocalFile)]
     for path in here:
         await asyncio.to_thread(check_file, path)
-    await asyncio.to_thread(check_files, options)
-    if here and options.profile is not None:
-        await check_profile(shell, options.profile)
+    attached = await asyncio.to_thread(check_files, options)
+    if options.content_keys is not None:
+        keys = {"content_keys": await asyncio.to_thread(read_keys, options.content_keys)}
+        orders = [replace(order, submission=completed(order.submission, keys)) for order in orders]
+    await check_beforehand(shell, options, orders, attached)
     is_waiting = options.wait or options.download is not None
     with display(shell.screen, jobs=len(orders)) as view:
         async with sent_besides(shell, options) as fields:
@@ -71,16 +74,13 @@ def read_orders(options: SubmitOptions) -> list[Order]:
     ]
 
 
-async def check_profile(shell: Shell, name: str) -> None:
-    """A profile's name is tried before a large file is sent for nothing. Raises PROFILE_NOT_FOUND, as the submission would."""
-    try:
-        await shell.client.profile(name)
-    except ReelyardError as error:
-        if error.code is ErrorCode.NO_SUCH_PROFILE:
-            known = ", ".join(profile.name for profile in (await shell.client.profiles()).profiles)
-            raise ReelyardError(ErrorCode.PROFILE_NOT_FOUND, f"there is no profile {name!r}; known are {known}") from error
-        if error.code is not ErrorCode.FORBIDDEN:  # a key that may submit need not be one that may look
-            raise
+async def check_beforehand(shell: Shell, options: SubmitOptions, orders: Sequence[Order], attached: Sequence[Beside]) -> None:
+    """Whatever can be refused without a file is, before a large one is sent for nothing. What brings none is refused at once."""
+    brings_more = bool(attached) or options.thumbnail is not None
+    sending = [order.submission for order in orders if brings_more or isinstance(order.source, LocalFile)]
+    if sending:
+        await beforehand.check(shell.client, sending, attached)
+        await beforehand.check_keys(shell.client, sending[0])
 
 
 async def send(shell: Shell, orders: Sequence[Order], view: Display) -> list[Sent]:
@@ -174,7 +174,8 @@ def report(shell: Shell, sent: Sequence[Sent], *, is_waiting: bool) -> int:
         elif not is_waiting:
             shell.screen.line(f"{one.job_id} submitted: {one_line(one.text)}")
     if not is_waiting and len(sent) == 1:
-        shell.screen.line(f"look at it with: {program()} job {sent[0].job_id} --watch")
+        look = "live {}" if sent[0].text.startswith("live:") else "job {} --watch"
+        shell.screen.line(f"look at it with: {program()} {look.format(sent[0].job_id)}")
     failed = [exit_code(one.error) for one in sent if one.error is not None]
     return max([exit_for([one.job for one in sent if one.job is not None]), *failed])
 

@@ -7,11 +7,14 @@ from client.options.common import VersionOptions as VersionOptions
 from client.options.jobs import CancelOptions as CancelOptions
 from client.options.jobs import JobOptions as JobOptions
 from client.options.jobs import JobsOptions as JobsOptions
+from client.options.jobs import LiveOptions as LiveOptions
 from client.options.jobs import LogOptions as LogOptions
 from client.options.jobs import OutputsOptions as OutputsOptions
+from client.options.jobs import PlaybackOptions as PlaybackOptions
 from client.options.jobs import PurgeOptions as PurgeOptions
 from client.options.jobs import RetryOptions as RetryOptions
 from client.options.jobs import SetOptions as SetOptions
+from client.options.jobs import StopOptions as StopOptions
 from client.options.jobs import SubmitOptions as SubmitOptions
 from client.options.jobs import ValidateOptions as ValidateOptions
 from client.options.jobs import WhyOptions as WhyOptions

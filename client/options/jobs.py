@@ -10,13 +10,25 @@ import typer
 
 from client.options.common import Cursor, JobId, Limit, Remote, Retry
 
+Attach = Annotated[
+    list[str],
+    typer.Option("--attach", metavar="NAME[:LANG]=FILE", help="A file beside it: watermark=logo.png, subs:en=film.srt."),
+]
+Outputs = Annotated[
+    str | None,
+    typer.Option("--outputs", metavar="JSON", help='Parts of the profile: \'{"renditions": ["360p"], "audio": null}\'.'),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Decode the input to its end first, and refuse it where it is damaged.")]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubmitOptions(Remote):
-    """Submit files, server paths (server:/path) or links (http, https)."""
+    """Submit files, server paths (server:/path), links (http, https), or streams (live:rtmp, live:https://host/live.m3u8)."""
 
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="What to transcode.", show_default=False)]
-    profile: Annotated[str | None, typer.Option("--profile", help="The recipe; see `reelyard profiles`.")] = None
+    profile: Annotated[str | None, typer.Option("--profile", help="The recipe; see `reelyard profiles`. A stream's is live.")] = (
+        None
+    )
     priority: Annotated[int | None, typer.Option("--priority", help="1 (background) to 10 (critical).")] = None
     meta: Annotated[list[str], typer.Option("--meta", metavar="K=V", help="Metadata kept with the job.")] = field(
         default_factory=list
@@ -35,10 +47,7 @@ class SubmitOptions(Remote):
     thumbnail: Annotated[
         Path | None, typer.Option("--thumbnail", metavar="FILE", help="Your own picture: JPEG, PNG or WebP, at most 5 MB.")
     ] = None
-    attach: Annotated[
-        list[str],
-        typer.Option("--attach", metavar="NAME[:LANG]=FILE", help="A file beside it: watermark=logo.png, subs:en=film.srt."),
-    ] = field(default_factory=list)
+    attach: Attach = field(default_factory=list)
     content_keys: Annotated[
         Path | None, typer.Option("--content-keys", metavar="FILE", help="Keys for its encryption, as JSON: howto/encryption.md.")
     ] = None
@@ -50,13 +59,11 @@ class SubmitOptions(Remote):
         str | None,
         typer.Option("--finish-by", metavar="TIME", help="Critical when it still waits near then: 2027-01-31T00:00:00Z."),
     ] = None
-    outputs: Annotated[
-        str | None,
-        typer.Option("--outputs", metavar="JSON", help='Parts of the profile: \'{"renditions": ["360p"], "audio": null}\'.'),
-    ] = None
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Decode the input to its end first, and refuse it where it is damaged.")
-    ] = False
+    outputs: Outputs = None
+    strict: Strict = False
+    allow_damaged: Annotated[bool, typer.Option("--allow-damaged", help="Publish what a damaged input gives, with warnings.")] = (
+        False
+    )
     wait: Annotated[bool, typer.Option("--wait", help="Stay until the jobs have ended.")] = False
     download: Annotated[
         Path | None, typer.Option("--download", metavar="DIR", help="Wait, then fetch the outputs to DIR/<job>.")
@@ -149,3 +156,27 @@ class ValidateOptions(Remote):
 
     input: Annotated[str, typer.Argument(metavar="INPUT", help="A file, server:/path or http(s)://.", show_default=False)]
     profile: Annotated[str | None, typer.Option("--profile", help="For this recipe.")] = None
+    outputs: Outputs = None
+    attach: Attach = field(default_factory=list)
+    strict: Strict = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlaybackOptions(Remote):
+    """Tell the link that plays what a job made, for whoever has it, until it expires."""
+
+    job_id: JobId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveOptions(Remote):
+    """Tell where a stream is published to while it waits, and where to watch it while it runs."""
+
+    job_id: JobId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StopOptions(Remote):
+    """End a live stream: what has come in becomes its recording."""
+
+    job_id: JobId

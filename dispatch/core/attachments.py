@@ -56,8 +56,16 @@ def uses_of(profile: Profile, wanted: Mapping[str, Attachment]) -> Mapping[str, 
         elif profile.subtitles is not None or (profile.burn_in is not None and profile.burn_in.attachment == name):
             found[name] = Use.TEXT
         else:
-            raise refuse(f"attachments.{name}", f"is of no use: profile {profile.name} names it nowhere, and has no subtitles")
+            raise refuse(f"attachments.{name}", f"is of no use: profile {profile.name} {_unnamed(profile)}")
     return found
+
+
+def _unnamed(profile: Profile) -> str:
+    """Whoever brings subtitles to be burnt in easily leaves in the profile that the film's own are."""
+    why = "names it nowhere, and has no subtitles"
+    if profile.burn_in is None or profile.burn_in.language is None:
+        return why
+    return f"{why}; its burn_in draws the film's own track in {profile.burn_in.language}: give burn_in.attachment for a file"
 
 
 def check(name: str, use: Use, head: bytes, size: int, *, most_bytes: int) -> None:

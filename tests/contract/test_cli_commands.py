@@ -17,10 +17,12 @@ import structlog
 from client.main import COMMANDS, main
 from config.dispatch import Webhooks
 from protocol.releases import Envelope, release_of
-from tests.contract.api_server import Server, served
+from tests.contract.api_server import Json, Server, served
+from tests.contract.playback_world import KEYS, finished
 from tests.release_wheels import wheel
 
 FILM = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(5000)
+INGEST = "rtmp://127.0.0.1:1935/live/secret"
 REAL_PROCESSES = {"up": "tests/integration/test_farm_commands.py"}
 
 
@@ -161,6 +163,50 @@ async def keys_and_tenants_are_made_and_changed(line: Line) -> None:
     assert (await line.run("tenants set studio")).err.startswith("error: USAGE: say what to change")
 
 
+async def streams_are_submitted_watched_and_stopped(line: Line, server: Server) -> None:
+    """From its submission over the address to publish to and the link to watch to its end."""
+    assert (await line.run("submit live:srt")).err.startswith("error: INPUT_KIND_UNSUPPORTED: ")
+    assert (await line.document("validate live:rtmp"))["warnings"] == ["a live stream is looked at when it comes"]
+    job = await line.document("submit live:rtmp")
+    early = await line.run("live", job["job_id"])
+    assert (job["profile"], early.code, early.err.startswith("error: LIVE_NOT_STREAMING: ")) == ("live", 2, True)
+
+    able = {"provided": ["operation:live", "encoder:aac", "encoder:libx264"]}
+    engine = await server.new_engine(name="stage", capabilities=able)
+    grant = (await server.lease(engine, "req-0001"))["tasks"][0]
+    await server.report(engine, grant, "start")
+    await streams(server, engine, grant, state="waiting", ingest_url=INGEST)
+    waiting = await line.lines("live", job["job_id"])
+    await streams(server, engine, grant, state="streaming", seconds=4.0)
+    running = await line.document("live", job["job_id"])
+
+    assert ["publish", "to", INGEST] in [one.split() for one in waiting]
+    assert running["link"]["url"].startswith(f"{server.url}/files/live/"), "no public_url is set"
+    assert (running["live"]["state"], running["live"]["seconds"]) == ("streaming", 4.0)
+    assert (await line.lines("stop", job["job_id"]))[0].startswith(f"{job['job_id']} ends; ")
+    assert (await line.run("stop job_nosuch")).err.startswith("error: JOB_NOT_FOUND: ")
+
+
+async def streams(server: Server, engine: tuple[str, str], grant: Json, **live: object) -> None:
+    step = {"name": "stream_live", "state": "running", "live": live}
+    task = {"task_id": grant["task_id"], "token": grant["token"], "started": True, "steps": [step]}
+    slots = {"encoding": 1, "light": 2, "free_encoding": 0, "free_light": 2}
+    beat = {"boot_id": "boot-0001", "state": "online", "load": {}, "slots": slots, "running": [task]}
+    answer = await server.call("POST", f"/api/v1/engines/{engine[0]}/heartbeat", key=engine[1], json=beat)
+    assert answer.status == 200, answer
+
+
+async def what_was_made_is_played(line: Line, server: Server) -> None:
+    job_id = await finished(server)
+    reply = await line.document("playback", job_id)
+    shown = [one.split() for one in await line.lines("playback", job_id)]
+
+    assert (reply["url"], reply["drm"]) == (reply["hls_url"], None)
+    assert reply["url"].startswith(f"{server.url}/files/s/")
+    assert [row[0] for row in shown] == ["FACT", "link", "type", "hls", "dash", "expires"]
+    assert (await line.run("playback job_nosuch")).err.startswith("error: JOB_NOT_FOUND: ")
+
+
 async def profiles_go_out_and_in(line: Line, tmp_path: Path) -> None:
     """What is told of a profile is what is taken, from JSON and from TOML."""
     mine = tmp_path / "mine.json"
@@ -172,6 +218,12 @@ async def profiles_go_out_and_in(line: Line, tmp_path: Path) -> None:
     assert (await line.document("profiles put", str(small)))["description"] == "sound alone"
     assert "mine" in {profile["name"] for profile in (await line.document("profiles list"))["profiles"]}
     assert (await line.run("profiles put", str(tmp_path / "none.json"))).err.startswith("error: LOCAL_FILE: cannot read ")
+    small.write_text('name = "mine"\ndescription = sound\n')
+    broken = await line.run("profiles put", str(small))
+    assert (broken.code, broken.err) == (
+        2,
+        f"error: VALIDATION_FAILED: {small} is no TOML: Invalid value (at line 2, column 15)\n",
+    )
     assert (await line.lines("profiles delete mine")) == ["profile mine is taken out"]
     assert (await line.run("profiles delete web")).err.startswith("error: PROFILE_BUILT_IN: ")
 
@@ -242,6 +294,8 @@ async def test_every_command_does_its_work(tmp_path: Path) -> None:
         await webhooks_are_set_up(line)
         await releases_are_signed_and_served(line, server, tmp_path)
         await figures_and_settings_are_told(line)
+        await streams_are_submitted_watched_and_stopped(line, server)
+        await what_was_made_is_played(line, server)
 
     assert {row.words for row in COMMANDS} - line.tried == set(REAL_PROCESSES)
 
@@ -253,12 +307,49 @@ async def test_options_before_a_command_of_a_group_are_refused(tmp_path: Path) -
     assert "--json stands behind `list`, not before it" in ran.err
 
 
-async def test_an_unknown_profile_is_told_before_a_film_is_sent(tmp_path: Path) -> None:
-    film = tmp_path / "film.mp4"
+ENCRYPTS = '{"hls": null, "packaging": {"encryption": {"scheme": "cbcs"}}}'
+BURNS = '{"burn_in": {"language": "en"}}'
+OF_NO_USE = "attachments.subs: is of no use: profile web names it nowhere, and has no subtitles"
+OTHERWISE = "its burn_in draws the film's own track in en: give burn_in.attachment for a file"
+REFUSED: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    (
+        "--profile web --outputs",
+        ('{"renditions": ["9p"]}',),
+        "outputs.renditions: profile web has no 9p; it has 360p, 720p",
+    ),
+    ("--profile web --outputs", ('{"watermark": {}}',), "attachments.watermark: is required: profile web uses it"),
+    ("--profile web --attach subs=", (), OF_NO_USE),
+    ("--profile web --attach subs=", ("--outputs", BURNS), f"{OF_NO_USE}; {OTHERWISE}"),
+    (
+        "--profile web --content-keys ",
+        (),
+        "content_keys: profile web encrypts nothing: leave them out, or give packaging.encryption",
+    ),
+    (
+        "--profile web --outputs",
+        (ENCRYPTS,),
+        "content_keys: is required: profile web encrypts by cbcs; give --content-keys FILE",
+    ),
+    ("--profile live", (), "profile: live takes a live input"),
+    ("--profile noop", (), "input: profile noop takes no input"),
+)
+
+
+async def test_what_no_file_can_mend_is_told_before_one_is_sent(tmp_path: Path) -> None:
+    film, keys = tmp_path / "film.mp4", tmp_path / "keys.json"
     film.write_bytes(FILM)
+    keys.write_text(KEYS.model_dump_json(exclude_none=True))
     async with served(tmp_path / "data") as server:
-        ran = await Line(server).run("submit", str(film), "--profile", "nosuch")
+        line = Line(server)
+        unknown = await line.run("submit", str(film), "--profile", "nosuch")
+        told = [
+            await line.run("submit " + words + (str(keys) if words[-1] in "= " else ""), *more, str(film))
+            for words, more, _ in REFUSED
+        ]
+        looked = await line.run("validate", str(film), "--outputs", '{"watermark": {}}')
 
     known = "archive, audio, av1, dash, frames, hls-cmaf, live, noop, preview, thumbnails, web, web-hq"
-    assert (ran.code, ran.err) == (2, f"error: PROFILE_NOT_FOUND: there is no profile 'nosuch'; known are {known}\n")
+    assert (unknown.code, unknown.err) == (2, f"error: PROFILE_NOT_FOUND: there is no profile nosuch; known are {known}\n")
+    assert [(ran.code, ran.err) for ran in told] == [(2, f"error: VALIDATION_FAILED: {why}\n") for _, _, why in REFUSED]
+    assert (looked.code, looked.err) == (2, "error: VALIDATION_FAILED: attachments.watermark: is required: profile web uses it\n")
     assert not (tmp_path / "data/storage/uploads").exists() or not list((tmp_path / "data/storage/uploads").iterdir())

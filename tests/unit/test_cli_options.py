@@ -13,6 +13,7 @@ from client.main import COMMANDS, GROUPS, REPLACED, Row
 WORDS = {row.words for row in COMMANDS}
 PLAIN = {
     *("up", "submit", "jobs", "job", "why", "log", "cancel", "retry", "set", "purge", "validate", "outputs", "version"),
+    *("playback", "live", "stop"),
     *("engines", "engine-info", "approve", "drain", "undrain", "stats", "usage", "audit", "retention"),
 }
 

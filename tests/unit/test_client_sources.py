@@ -11,6 +11,7 @@ from client.options import SubmitOptions
 from client.sources import LocalFile, RemoteInput, Source, key_for, read_metadata, read_source, read_submission
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobInput, JobSubmission
+from protocol.media import LiveInput
 
 FILE = LocalFile(Path("my.mp4"))
 
@@ -23,6 +24,10 @@ FILE = LocalFile(Path("my.mp4"))
         ("server:/media/x.mkv", RemoteInput(JobInput(path="/media/x.mkv"))),
         ("http://h/x.mp4?a=1", RemoteInput(JobInput(url="http://h/x.mp4?a=1"))),
         ("HTTPS://h/x.mp4", RemoteInput(JobInput(url="HTTPS://h/x.mp4"))),
+        ("live:rtmp", RemoteInput(JobInput(live=LiveInput(protocol="rtmp")))),
+        ("live:srt", RemoteInput(JobInput(live=LiveInput(protocol="srt")))),
+        ("live:https://h/l.m3u8", RemoteInput(JobInput(live=LiveInput(protocol="hls", url="https://h/l.m3u8")))),
+        ("./live:rtmp", LocalFile(Path("live:rtmp"))),
         ("s3://bucket/a/b.mp4", RemoteInput(JobInput(s3={"bucket": "bucket", "key": "a/b.mp4"}))),
     ],
 )
@@ -30,7 +35,10 @@ def test_inputs_are_told_apart_by_how_they_begin(text: str, source: Source) -> N
     assert read_source(text) == source
 
 
-@pytest.mark.parametrize("text", ["ftp://h/x.mp4", "s3://bucket", "s3:///key", "server:", "http://" + "x" * 5000])
+@pytest.mark.parametrize(
+    "text",
+    ["ftp://h/x.mp4", "s3://bucket", "s3:///key", "server:", "http://" + "x" * 5000, "live:", "live:hls", "live:rtmp://h/x"],
+)
 def test_other_inputs_are_refused_as_usage(text: str) -> None:
     with pytest.raises(ClientError) as caught:
         read_source(text)
@@ -42,6 +50,13 @@ def test_what_the_user_did_not_set_is_left_to_the_server() -> None:
     submission = read_submission(FILE, SubmitOptions(inputs=["my.mp4"]))
 
     assert submission.model_dump(exclude_unset=True) == {}
+
+
+def test_a_stream_is_made_with_the_profile_for_streams_unless_told() -> None:
+    stream = RemoteInput(JobInput(live=LiveInput(protocol="rtmp")))
+
+    told = [read_submission(stream, SubmitOptions(inputs=["live:rtmp"], profile=name)).profile for name in (None, "mine")]
+    assert told == ["live", "mine"]
 
 
 def test_every_option_has_its_field() -> None:

@@ -1,0 +1,70 @@
+"""What can be told of a submission before its files go up: the server is asked without them, and it decides again with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from client.besides import Beside
+from client.errors import ClientError
+from protocol.errors import ErrorCode, ReelyardError
+from protocol.jobs import Attachment, JobInput, JobSubmission
+from protocol.profiles import Profile
+
+if TYPE_CHECKING:
+    from client.api import ReelyardClient
+
+UNSENT = "upl_0"
+"""An id that no upload has: everything else is checked before the upload is looked for."""
+
+
+def named(attached: Sequence[Beside]) -> dict[str, Attachment]:
+    """Attachments that are not sent: what they are for follows from their names."""
+    return {one.name: Attachment(upload_id=UNSENT, language=one.language) for one in attached}
+
+
+def without_files(submission: JobSubmission, attached: Sequence[Beside]) -> JobSubmission:
+    """The same but for what would have to be sent or fetched. A live input is nothing of the kind."""
+    is_live = submission.input is not None and submission.input.live is not None
+    fields: dict[str, object] = {} if is_live else {"input": JobInput(upload_id=UNSENT)}
+    if attached:
+        fields["attachments"] = named(attached)
+    return submission.model_copy(update=fields)
+
+
+async def check(client: ReelyardClient, submissions: Iterable[JobSubmission], attached: Sequence[Beside]) -> None:
+    """Raises ReelyardError as the submissions would. Where no answer is to be had, they are to tell it themselves."""
+    asked: list[JobSubmission] = []
+    for submission in submissions:
+        one = without_files(submission, attached)
+        if one not in asked:
+            asked.append(one)
+    for one in asked:
+        try:
+            await client.validate(one)
+        except ReelyardError as error:
+            if error.code is not ErrorCode.UPLOAD_NOT_FOUND and error.status < 500 and error.status != 429:
+                raise
+        except ClientError:
+            return
+
+
+async def check_keys(client: ReelyardClient, submission: JobSubmission) -> None:
+    """A dry run does without content keys, a job does not. Raises VALIDATION_FAILED where they are missing."""
+    if submission.profile is None or submission.content_keys is not None:
+        return
+    try:
+        profile = await client.profile(submission.profile)
+    except (ReelyardError, ClientError):  # a key that may submit need not be one that may look
+        return
+    if (scheme := encrypts_by(profile, submission)) is not None:
+        problem = f"is required: profile {profile.name} encrypts by {scheme}; give --content-keys FILE"
+        details: dict[str, object] = {"problems": [{"field": "content_keys", "problem": problem}]}
+        raise ReelyardError(ErrorCode.VALIDATION_FAILED, f"content_keys: {problem}", details=details)
+
+
+def encrypts_by(profile: Profile, submission: JobSubmission) -> str | None:
+    """The scheme, None where the outputs stay in the clear."""
+    wanted = submission.outputs
+    packaging = wanted.packaging if "packaging" in wanted.model_fields_set else profile.packaging
+    return str(packaging.encryption.scheme) if packaging is not None and packaging.encryption is not None else None
