@@ -130,6 +130,8 @@ class JobSubmission(Message):
     finish_by: Annotated[Moment, Field(max_length=40)] | None = None
     integrity: Literal["strict"] | None = None
     """`strict`: the input is decoded to its end before anything is made of it. Null: as the server's settings say."""
+    allow_damaged: bool = False
+    """What a damaged input gives is published all the same, with warnings; not of live streams, nor with HandBrake or frames."""
 
 
 class BatchSubmission(Message):

@@ -44,11 +44,13 @@ class AnalyzeRecipe(Message):
     """Probe the input, prove that its first frames decode, hold it against the limits.
 
     `parts` are the names of further inputs of the task, for a film made of several: each is probed and held alike.
+    With `allows_damage` the whole decode of a strict input warns of damage, where it else refuses.
     """
 
     kind: Literal["analyze"] = "analyze"
     limits: InputLimits
     parts: tuple[InputName, ...] = ()
+    allows_damage: bool = False
 
 
 class ThumbnailShot(Message):
@@ -230,6 +232,8 @@ class TranscodeRecipe(Message):
     group_seconds: GroupSeconds = None
     decoder: Annotated[str, Field(pattern="^(h264|hevc)_(cuda|qsv|vaapi)$")] | None = None
     """Decodes and scales on the GPU of the encoders, which are all of its family; None on processors."""
+    allows_damage: bool = False
+    """Outputs may be of another length than the source tells: a warning says so."""
 
 
 class MeasureRecipe(Message):
@@ -298,7 +302,8 @@ class PackageRecipe(Message):
     """Segments and playlists of finished renditions. `renditions` are the MP4s, by name of the task's input.
 
     `tracks` are the sound tracks those hold, in order; empty is one. `subtitles` are WebVTT files, by name of the task's
-    input. Keys for its encryption come with the grant, never in here.
+    input. Keys for its encryption come with the grant, never in here. With `allows_damage` tracks are held against the
+    renditions, which may be shorter than the source tells.
     """
 
     kind: Literal["package"] = "package"
@@ -310,6 +315,7 @@ class PackageRecipe(Message):
     directory: RelativePath
     hls_master: RelativePath | None = None
     dash_manifest: RelativePath | None = None
+    allows_damage: bool = False
 
 
 class LiveRecipe(Message):

@@ -23,6 +23,7 @@ class Kind(Enum):
     TEXT = auto()
     NUMBER = auto()
     JSON = auto()
+    FLAG = auto()  # true or false
     WORDS = auto()  # a JSON array, or words with commas between them
 
 
@@ -34,6 +35,7 @@ FIELDS: dict[str, Kind] = {
     "expires_at": Kind.TEXT,
     "finish_by": Kind.TEXT,
     "integrity": Kind.TEXT,
+    "allow_damaged": Kind.FLAG,
     "outputs": Kind.JSON,
     "attachments": Kind.JSON,
     "content_keys": Kind.JSON,
@@ -65,6 +67,8 @@ def _value(name: str, text: str) -> object:
             return text
         case Kind.NUMBER:
             return int(text) if _NUMBER.fullmatch(text) else text
+        case Kind.FLAG:
+            return {"true": True, "false": False}.get(text, text)
         case Kind.JSON:
             return _json(name, text)
         case Kind.WORDS:

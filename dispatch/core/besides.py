@@ -93,6 +93,7 @@ def plan_package(
         directory="cmaf",
         hls_master="hls/master.m3u8" if packaging.hls else None,
         dash_manifest="dash/manifest.mpd" if packaging.dash else None,
+        allows_damage=made is not None and made.allows_damage,
     )
     needs = (ENCRYPTS,) if packaging.encryption is not None else ()
     return Planned(recipe, needs, 1.0 + float(Fraction(facts.duration)) * 0.005, steps_of(TaskKind.PACKAGE, profile, {}))

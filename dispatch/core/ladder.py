@@ -77,6 +77,7 @@ def plan_transcode(film: Film, *, speech: bool = False, gpu: Gpu | None = None) 
         speech=SPEECH_PATH if speech and facts.audio else None,
         metrics=metrics_of(film, planned),
         group_seconds=_group_seconds(profile),
+        allows_damage=film.beside.allows_damage,
     )
     if gpu is not None and gpu.decodes:
         recipe = recipe.model_copy(update={"decoder": decoder_of(recipe)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,7 +36,10 @@ class Demands:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the tasks of one job share. `task_ids` are fresh ids, as many as `task_kinds` gives."""
+    """What the tasks of one job share. `task_ids` are fresh ids, as many as `task_kinds` gives.
+
+    Whether a job allows damage is kept in the recipe of its `analyze`.
+    """
 
     job_id: str
     tenant: str
@@ -43,6 +47,7 @@ class Frame:
     created_at: float
     task_ids: tuple[str, ...]
     has_thumbnail: bool = False
+    allows_damage: bool = False
 
 
 def task_kinds(profile: Profile, has_thumbnail: bool = False) -> tuple[TaskKind, ...]:
@@ -80,13 +85,14 @@ def load_profile(profile_json: str) -> Profile:
 
 
 @lru_cache(maxsize=256)
-def _first_recipe(profile_json: str, limits: InputLimits, kind: TaskKind) -> str | None:
+def _first_recipe(profile_json: str, limits: InputLimits, kind: TaskKind, allows_damage: bool) -> str | None:
     profile = load_profile(profile_json)
     match kind:
         case TaskKind.NOOP:
             return NoopRecipe(seconds=profile.noop_seconds or 0.0).model_dump_json()
         case TaskKind.ANALYZE:
-            return AnalyzeRecipe(limits=limits_of(profile, limits), parts=parts_of(profile)).model_dump_json()
+            held, parts = limits_of(profile, limits), parts_of(profile)
+            return AnalyzeRecipe(limits=held, parts=parts, allows_damage=allows_damage).model_dump_json()
         case _:
             return None
 
@@ -154,11 +160,20 @@ def first_tasks(
             tags=demands.tags,
             cost_s=NOOP_COST_S + (profile.noop_seconds or 0.0) if kind is TaskKind.NOOP else ANALYZE_COST_S,
             created_at=frame.created_at,
-            recipe_json=_first_recipe(profile_json, limits, kind),
+            recipe_json=_first_recipe(profile_json, limits, kind, frame.allows_damage),
             steps_json=_pending_steps(profile_json, kind),
         )
         for ordinal, (kind, task_id) in enumerate(zip(kinds, frame.task_ids, strict=True))
     )
+
+
+def allows_damage(tasks: Sequence[Task]) -> bool:
+    """As the job's submission said."""
+    first = tasks[0]
+    if first.kind is not TaskKind.ANALYZE or first.recipe_json is None:
+        return False
+    recipe = RECIPE.validate_json(first.recipe_json)
+    return isinstance(recipe, AnalyzeRecipe) and recipe.allows_damage
 
 
 def _streaming(frame: Frame, profile_json: str, demands: Demands, recipe: LiveRecipe) -> Task:

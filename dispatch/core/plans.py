@@ -24,10 +24,12 @@ class AttachedText:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What came with a job beside its input: its client's own thumbnail, and subtitles to be published."""
+    """What came with a job beside its input: its client's own thumbnail, subtitles to be published, and whether what a
+    damaged input gives is published, too."""
 
     has_thumbnail: bool = False
     texts: tuple[AttachedText, ...] = ()
+    allows_damage: bool = False
 
 
 NOTHING_BESIDE = Beside()

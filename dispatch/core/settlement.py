@@ -207,7 +207,8 @@ def _plans(graph: Graph, bench: Bench) -> followers.Plans | Failure:
 
     facts = MediaFacts.model_validate_json(job.media_json or "")
     profile = planning.load_profile(job.profile_json)
-    return followers.plan_job(profile, facts, finds, measured, beside(job, profile))
+    came = replace(beside(job, profile), allows_damage=planning.allows_damage(graph.tasks))
+    return followers.plan_job(profile, facts, finds, measured, came)
 
 
 def _fits(bench: Bench) -> followers.Fits:

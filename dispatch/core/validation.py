@@ -36,7 +36,7 @@ def graph_of(frame: Frame, source: Source, profile_json: str, limits: InputLimit
     """A job that is over with its analysis: once, at the highest priority, in no tenant's name."""
     profile = planning.load_profile(profile_json)
     task = planning.first_tasks(frame, profile_json, limits, demands)[0]
-    recipe = AnalyzeRecipe(limits=_any_size(planning.limits_of(profile, limits)))
+    recipe = AnalyzeRecipe(limits=_any_size(planning.limits_of(profile, limits)), allows_damage=frame.allows_damage)
     job = Job(
         job_id=frame.job_id,
         tenant=NO_TENANT,

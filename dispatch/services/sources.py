@@ -8,6 +8,7 @@ import orjson
 
 from dispatch.core import attachments, packaging_rules, sniffing, tenancy
 from dispatch.core.callers import Caller
+from dispatch.core.damage_rules import check_damage_allowed
 from dispatch.core.live import STREAMING
 from dispatch.core.overriding import overridden
 from dispatch.core.paging import refuse
@@ -102,6 +103,8 @@ class Sources:
             own = overridden(found[0], submission.outputs)
             found = own, own.model_dump_json()
         attachments.uses_of(found[0], submission.attachments)
+        if submission.allow_damaged:
+            check_damage_allowed(found[0])
         return found
 
     async def _source(self, submission: JobSubmission) -> Source:

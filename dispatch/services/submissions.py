@@ -178,7 +178,7 @@ class SubmissionService:
         job_id = checked.job_id or self._ids.new("job", now)
         has_thumbnail = checked.thumbnail_json is not None
         task_ids = tuple(self._ids.new("tsk", now) for _ in planning.task_kinds(checked.profile, has_thumbnail))
-        frame = Frame(job_id, who.tenant, submission.priority, now, task_ids, has_thumbnail)
+        frame = Frame(job_id, who.tenant, submission.priority, now, task_ids, has_thumbnail, submission.allow_damaged)
         tenant = self._sources.tenant_of(who)
         needs = submission.required_capabilities | submission.requires | tenancy.needs_of(tenant)
         demands = Demands(tuple(sorted(needs)), tuple(sorted(submission.tags)))

@@ -156,7 +156,8 @@ class ValidationService:
         now, submission = self._clock.now(), checked.submission
         profile = validation.of_one_input(checked.profile)
         task_ids = tuple(self._ids.new("tsk", now) for _ in planning.task_kinds(profile))
-        frame = Frame(self._ids.new("job", now), NO_TENANT, validation.HIGHEST_PRIORITY, now, task_ids)
+        allows_damage, job_id = submission.allow_damaged, self._ids.new("job", now)
+        frame = Frame(job_id, NO_TENANT, validation.HIGHEST_PRIORITY, now, task_ids, allows_damage=allows_damage)
         tenant = self._inputs.sources.tenant_of(who)
         needs = submission.required_capabilities | submission.requires | tenancy.needs_of(tenant)
         demands = Demands(tuple(sorted(needs)), tuple(sorted(submission.tags)))

@@ -63,7 +63,7 @@ def _facts(recipe: AnalyzeRecipe, outcomes: Mapping[str, Outcome], part: str | N
     whole = outcomes.get(named(WHOLE, part))
     if whole is not None and isinstance(facts, MediaFacts):
         reason = integrity.broken_off(facts, whole.stdout, whole.stderr_tail)
-        if reason is not None:
+        if reason is not None and not recipe.allows_damage:
             return _refused(ErrorCode.INPUT_CORRUPT, reason, whole, part)
     light = outcomes.get(named(LIGHT, part))
     if isinstance(facts, Failure) or facts.video is None or light is None:
@@ -85,11 +85,30 @@ def facts_or_failure(
     return facts if problem is None else _refused(problem.code, problem.message, outcome, part)
 
 
+def warnings(recipe: AnalyzeRecipe, facts: MediaFacts, outcomes: Mapping[str, Outcome]) -> tuple[str, ...]:
+    """What the whole decode of each input found, where damage is allowed. `facts` are those of all."""
+    found: list[str] = []
+    for part in (None, *recipe.parts) if recipe.allows_damage else ():
+        whole = outcomes.get(named(WHOLE, part))
+        own = facts if part is None else facts.parts[part]
+        reason = _reason(own, whole) if whole is not None else None
+        found += [] if reason is None else [reason if part is None else f"{_titled(part)}{reason}"]
+    return tuple(found)
+
+
+def _reason(facts: MediaFacts, whole: Outcome) -> str | None:
+    return integrity.FAULT if whole.exit_code else integrity.broken_off(facts, whole.stdout, whole.stderr_tail)
+
+
+def _titled(part: str) -> str:
+    return f"Part {part.removeprefix(ATTACHED)}: "
+
+
 def of_part(failure: Failure, part: str | None) -> Failure:
     """The same, with a message that names the part it speaks of."""
     if part is None:
         return failure
-    return failure.model_copy(update={"message": f"Part {part.removeprefix(ATTACHED)}: {failure.message}"})
+    return failure.model_copy(update={"message": f"{_titled(part)}{failure.message}"})
 
 
 def _refused(code: ErrorCode, message: str, outcome: Outcome, part: str | None) -> Failure:

@@ -23,7 +23,8 @@ def plan(ffmpeg: str, ffprobe: str, work: Work, recipe: AnalyzeRecipe) -> tuple[
     probe = (PROBE, looking.probe(ffprobe, recipe), ANALYZE_LIMITS)
     first = (FIRST_FRAMES, looking.first_frames(ffmpeg, recipe, work.threads), ANALYZE_LIMITS)
     whole = (WHOLE, looking.whole(ffmpeg, recipe, work.threads), WHOLE_LIMITS)
-    looks = (probe, whole if recipe.limits.strict else first)
+    begins = not recipe.limits.strict or recipe.allows_damage  # its beginning decodes, whatever follows
+    looks = (probe, *([first] if begins else []), *([whole] if recipe.limits.strict else []))
     parts: tuple[str | None, ...] = (None, *recipe.parts)
     return tuple(
         Invocation(name=named(what, part), argv=argv, reads=(path_of(work, part),), limits=limits)
@@ -53,6 +54,8 @@ def measures(ffmpeg: str, work: Work, recipe: AnalyzeRecipe, unmeasured: Sequenc
 def judge(work: Work, recipe: AnalyzeRecipe, outcome: Outcome) -> Failure | None:
     what, part = part_of(outcome.invocation.name)
     failure = verdict.judge(outcome, reads_input=True, only_reads=True, step=VALIDATE_VIDEO)
+    if failure is not None and what == WHOLE and recipe.allows_damage and verdict.failed_by_itself(outcome):
+        return None
     if failure is not None:
         return analysis.of_part(failure, part)
     if what != PROBE or analysis.needs_measuring(outcome):

@@ -15,6 +15,9 @@ LEAST_SLACK, SHARE = Fraction(1, 2), Fraction(1, 100)
 
 FEW_FRAMES = 4
 
+FAULT = "The file is damaged: it does not decode to its end without a fault."
+"""Where the decode ended at the first one."""
+
 
 _ENDS_EARLY = re.compile("File ended prematurely|partial file")
 """What the readers of Matroska and MP4 say, and go on to exit with 0."""

@@ -162,7 +162,8 @@ class FFmpegPlugin:
                 facts = analysis.all_facts(recipe, by_name, work.input_size)
                 if isinstance(facts, Failure):
                     return facts
-                return Conclusion(facts={}, result=_analyzed(work, facts, outcomes).model_copy(update={"tools": tools}))
+                told = {"tools": tools, "warnings": analysis.warnings(recipe, facts, by_name)}
+                return Conclusion(facts={}, result=_analyzed(work, facts, outcomes).model_copy(update=told))
             case TranscodeRecipe() as recipe:
                 try:
                     proof = verify.verify(recipe, by_name, files)

@@ -111,7 +111,7 @@ def _reads(recipe: TranscodeRecipe, threads: int) -> tuple[_Read, ...]:
     tracks = heard(recipe)
     rate = output_rate(recipe.source.video) if recipe.source.video else Fraction(25)
     first = ("-threads", "1", "-t", f"{float(2 / rate):.6f}")
-    last_picture = ("-threads", str(threads), *FASTER_TAIL, *tail(recipe.source, picture_end))
+    last_picture = ("-threads", str(threads), *FASTER_TAIL, *_last_of(recipe, picture_end))
     reads: list[_Read] = []
     for planned in recipe.renditions:
         picture, sound = Ending(planned.path, (planned.width, planned.height)), Ending(planned.path, None)
@@ -126,7 +126,17 @@ def _reads(recipe: TranscodeRecipe, threads: int) -> tuple[_Read, ...]:
 
 def _last_sound(recipe: TranscodeRecipe, path: str, track: HeardTrack, place: int) -> _Read:
     """The end of a track, as stream `place` of the sound in that file."""
-    return _Read(tail(recipe.source, track.end), ((f"a:{place}", Ending(path, None, is_required=track.end is not None)),))
+    return _Read(_last_of(recipe, track.end), ((f"a:{place}", Ending(path, None, is_required=track.end is not None)),))
+
+
+def _last_of(recipe: TranscodeRecipe, expected: Fraction | None) -> tuple[str, ...]:
+    return last_there(recipe.source) if recipe.allows_damage else tail(recipe.source, expected)
+
+
+def last_there(source: MediaFacts) -> tuple[str, ...]:
+    """To the end of the file, wherever that is: of a stream that ends before the others, what follows its last keyframe."""
+    back = slack(source, Fraction(source.duration)) + TAIL_SECONDS
+    return ("-sseof", f"-{float(back):.6f}", "-noaccurate_seek")
 
 
 def tail(source: MediaFacts, expected: Fraction | None) -> tuple[str, ...]:

@@ -84,21 +84,37 @@ def end_of(stream: VideoStream | AudioStream) -> Fraction:
     return Fraction(stream.start) + Fraction(stream.duration or 0)
 
 
-def hold(source: MediaFacts, lengths: Lengths) -> None:
-    """Raises Rejected where a length is off."""
+def hold(source: MediaFacts, lengths: Lengths, *, allows_damage: bool = False) -> tuple[str, ...]:
+    """Raises Rejected where a length is off. What is off of the source's alone is told instead, where that is allowed."""
     picture, first = expected_ends(source)
     tracks = (*lengths.tracks, *([Heard(first, lengths.sounds)] if lengths.sounds else []))
     least = _least(source)
     for ends in ((*lengths.pictures, *lengths.playlists), *(track.ends for track in tracks)):
         if ends and max(ends) - min(ends) > least:
             raise Rejected(ErrorCode.OUTPUT_INVALID, "The outputs differ in length.")
-    _reaches("picture", lengths.pictures, picture, source)
-    for track in tracks:
-        _reaches("sound", track.ends, track.expected, source)
+    missed = [_missed("picture", lengths.pictures, picture, source)]
+    missed += [_missed("sound", track.ends, track.expected, source) for track in tracks]
     untold = [track.ends for track in tracks if track.ends and track.expected is None]
     if untold or (lengths.pictures and picture is None):
         every = (*lengths.pictures, *(end for track in tracks for end in track.ends))
-        _reaches("file", (max(every),), Fraction(source.duration), source)
+        missed.append(_missed("file", (max(every),), Fraction(source.duration), source))
+    told = tuple(dict.fromkeys(one for one in missed if one is not None))
+    if told and not (allows_damage and _is_whole(source, lengths, tracks)):
+        raise Rejected(ErrorCode.INPUT_CORRUPT, told[0])
+    return told
+
+
+def as_made(source: MediaFacts, lengths: Lengths) -> MediaFacts:
+    """The same, with the lengths that the outputs have: what is told of them follows the film that there is."""
+    video, sound = source.video, source.audio[0] if source.audio else None
+    heard = next((track.ends for track in lengths.tracks if track.ends), ())
+    update: dict[str, object] = {"duration": str(max((*lengths.pictures, *heard), default=Fraction(source.duration)))}
+    if video is not None and lengths.pictures:
+        update["video"] = video.model_copy(update={"duration": str(max(lengths.pictures) - Fraction(video.start))})
+    if sound is not None and heard:
+        first = sound.model_copy(update={"duration": str(max(heard) - Fraction(sound.start))})
+        update["audio"] = (first, *source.audio[1:])
+    return source.model_copy(update=update)
 
 
 def expected_ends(source: MediaFacts) -> tuple[Fraction | None, Fraction | None]:
@@ -124,11 +140,17 @@ def _least(source: MediaFacts) -> Fraction:
     return max(SLACK_FRAMES * frame, ESTIMATE_LEAST.get(source.container, LEAST_SLACK))
 
 
-def _reaches(what: str, ends: Sequence[Fraction], expected: Fraction | None, source: MediaFacts) -> None:
-    if expected is None:
-        return
-    for end in ends:
-        if abs(end - expected) > slack(source, expected):
-            told, found = f"{float(expected):.2f} s", f"{float(end):.2f} s"
-            message = f"The {what} should end at {told}, but decodes to {found}: the file is damaged or incomplete."
-            raise Rejected(ErrorCode.INPUT_CORRUPT, message)
+def _missed(what: str, ends: Sequence[Fraction], expected: Fraction | None, source: MediaFacts) -> str | None:
+    """How the first that is off differs from what the source tells."""
+    off = (end for end in ends if expected is not None and abs(end - expected) > slack(source, expected))
+    end = next(off, None)
+    if end is None or expected is None:
+        return None
+    told, found = f"{float(expected):.2f} s", f"{float(end):.2f} s"
+    return f"The {what} should end at {told}, but decodes to {found}: the file is damaged or incomplete."
+
+
+def _is_whole(source: MediaFacts, lengths: Lengths, tracks: Sequence[Heard]) -> bool:
+    """Whether nothing is empty, and nothing ran into the cap, which would be our cut."""
+    ends = [*lengths.pictures, *lengths.playlists, *(end for track in tracks for end in track.ends)]
+    return all(0 < end < length_cap(source) - _least(source) for end in ends)

@@ -47,6 +47,7 @@ def conclusion(
     took: Mapping[str, float],
 ) -> Conclusion:
     """The success. Every step that was served took the one encode's time, but for those of `took`, in seconds."""
+    recipe = recipe.model_copy(update={"source": proof.source}) if proof.warnings else recipe
     facts = dict(output_facts(recipe, proof))
     extra: dict[str, bytes] = {}
     if recipe.master_playlist and recipe.hls:
@@ -61,10 +62,11 @@ def conclusion(
         facts[recipe.chapters] = OutputFacts(role=FileRole.CHAPTERS, codec="vtt")
     for path, (content, told) in subtitles.files(proof.subtitles).items():
         extra[path], facts[path] = content, told
+    quiet = unlevelled(recipe, proof.sound)
     result = AttemptResult(
         steps=step_reports(steps, served(recipe), encode.wall_seconds, took),
         tools=tools,
-        warnings=(*recipe.notes, *subtitles.warnings(proof.subtitles), *warnings(encode), *unlevelled(recipe, proof.sound)),
+        warnings=(*recipe.notes, *proof.warnings, *subtitles.warnings(proof.subtitles), *warnings(encode), *quiet),
         log_tail=redact(encode.stderr_tail),
     )
     return Conclusion(facts=facts, result=result, extra=extra)

@@ -12,7 +12,7 @@ from fractions import Fraction
 from plugins.media import checks, hls, sound_proof, stills, subtitles
 from plugins.media.codecs import codecs
 from plugins.media.framecrc import Frames, frames_of
-from plugins.media.lengths import SLACK_FRAMES, Lengths, end_of, hold, rendition_rate
+from plugins.media.lengths import SLACK_FRAMES, Lengths, as_made, end_of, hold, rendition_rate
 from plugins.media.picture_proof import hold_picture
 from plugins.media.probe import Unreadable, facts_of
 from plugins.media.rejected import Rejected
@@ -51,6 +51,9 @@ class Proof:
     texts: tuple[TextPlaylist, ...] = ()
     own_thumbnail: tuple[int, int] | None = None
     subtitles: tuple[ProvenText, ...] = ()
+    source: MediaFacts | None = None
+    """The timeline as it came out: another than was told where that is allowed. `warnings` say how."""
+    warnings: tuple[str, ...] = ()
 
 
 def presence(recipe: TranscodeRecipe, files: Sequence[MadeFile]) -> None:
@@ -92,10 +95,12 @@ def verify(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome], files: Sequ
     own = stills.own_size(outcomes) if recipe.own_thumbnail else None
     texts = subtitles.prove(recipe, outcomes)
     sound = sound_proof.prove(recipe, outcomes, sizes)
-    proof = Proof(tuple(renditions), sound, texts_of(recipe, texts), own, texts)
-    _lengths_hold(recipe, proof)  # before the endings: where the input ends early, they are missing too
+    lengths = _lengths(recipe, renditions, sound)
+    warnings = hold(recipe.source, lengths, allows_damage=recipe.allows_damage)  # before the endings, which are missing then
+    source = as_made(recipe.source, lengths) if warnings else recipe.source
     _decoded(recipe, outcomes)
-    return proof
+    streamed = texts_of(recipe.model_copy(update={"source": source}), texts)
+    return Proof(tuple(renditions), sound, streamed, own, texts, source, warnings)
 
 
 def _measured(outcomes: Mapping[str, Outcome], path: str, size: int, step: str) -> MediaFacts:
@@ -155,14 +160,11 @@ def begin_with_keyframes(name: str, playlist: hls.Playlist, keyframes: Frames | 
         raise Rejected(ErrorCode.OUTPUT_INVALID, f"A segment of {name} does not begin with a keyframe.", step)
 
 
-def _lengths_hold(recipe: TranscodeRecipe, proof: Proof) -> None:
-    made = tuple(one.facts for one in proof.renditions)
-    hold(
-        recipe.source,
-        Lengths(
-            pictures=tuple(end_of(facts.video) for facts in made if facts.video),
-            sounds=(),
-            playlists=tuple(one.playlist.duration for one in proof.renditions if one.playlist),
-            tracks=sound_proof.lengths(recipe, made, proof.sound),
-        ),
+def _lengths(recipe: TranscodeRecipe, renditions: Sequence[ProvenRendition], sound: SoundProof) -> Lengths:
+    made = tuple(one.facts for one in renditions)
+    return Lengths(
+        pictures=tuple(end_of(facts.video) for facts in made if facts.video),
+        sounds=(),
+        playlists=tuple(one.playlist.duration for one in renditions if one.playlist),
+        tracks=sound_proof.lengths(recipe, made, sound),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from plugins.packager.locks import FLAGS
-from plugins.packager.tracks import Kind, Track, tracks
+from plugins.packager.tracks import Kind, Track, played, tracks
 from protocol.packaging import ContentKeys
 from protocol.recipes import PackageRecipe
 
@@ -22,6 +22,11 @@ _NOT_IN_WORDS = re.compile(r"[^\w .()&+'!\-]")
 def sources(recipe: PackageRecipe) -> tuple[str, ...]:
     """The names of the task's inputs, in the order of their descriptors."""
     return tuple(dict.fromkeys(track.source for track in tracks(recipe)))
+
+
+def renditions(recipe: PackageRecipe) -> tuple[str, ...]:
+    """Of those, the renditions."""
+    return tuple(dict.fromkeys(track.source for track in played(recipe)))
 
 
 def package(packager: str, recipe: PackageRecipe, keys: ContentKeys | None = None) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from plugins.media.locate import Tools, locate, program
 from plugins.media.record import ToolName, refusal, tool_uses
 from plugins.media.rejected import Rejected
 from plugins.media.verdict import MACHINE_ROWS, UNKNOWN, Row
-from plugins.packager import command, locks, texts, trials, verify, words
+from plugins.packager import command, lengths, locks, texts, trials, verify, words
 from plugins.packager.tracks import TEXT_INPUT
 from plugins.packager.trials import OPENED, TRIAL, VERSION
 from protocol.capabilities import ENCRYPTS, PluginDescription
@@ -90,6 +90,9 @@ class PackagerPlugin:
         locks.needed(recipe, work.keys)
         ffmpeg = self._tools().media.ffmpeg.path
         reads = [words.read(ffmpeg, one.name, _input(work, f"{TEXT_INPUT}{one.name}")) for one in recipe.subtitles]
+        if recipe.allows_damage:
+            ffprobe = self._tools().media.ffprobe.path
+            reads += [lengths.probe(ffprobe, name, _input(work, name)) for name in command.renditions(recipe)]
         return reads or (self._package(work, recipe),)
 
     def follow(self, work: Work, outcomes: Sequence[Outcome]) -> Sequence[Invocation]:
@@ -140,7 +143,7 @@ class PackagerPlugin:
         keys = locks.needed(recipe, work.keys)
         by_name = {outcome.invocation.name: outcome for outcome in outcomes}
         try:
-            proof = verify.verify(recipe, by_name, files, keys)
+            proof = verify.verify(lengths.as_made(recipe, by_name), by_name, files, keys)
             told = dict(texts.published(recipe, proof, keys))
         except Rejected as rejected:
             return refusal(rejected, by_name.get(PACKAGE))

@@ -82,14 +82,26 @@ def _keyframes(recipe: PackageRecipe) -> tuple[str, ...]:
 def _ends(recipe: PackageRecipe, threads: int) -> tuple[str, ...]:
     inputs: list[str] = []
     for track in played(recipe):
-        begin = _read_from(track, recipe)
-        seek = ("-ss", f"{float(begin):.6f}") if begin else ()
+        seek = _seek(track, recipe)
         faster = () if track.kind is Kind.SOUND else ("-threads", str(threads), *checks.FASTER_TAIL)
         inputs += locks.opened_end(track, recipe, seek, *faster)
     maps = [
         word for n, track in enumerate(played(recipe)) for word in ("-map", f"{n}:{'a' if track.kind is Kind.SOUND else 'v'}:0")
     ]
     return (*inputs, *maps, "-fps_mode", "passthrough", "-f", "framecrc", "pipe:1")
+
+
+def _seek(track: Track, recipe: PackageRecipe) -> tuple[str, ...]:
+    """Where films may be shorter than they tell, what there is is read from its own end."""
+    if recipe.allows_damage:
+        return ("-sseof", f"-{float(_back(track, recipe)):.6f}")
+    begin = _read_from(track, recipe)
+    return ("-ss", f"{float(begin):.6f}") if begin else ()
+
+
+def _back(track: Track, recipe: PackageRecipe) -> Fraction:
+    group = 0 if track.kind is Kind.SOUND else recipe.packaging.segment_seconds
+    return LEAST_SLACK + checks.TAIL_SECONDS + group
 
 
 def _read_from(track: Track, recipe: PackageRecipe) -> Fraction:
@@ -102,10 +114,13 @@ def _read_from(track: Track, recipe: PackageRecipe) -> Fraction:
     return begin if track.kind is Kind.SOUND else max(Fraction(0), begin - recipe.packaging.segment_seconds)
 
 
-def _ends_late_enough(track: Track, recipe: PackageRecipe, frames: Frames) -> bool:
+def _ends_late_enough(one: Proven, recipe: PackageRecipe, frames: Frames) -> bool:
     """Whether a frame stands in the tail. Scripts of last segments are not sought in: there any frame is one."""
     if not frames.moments or locks.is_scripted(recipe):
         return bool(frames.moments)
+    track = one.track
+    if recipe.allows_damage:
+        return max(frames.moments) >= min(_back(track, recipe), one.playlist.duration) - LEAST_SLACK - checks.TAIL_SECONDS
     return max(frames.moments) >= checks.tail_start(recipe.source, _expected(track, recipe)) - _read_from(track, recipe)
 
 
@@ -257,7 +272,7 @@ def _decoded(recipe: PackageRecipe, outcomes: Mapping[str, Outcome], proven: Seq
         _sized(one.track, found)
     for n, one in enumerate(one for one in proven if one.track.kind is not Kind.TEXT):
         last = ends.get(n)
-        if last is None or (_expected(one.track, recipe) is not None and not _ends_late_enough(one.track, recipe, last)):
+        if last is None or (_expected(one.track, recipe) is not None and not _ends_late_enough(one, recipe, last)):
             raise _wrong(f"The end of {one.track.playlist} does not decode.")
 
 

@@ -137,6 +137,51 @@ def test_a_last_segment_of_one_keyframe_and_reordered_frames_is_read_to_its_end(
     assert "hls/master.m3u8" in success(run_attempt(PackagerPlugin(), work)).facts
 
 
+def told_longer(work: Work) -> Work:
+    """The same of a film that tells of three seconds more than its renditions have."""
+    assert isinstance(work.recipe, PackageRecipe)
+    source = work.recipe.source
+    assert source.video is not None
+    told = {
+        "duration": "8",
+        "video": source.video.model_copy(update={"duration": "8"}),
+        "audio": tuple(stream.model_copy(update={"duration": "8"}) for stream in source.audio),
+    }
+    return replace(work, recipe=work.recipe.model_copy(update={"source": source.model_copy(update=told)}))
+
+
+def allowing(work: Work) -> Work:
+    return replace(work, recipe=work.recipe.model_copy(update={"allows_damage": True}))
+
+
+def test_what_a_damaged_film_left_is_packaged_whole_where_that_is_wanted(ladder: dict[str, Path], tmp_path: Path) -> None:
+    work = told_longer(work_of(ladder, tmp_path))
+    (tmp_path / "allowed").mkdir()
+
+    refused = run_attempt(PackagerPlugin(), work)
+    allowed = run_attempt(PackagerPlugin(), allowing(replace(work, directory=str(tmp_path / "allowed"))))
+
+    assert isinstance(refused.result, Failure)
+    assert "dash/manifest.mpd" in success(allowed).facts
+    assert played(tmp_path / "allowed/hls/master.m3u8")["video"] == [((320, 180), 125), ((640, 360), 125)]
+
+
+def test_a_package_that_lacks_the_end_of_what_was_left_is_never_published(ladder: dict[str, Path], tmp_path: Path) -> None:
+    work = allowing(told_longer(work_of({"360p": ladder["360p"]}, tmp_path, dash=False)))
+    attempt = run_attempt(PackagerPlugin(), work)
+    success(attempt)
+    playlist = tmp_path / "cmaf/360p/playlist.m3u8"
+    lines = playlist.read_text().split("\n")
+    last = lines.index("segment_003.m4s")
+    playlist.write_text("\n".join([*lines[: last - 1], *lines[last + 1 :]]))
+    (playlist.parent / "segment_003.m4s").unlink()
+
+    result = prove_again(PackagerPlugin(), work, attempt)
+
+    assert isinstance(result, Failure)
+    assert (result.code, result.message) == (ErrorCode.OUTPUT_INVALID, "The segments do not add up to the length of the film.")
+
+
 def spoil(directory: Path, what: str) -> None:
     cmaf = directory / "cmaf/180p"
     match what:

@@ -89,6 +89,7 @@ class Verdict:
     cpu_seconds: float
     peak_bytes: int
     faults: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass
@@ -106,31 +107,37 @@ class Range:
     async def trial(self, case: Case) -> Verdict:
         return await self.judged(case.make(self.bait.ground), case.filename, sound=case.sound, whole=case.kind in WHOLE)
 
-    async def judged(self, content: bytes, filename: str, *, sound: bool, whole: bool = True) -> Verdict:
+    async def judged(
+        self, content: bytes, filename: str, *, sound: bool, whole: bool = True, strict: bool = False, allows_damage: bool = False
+    ) -> Verdict:
         self.dispatch.files.clear()
         self.dispatch.files["inputs/a"] = content
         self.plugin.outcomes.clear()
         self.bait.trips()
         began = self.clock.now()
-        stage, last, made = await self._run(filename, len(content), sound=sound, whole=whole)
+        limits = (SOUND_LIMITS if sound else PICTURE_LIMITS).model_copy(update={"strict": strict})
+        first = AnalyzeRecipe(limits=limits, allows_damage=allows_damage)
+        stage, last, made = await self._run(first, filename, len(content), sound=sound, whole=whole)
         seconds = self.clock.now() - began
         failure = last.failure if isinstance(last, Fail) else None
         code = failure.code.value if failure else VALID
         peak = max((outcome.peak_memory_bytes for outcome in self.plugin.outcomes), default=0)
         told = "\n".join(one.model_dump_json() for one in made)
         cpu = sum(outcome.cpu_seconds for outcome in self.plugin.outcomes)
-        return Verdict(code, stage, failure, seconds, cpu, peak, tuple(sorted(self._faults(failure, told, content))))
+        warnings = tuple(warning for one in made if isinstance(one, Complete) for warning in one.result.warnings)
+        faults = tuple(sorted(self._faults(failure, told, content)))
+        return Verdict(code, stage, failure, seconds, cpu, peak, faults, warnings)
 
     async def _run(
-        self, filename: str, size: int, *, sound: bool, whole: bool
+        self, recipe: AnalyzeRecipe, filename: str, size: int, *, sound: bool, whole: bool
     ) -> tuple[str, Complete | Fail, list[Complete | Fail]]:
-        recipe = AnalyzeRecipe(limits=SOUND_LIMITS if sound else PICTURE_LIMITS)
         analyzed = await self._attempt(self._grant(recipe, (VALIDATE_VIDEO, UPLOAD_SOURCE), filename, size))
         if isinstance(analyzed, Fail):
             return "analyze", analyzed, [analyzed]
         assert analyzed.result.analysis is not None
         facts = MediaFacts.model_validate_json(analyzed.result.analysis.model_dump_json())
         planned, done = _plan(facts, sound=sound, whole=whole)
+        planned = planned.model_copy(update={"allows_damage": recipe.allows_damage})
         encoded = await self._attempt(self._grant(planned, done, filename, size))
         return "transcode", encoded, [analyzed, encoded]
 

@@ -47,6 +47,7 @@ UNTOLD: dict[str, str] = {
     r"(tenant|name): ": "whether it exists, or exists already",
     r"metadata(\..*)?: ": "depth and size have no keyword in JSON Schema",
     r"packaging: (packages renditions|makes hls/)": "what a profile makes belongs together",
+    r"allow_damaged: is not for": "by what the profile makes",
     r"thumbnail: is no": "bytes have no schema",
     r"(renditions|hls|thumbnails|noop_seconds|outputs(\.\w+)?): ": "what a profile makes belongs together",
     r"(outputs\.)?(compare\.)?renditions\.\d+(\.[\w-]+)?: ": "words of a rendition exclude each other, or go by its codec",
