@@ -84,12 +84,14 @@ def facts(recipe: TranscodeRecipe, own: tuple[int, int] | None) -> Iterator[tupl
 
 
 def index(sprite: PlannedSprite, length: Fraction) -> str:
-    """WebVTT that names the part of the sheet for every moment, the last one's to the end of the film. `length` in seconds."""
+    """WebVTT that names the part of the sheet for every moment, the last one's to the end of the film. `length` in seconds:
+    a damaged film may end before the last of them.
+    """
     name, end = sprite.path.rpartition("/")[2], ceil(length * 1000)
     told = ["WEBVTT\n"]
-    for n in range(sprite.count):
-        start, stop = (round(Fraction(sprite.interval) * 1000 * k) for k in (n, n + 1))
+    starts = [start for n in range(sprite.count) if (start := round(Fraction(sprite.interval) * 1000 * n)) < end]
+    for n, (start, stop) in enumerate(zip(starts, [*starts[1:], end], strict=True)):
         row, column = divmod(n, sprite.columns)
         where = f"{column * sprite.width},{row * sprite.height},{sprite.width},{sprite.height}"
-        told.append(f"{mark(start)} --> {mark(end if n == sprite.count - 1 else stop)}\n{name}#xywh={where}\n")
+        told.append(f"{mark(start)} --> {mark(stop)}\n{name}#xywh={where}\n")
     return "\n".join(told)

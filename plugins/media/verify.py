@@ -93,14 +93,14 @@ def verify(recipe: TranscodeRecipe, outcomes: Mapping[str, Outcome], files: Sequ
             with_playlist += 1
         renditions.append(ProvenRendition(planned, facts, _codecs(planned, outcomes), playlist, segment_sizes))
     own = stills.own_size(outcomes) if recipe.own_thumbnail else None
-    texts = subtitles.prove(recipe, outcomes)
     sound = sound_proof.prove(recipe, outcomes, sizes)
     lengths = _lengths(recipe, renditions, sound)
     warnings = hold(recipe.source, lengths, allows_damage=recipe.allows_damage)  # before the endings, which are missing then
     source = as_made(recipe.source, lengths) if warnings else recipe.source
+    shown = recipe.model_copy(update={"source": source})
+    texts = subtitles.prove(shown, outcomes)
     _decoded(recipe, outcomes)
-    streamed = texts_of(recipe.model_copy(update={"source": source}), texts)
-    return Proof(tuple(renditions), sound, streamed, own, texts, source, warnings)
+    return Proof(tuple(renditions), sound, texts_of(shown, texts), own, texts, source, warnings)
 
 
 def _measured(outcomes: Mapping[str, Outcome], path: str, size: int, step: str) -> MediaFacts:

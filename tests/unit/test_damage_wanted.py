@@ -17,6 +17,7 @@ from dispatch.core.planning import Demands, Frame, allows_damage, first_tasks
 from dispatch.core.plans import Beside, Planned
 from plugins.ffmpeg import examining, integrity
 from plugins.ffmpeg.analysis import FIRST_FRAMES, PROBE, WHOLE, warnings
+from plugins.media import stills
 from plugins.media.lengths import Heard, Lengths, as_made, expected_ends, hold
 from plugins.media.rejected import Rejected
 from protocol.errors import ErrorCode, ReelyardError
@@ -25,7 +26,7 @@ from protocol.jobs import JobInput, JobSubmission
 from protocol.packaging import CmafPackaging
 from protocol.plugins import Invocation, Outcome, Work
 from protocol.profiles import Live, Profile, Tool
-from protocol.recipes import AnalyzeRecipe, InputLimits, PackageRecipe, TranscodeRecipe
+from protocol.recipes import AnalyzeRecipe, InputLimits, PackageRecipe, PlannedSprite, TranscodeRecipe
 from protocol.states import TaskKind
 from protocol.steps import VALIDATE_VIDEO
 from tests.ffmpeg_recipes import rendition
@@ -130,6 +131,18 @@ def test_outputs_are_held_against_each_other_all_the_same(found: Lengths, code: 
         hold(FILM, found, allows_damage=True)
 
     assert rejected.value.code is code
+
+
+def test_the_index_of_a_sheet_ends_with_the_film_that_there_is() -> None:
+    sheet = PlannedSprite(interval="2", count=5, columns=5, width=160, height=90, path="t/sprite.jpg", index="t/sprite.vtt")
+
+    told = [line for line in stills.index(sheet, Fraction(5)).splitlines() if "-->" in line]
+
+    assert told == [
+        "00:00:00.000 --> 00:00:02.000",
+        "00:00:02.000 --> 00:00:04.000",
+        "00:00:04.000 --> 00:00:05.000",
+    ]
 
 
 def test_a_strict_look_warns_and_proves_the_beginning_besides() -> None:
