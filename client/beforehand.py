@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from client.besides import Beside
-from client.errors import ClientError
+from client.errors import ClientError, Unreachable
+from protocol.care import ValidationReply
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import Attachment, JobInput, JobSubmission
 from protocol.profiles import Profile
 
-if TYPE_CHECKING:
-    from client.api import ReelyardClient
-
 UNSENT = "upl_0"
 """An id that no upload has: everything else is checked before the upload is looked for."""
+
+
+class Server(Protocol):
+    """What is asked of a `ReelyardClient`."""
+
+    async def validate(self, submission: JobSubmission) -> ValidationReply: ...
+    async def profile(self, name: str) -> Profile: ...
 
 
 def named(attached: Sequence[Beside]) -> dict[str, Attachment]:
@@ -32,8 +37,8 @@ def without_files(submission: JobSubmission, attached: Sequence[Beside]) -> JobS
     return submission.model_copy(update=fields)
 
 
-async def check(client: ReelyardClient, submissions: Iterable[JobSubmission], attached: Sequence[Beside]) -> None:
-    """Raises ReelyardError as the submissions would. Where no answer is to be had, they are to tell it themselves."""
+async def check(server: Server, submissions: Iterable[JobSubmission], attached: Sequence[Beside]) -> None:
+    """Raises ReelyardError as the submissions would. A server that is busy or in trouble is left to them."""
     asked: list[JobSubmission] = []
     for submission in submissions:
         one = without_files(submission, attached)
@@ -41,20 +46,21 @@ async def check(client: ReelyardClient, submissions: Iterable[JobSubmission], at
             asked.append(one)
     for one in asked:
         try:
-            await client.validate(one)
+            await server.validate(one)
         except ReelyardError as error:
             if error.code is not ErrorCode.UPLOAD_NOT_FOUND and error.status < 500 and error.status != 429:
                 raise
-        except ClientError:
-            return
+        except ClientError as error:
+            if isinstance(error, Unreachable) and error.is_unsent:
+                raise  # it was waited for, and nobody is there
 
 
-async def check_keys(client: ReelyardClient, submission: JobSubmission) -> None:
+async def check_keys(server: Server, submission: JobSubmission) -> None:
     """A dry run does without content keys, a job does not. Raises VALIDATION_FAILED where they are missing."""
     if submission.profile is None or submission.content_keys is not None:
         return
     try:
-        profile = await client.profile(submission.profile)
+        profile = await server.profile(submission.profile)
     except (ReelyardError, ClientError):  # a key that may submit need not be one that may look
         return
     if (scheme := encrypts_by(profile, submission)) is not None:
