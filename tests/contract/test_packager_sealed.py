@@ -156,6 +156,27 @@ def test_aes_128_is_opened_by_the_key_that_this_server_serves(ladder: Mapping[st
     hold_no_secret(work, attempt)
 
 
+@pytest.mark.parametrize(("scheme", "systems", "keys"), [(AES_128, (), ONE), (CENC, (DrmSystem.WIDEVINE,), TWO)])
+def test_what_a_damaged_film_left_is_encrypted_whole_where_that_is_wanted(
+    ladder: Mapping[str, str], tmp_path: Path, scheme: ProtectionScheme, systems: tuple[DrmSystem, ...], keys: ContentKeys
+) -> None:
+    work = work_of(ladder, tmp_path, encrypted(scheme, *systems), keys)
+    assert isinstance(work.recipe, PackageRecipe)
+    source = work.recipe.source
+    assert source.video is not None
+    longer = {
+        "duration": "8",
+        "video": source.video.model_copy(update={"duration": "8"}),
+        "audio": tuple(stream.model_copy(update={"duration": "8"}) for stream in source.audio),
+    }
+    told = work.recipe.model_copy(update={"source": source.model_copy(update=longer), "allows_damage": True})
+
+    files = published(replace(work, recipe=told), run_attempt(PackagerPlugin(), replace(work, recipe=told)))
+
+    segments = [name for name in files if name.startswith("cmaf/180p/segment_")]
+    assert len(segments) == 3
+
+
 @pytest.fixture(scope="module")
 def cenc(ladder: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Work, Attempt]:
     packaging = encrypted(CENC, DrmSystem.WIDEVINE, DrmSystem.PLAYREADY, DrmSystem.COMMON)
