@@ -15,6 +15,9 @@ from protocol.profiles import Profile
 UNSENT = "upl_0"
 """An id that no upload has: everything else is checked before the upload is looked for."""
 
+NO_ANSWER = (ErrorCode.RATE_LIMITED, ErrorCode.ROUTE_NOT_FOUND)
+"""Refusals that say nothing of the submission; the second is an older server's."""
+
 
 class Server(Protocol):
     """What is asked of a `ReelyardClient`."""
@@ -48,7 +51,7 @@ async def check(server: Server, submissions: Iterable[JobSubmission], attached: 
         try:
             await server.validate(one)
         except ReelyardError as error:
-            if error.code is not ErrorCode.UPLOAD_NOT_FOUND and error.status < 500 and error.status != 429:
+            if error.code not in (ErrorCode.UPLOAD_NOT_FOUND, *NO_ANSWER) and error.status < 500:
                 raise
         except ClientError as error:
             if isinstance(error, Unreachable) and error.is_unsent:

@@ -69,7 +69,7 @@ async def test_what_a_file_would_not_mend_keeps_it_here(answer: Exception) -> No
 
 @pytest.mark.parametrize(
     "answer",
-    [GOOD, ReelyardError(ErrorCode.RATE_LIMITED), ReelyardError(ErrorCode.NO_ENGINE), Unreadable(502, "a proxy")],
+    [GOOD, *(ReelyardError(code) for code in (*beforehand.NO_ANSWER, ErrorCode.NO_ENGINE)), Unreadable(502, "a proxy")],
 )
 async def test_what_may_be_over_when_the_file_is_there_does_not(answer: Exception) -> None:
     await beforehand.check(server := Answering(answer), [JobSubmission()], [])
