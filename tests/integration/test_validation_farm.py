@@ -141,3 +141,25 @@ async def test_a_submission_and_a_tenant_may_be_stricter_than_the_server(tmp_pat
 
     assert (loose["valid"], strict, sound["valid"]) == (True, (["INPUT_CORRUPT"], "INPUT_CORRUPT", 1), True)
     assert (patched["limits"]["max_fps"], limited) == (5, (["INPUT_LIMITS"], "INPUT_LIMITS", 1))
+
+
+@pytest.mark.trust
+async def test_what_a_damaged_film_gives_is_published_with_a_warning_where_its_client_wants_that(tmp_path: Path) -> None:
+    async with trial(tmp_path) as made:
+        whole = picture(made.media / "whole.mkv", seconds=3).read_bytes()
+        (made.media / "cut.mkv").write_bytes(whole[: len(whole) * 6 // 10])
+        refused = await made.codes("cut.mkv")
+        wanted = JobSubmission(profile="web", input=JobInput(path=str(made.media / "cut.mkv")), allow_damaged=True)
+        job = await made.client.wait((await made.client.submit(wanted)).job_id)
+        assert job.outputs is not None, job.error
+        told: Json = dict(job.outputs)
+        async with made.http.get(told["metadata_json"]["url"]) as answer:
+            metadata = await answer.json(content_type=None)
+        frames = JobSubmission(profile="frames", input=wanted.input, allow_damaged=True)
+        with pytest.raises(ReelyardError, match="allow_damaged"):
+            await made.client.submit(frames)
+
+    assert refused == ([], "INPUT_CORRUPT", 2)  # looked at, and encoded once
+    assert (job.status, "360p" in told) == ("completed", True)
+    assert job.warnings[0].startswith("The picture should end at 3.00 s, but decodes to ")
+    assert metadata["warnings"] == list(job.warnings)
