@@ -24,9 +24,9 @@ def _title(case: Case) -> str:
 
 
 def _sliced(cases: tuple[Case, ...]) -> list[ParameterSet]:
-    """Every run holds what names other files, and every third of the rest."""
+    """Every run holds what names other files, and every sixth of the rest."""
     return [
-        pytest.param(case, marks=() if case.kind == references.CASES[0].kind or n % 3 == 0 else pytest.mark.trust)
+        pytest.param(case, marks=() if case.kind == references.CASES[0].kind or n % 6 == 0 else pytest.mark.trust)
         for n, case in enumerate(cases)
     ]
 
