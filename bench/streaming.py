@@ -63,10 +63,14 @@ def _streamer(clip: Clip) -> tuple[float, int]:
     python = environment("streamer", PACKAGES)
     sources = [{"name": str(clip.path), "media_type": kind} for kind in ("video", "audio")]
     rates = {
-        "audio_channel_layouts": {"stereo": {"max_channels": 2, "bitrates": {"aac": "128k"}}},
+        "audio_channel_layouts": {
+            "stereo": {"max_channels": 2, "bitrates": {"aac": "128k"}},
+            "surround": {"max_channels": 6, "bitrates": {"aac": "256k"}},  # of the input; not made
+        },
         "video_resolutions": {
             "360p": {"max_width": 640, "max_height": 360, "bitrates": {"h264": str(LOW)}},
             "720p": {"max_width": 1280, "max_height": 720, "bitrates": {"h264": str(HIGH)}},
+            "1080p": {"max_width": 1920, "max_height": 1080, "bitrates": {"h264": str(2 * HIGH)}},  # of the input; not made
         },
     }
     with tempfile.TemporaryDirectory(prefix="reelyard-streamer-") as directory:
@@ -78,9 +82,9 @@ def _streamer(clip: Clip) -> tuple[float, int]:
         began = time.perf_counter()
         done = subprocess.run(words, capture_output=True, text=True, timeout=RUN_S, check=False)
         wall = time.perf_counter() - began
-        if done.returncode:
-            raise Unavailable(f"shaka-streamer: {(done.stderr or done.stdout).strip()[-250:]}")
         made = sum(path.stat().st_size for path in (Path(directory) / "out").rglob("*") if path.is_file())
+        if done.returncode or not made:  # it tells of fatal errors with exit code 0
+            raise Unavailable(f"shaka-streamer: {(done.stderr or done.stdout).strip()[-250:]}")
     return wall, made
 
 
