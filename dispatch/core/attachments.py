@@ -3,7 +3,7 @@ Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
@@ -90,10 +90,6 @@ def of_job(job: Job) -> Mapping[str, Attached]:
     return {
         name: Attached(one["path"], one["size"], one["filename"], Use(one["use"]), one["language"]) for name, one in told.items()
     }
-
-
-def paths_of(job: Job) -> Iterable[str]:
-    return (file.path for file in of_job(job).values())
 
 
 def _refused(name: str, problem: str) -> ReelyardError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dispatch.core import endings
 from dispatch.core.copying import replace
 from dispatch.core.machine import InvalidTransition
-from dispatch.core.planning import load_profile, load_steps
+from dispatch.core.planning import load_steps
 from dispatch.core.records import Attempt, Graph, Source, Task
 from dispatch.core.times import maybe
 from protocol.live import LiveState, LiveTold, LiveView
@@ -124,7 +124,3 @@ def is_to_stop(graph: Graph, attempt: Attempt) -> bool:
     task = graph.task(attempt.task_id)
     held = task.token == attempt.token and task.state in HELD_TASK_STATES
     return graph.job.stop_asked_at is not None and attempt.kind is TaskKind.LIVE and held
-
-
-def profile_streams(profile_json: str) -> bool:
-    return load_profile(profile_json).live is not None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from plugins.ffmpeg import analysis, besides, encoding, examining, inventory, looking, preparing
 from plugins.ffmpeg.measuring import quality
 from plugins.media import checks, damage, progress, report, verdict, verify
-from plugins.media.locate import Tools, locate
+from plugins.media.locate import Located
 from plugins.media.record import refusal, tool_uses
 from plugins.media.rejected import Rejected
 from protocol.capabilities import PluginDescription
@@ -35,19 +34,14 @@ class FFmpegPlugin:
     operations: tuple[str, ...] = (TaskKind.ANALYZE, TaskKind.TRANSCODE)
 
     def __init__(self) -> None:
-        self._found: Tools | None = None
+        self._tools = Located()
         self._progress: dict[str, dict[str, progress.Progress]] = {}
         self._unmeasured: dict[str, tuple[str | None, ...]] = {}
         self._damaged: set[str] = set()
 
-    def _tools(self) -> Tools:
-        if self._found is None:
-            self._found = locate(os.environ)
-        return self._found
-
     def probes(self, directory: str) -> Sequence[Invocation]:
         """Looks for the tools anew. Raises ReelyardError(TOOL_MISSING)."""
-        self._found = None
+        self._tools.forget()
         tools = self._tools()
         return inventory.probes(tools.ffmpeg.path, tools.ffprobe.path, directory)
 

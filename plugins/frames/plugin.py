@@ -11,7 +11,7 @@ from plugins.frames import command, verify, zipper
 from plugins.frames.choice import Choice, choose
 from plugins.media import progress, verdict
 from plugins.media.calling import quiet
-from plugins.media.locate import Tools, locate
+from plugins.media.locate import Located
 from plugins.media.record import ToolName, refusal, tool_uses
 from plugins.media.rejected import Rejected
 from protocol.capabilities import PluginDescription
@@ -41,17 +41,12 @@ class FramesPlugin:
     operations: tuple[str, ...] = (TaskKind.FRAMES,)
 
     def __init__(self) -> None:
-        self._found: Tools | None = None
+        self._tools = Located()
         self._progress: dict[str, progress.Progress] = {}
-
-    def _tools(self) -> Tools:
-        if self._found is None:
-            self._found = locate(os.environ)
-        return self._found
 
     def probes(self, directory: str) -> Sequence[Invocation]:
         """A picture of each format, of a grid as a recipe asks for. Raises ReelyardError(TOOL_MISSING)."""
-        self._found = None
+        self._tools.forget()
         head = (self._tools().ffmpeg.path, "-y", *quiet(), "-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25")
         chosen = ("-vf", "fps=fps=25:start_time=0,select='lt(mod(n*1,5),1)'", "-frames:v", "2", "-fps_mode", "passthrough")
         return tuple(

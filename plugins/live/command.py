@@ -13,7 +13,6 @@ from protocol.recipes import LiveRecipe, PlannedRendition
 LOOKED_AT_US, LOOKED_AT_BYTES = 1_000_000, 2 << 20
 """How much of a stream FFmpeg may read before it begins: the head was looked at already."""
 
-TRIAL_GRAPH = "[0:V:0]fps=25,split=1[p];[p]scale=64:48,format=yuv420p[v];[1:a:0]aresample=async=1000[a]"
 FAR_APART = "9999"
 """Frames between keyframes at most; where they stand is said by time."""
 

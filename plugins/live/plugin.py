@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from plugins.live import command, ladder
 from plugins.live.pace import paced
 from plugins.media import checks, report, segments, verdict, verify
-from plugins.media.locate import Tools, locate
+from plugins.media.locate import Located
 from plugins.media.probe import Unreadable, facts_of
 from plugins.media.record import refusal, tool_uses
 from plugins.media.rejected import Rejected
@@ -37,17 +36,12 @@ class LivePlugin:
     operations: tuple[str, ...] = (TaskKind.LIVE,)
 
     def __init__(self) -> None:
-        self._found: Tools | None = None
+        self._tools = Located()
         self._frames: dict[str, int] = {}
-
-    def _tools(self) -> Tools:
-        if self._found is None:
-            self._found = locate(os.environ)
-        return self._found
 
     def probes(self, directory: str) -> Sequence[Invocation]:
         """Some frames encoded and cut. Raises ReelyardError(TOOL_MISSING)."""
-        self._found = None
+        self._tools.forget()
         return (Invocation(name=TRIAL, argv=tuple(command.trial(self._tools().ffmpeg.path, directory)), limits=TRIAL_LIMITS),)
 
     def describe(self, outcomes: Sequence[Outcome]) -> PluginDescription:

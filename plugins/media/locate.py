@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -74,6 +75,22 @@ def _configured(environ: Mapping[str, str], variable: str) -> Tool | None:
             ErrorCode.TOOL_MISSING, f"{variable} names a tool that does not run or is older than FFmpeg 6.1: {path}"
         )
     return tool
+
+
+class Located:
+    """Where the tools are for a plugin: looked for when they are first asked for, and anew after `forget`."""
+
+    def __init__(self) -> None:
+        self._found: Tools | None = None
+
+    def __call__(self) -> Tools:
+        """Raises ReelyardError(TOOL_MISSING)."""
+        if self._found is None:
+            self._found = locate(os.environ)
+        return self._found
+
+    def forget(self) -> None:
+        self._found = None
 
 
 def _on_path(environ: Mapping[str, str]) -> Tools | None:

@@ -50,15 +50,14 @@ def _file(recipe: TranscodeRecipe, proven: ProvenFile, proof: SoundProof) -> Out
         loudness=proof.level(proven.file.planned.path),
         channels=sound.channels,
     )
-    return _named(told, recipe, proven.file.track, sound.channels)
+    return _named(told, recipe, proven.file.track)
 
 
-def _named(facts: OutputFacts, recipe: TranscodeRecipe, track: HeardTrack, channels: int | None = None) -> OutputFacts:
+def _named(facts: OutputFacts, recipe: TranscodeRecipe, track: HeardTrack) -> OutputFacts:
     """With the track it is, where the recipe tells of tracks at all."""
     if not recipe.tracks:
         return facts
-    update = {"track": track.planned.name, "language": track.planned.language, "channels": channels}
-    return facts.model_copy(update=update)
+    return facts.model_copy(update={"track": track.planned.name, "language": track.planned.language})
 
 
 def _playlist(recipe: TranscodeRecipe, proven: ProvenTrack) -> Iterator[tuple[str, OutputFacts]]:
@@ -73,8 +72,9 @@ def _playlist(recipe: TranscodeRecipe, proven: ProvenTrack) -> Iterator[tuple[st
         segment_count=len(playlist.segments),
         segment_seconds=float(recipe.hls.segment_seconds),
         segments_bytes=sum(proven.sizes),
+        channels=proven.track.channels(codec),
     )
-    yield path, _named(told, recipe, proven.track, proven.track.channels(codec))
+    yield path, _named(told, recipe, proven.track)
     for segment, length in playlist.segments:
         piece = OutputFacts(role=FileRole.SEGMENT, duration=float(length))
         yield f"{directory}/{segment}", _named(piece, recipe, proven.track)

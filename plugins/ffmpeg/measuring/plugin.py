@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -10,7 +9,7 @@ from itertools import pairwise
 from plugins.ffmpeg.measuring import bars, comparing, content, loudness, probing, stages, trials, whole
 from plugins.ffmpeg.measuring.subject import Subject
 from plugins.media import progress, scores, verdict
-from plugins.media.locate import Tools, locate
+from plugins.media.locate import Located
 from plugins.media.record import tool_uses
 from protocol.capabilities import PluginDescription
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
@@ -35,17 +34,12 @@ class MeasurePlugin:
     operations: tuple[str, ...] = (TaskKind.MEASURE,)
 
     def __init__(self) -> None:
-        self._found: Tools | None = None
+        self._tools = Located()
         self._told: dict[str, stages.Told] = {}
-
-    def _tools(self) -> Tools:
-        if self._found is None:
-            self._found = locate(os.environ)
-        return self._found
 
     def probes(self, directory: str) -> Sequence[Invocation]:
         """Looks for the tools anew. Raises ReelyardError(TOOL_MISSING)."""
-        self._found = None
+        self._tools.forget()
         return trials.probes(self._tools().ffmpeg.path)
 
     def describe(self, outcomes: Sequence[Outcome]) -> PluginDescription:
