@@ -6,15 +6,16 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.cluster import Cluster
+from config.database import Database
+from config.nats import Nats
+from config.sections import LAST_PORT, Port, Section, Share, Span, Url
 from protocol.recipes import InputLimits
 
 PREFIX = "REELYARD_DISPATCH_"
-Share = Annotated[float, Field(ge=0, le=1)]
-Span = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-LAST_PORT = 65_535
 
 
 def _port_exists(listen: str) -> str:
@@ -43,12 +44,7 @@ def _network(text: str) -> str:
     return str(ip_network(text))
 
 
-Url = Annotated[str, Field(pattern=r"^https?://[!-~]+$", max_length=2048)]
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s*]+)$")]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Leases(Section):
@@ -84,7 +80,7 @@ class Inputs(Section):
     allowed_roots: tuple[Path, ...] = ()
     limits: Annotated[InputLimits, BeforeValidator(_numbers)] = InputLimits()
     allow_private_addresses: bool = False
-    ports: tuple[Annotated[int, Field(ge=1, le=LAST_PORT)], ...] = (80, 443, 8080, 8443)
+    ports: tuple[Port, ...] = (80, 443, 8080, 8443)
     max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
     fetch_timeout_s: Span = 3600.0
 
@@ -165,7 +161,7 @@ class Webhooks(Section):
     """`allow_private_addresses` is for closed networks; `ports` are those connected to. The rest is seconds and counts."""
 
     allow_private_addresses: bool = False
-    ports: tuple[Annotated[int, Field(ge=1, le=LAST_PORT)], ...] = (80, 443, 8080, 8443)
+    ports: tuple[Port, ...] = (80, 443, 8080, 8443)
     timeout_s: Span = 15.0
     in_flight_per_endpoint: Annotated[int, Field(ge=1, le=100)] = 2
     in_flight: Annotated[int, Field(ge=1, le=1000)] = 64
@@ -239,3 +235,6 @@ class DispatchSettings(BaseSettings):
     retention: Retention = Retention()
     uploads: Uploads = Uploads()
     playback: Playback = Playback()
+    database: Database = Database()
+    cluster: Cluster = Cluster()
+    nats: Nats = Nats()

@@ -93,6 +93,7 @@ class ErrorCode(StrEnum):
     STORAGE_FULL = "STORAGE_FULL"
     DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
     SHUTTING_DOWN = "SHUTTING_DOWN"
+    NOT_LEADER = "NOT_LEADER"
     INTERNAL_ERROR = "INTERNAL_ERROR"
     # Why a task or a job failed; these stand inside a job, not on an HTTP answer.
     JOB_EXPIRED = "JOB_EXPIRED"
@@ -216,6 +217,9 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.STORAGE_FULL: ErrorRow(507, "The storage is full. Nothing was accepted; free some space."),
     _C.DATABASE_UNAVAILABLE: ErrorRow(503, "The database cannot be written. Nothing was accepted; try again later."),
     _C.SHUTTING_DOWN: ErrorRow(503, "The server is stopping. Try again in a moment."),
+    _C.NOT_LEADER: ErrorRow(
+        421, "Another server leads. `details.leader` is its address, null while nobody does; ask there, or again in a moment."
+    ),
     _C.INTERNAL_ERROR: ErrorRow(500, "A fault of ours. The log has it under the request id."),
     _C.JOB_EXPIRED: ErrorRow(409, "The job was not started within its `ttl_s`."),
     _C.TASK_TIMEOUT: ErrorRow(409, "The task ran longer than its limit."),

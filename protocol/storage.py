@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -38,6 +38,44 @@ class Promoted:
     path: str
     size: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class DirectWrite:
+    """How a file is written past dispatch: `url` takes it whole by one PUT, or `parts` take it in their order.
+
+    Every part but the last holds `part_bytes`. `headers` go with each PUT, as they are. `upload` names a write in parts,
+    for `finish_write`; None where one PUT is all.
+    """
+
+    url: str | None
+    parts: tuple[str, ...] = ()
+    part_bytes: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    upload: str | None = None
+
+
+class DirectAccess(Protocol):
+    """A storage that hands out links by which clients and engines read and write for themselves. Spans in seconds.
+
+    Such a link is a key to that one file; the credentials of the storage never leave dispatch.
+    """
+
+    def read_link(self, path: str, *, seconds: int, filename: str | None = None) -> str:
+        """`filename` is what a browser saves it as. Signing needs no call: whether there is such a file is not asked."""
+        ...
+
+    async def start_write(self, path: str, *, size: int, sha256: str, seconds: int) -> DirectWrite:
+        """A create-only write of exactly these bytes; the storage itself refuses others where it can."""
+        ...
+
+    async def finish_write(self, path: str, upload: str, *, size: int) -> None:
+        """Make one file of the parts, create-only; once more is harmless. Raises NotFound where a part is missing."""
+        ...
+
+    async def abort_write(self, path: str, upload: str) -> None:
+        """Forget the parts. Harmless for a write that is over."""
+        ...
 
 
 class StorageError(Exception):
@@ -78,6 +116,11 @@ class TargetDiffers(StorageError):
 
 class StorageProvider(Protocol):
     """Loaded by the entry point group `reelyard.storage`. Every write is atomic and durable before it returns."""
+
+    @property
+    def direct(self) -> DirectAccess | None:
+        """None where all bytes go through dispatch."""
+        ...
 
     async def read(self, path: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """The bytes from `start`, in blocks of at most 1 MiB. Raises NotFound before the first block."""

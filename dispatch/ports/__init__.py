@@ -26,6 +26,7 @@ from dispatch.core.records import (
 )
 from dispatch.ports.accounts import AccountRows
 from dispatch.ports.care import CareRows
+from dispatch.ports.cluster import ClusterRows
 from dispatch.ports.uploads import UploadRows
 from dispatch.ports.webhooks import WebhookRows
 from protocol.leases import Grant, Order
@@ -48,7 +49,7 @@ class Ids(Protocol):
     def secret(self) -> str: ...
 
 
-class Transaction(WebhookRows, UploadRows, AccountRows, CareRows, Protocol):
+class Transaction(WebhookRows, UploadRows, AccountRows, CareRows, ClusterRows, Protocol):
     """One transaction, synchronous. Functions of it have no side effect but rows and may run several times."""
 
     # jobs, tasks, attempts
@@ -121,6 +122,10 @@ class Commit:
     gone_endpoints: tuple[str, ...] = ()
     profiles: tuple[ProfileRow, ...] = ()
     gone_profiles: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    """Ids of API keys that were made or changed."""
+    facts: tuple[str, ...] = ()
+    """Names."""
 
 
 class Store(Protocol):

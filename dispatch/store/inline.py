@@ -18,13 +18,16 @@ T = TypeVar("T")
 class InlineStore:
     """Satisfies `dispatch.ports.Store` with the same functions, statements and savepoints as the writer thread."""
 
-    def __init__(self, connection: Connection, listeners: Sequence[CommitListener] = ()) -> None:
-        self._connection = connection
+    def __init__(
+        self, connection: Connection, listeners: Sequence[CommitListener] = (), clock: Callable[[], float] | None = None
+    ) -> None:
+        """`clock` stands in for the database's own."""
+        self._connection, self._clock = connection, clock
         self._listeners = tuple(listeners)
 
     async def transact(self, function: Callable[[Transaction], T]) -> T:
         try:
-            answer = run_batch(self._connection, [function])[0]
+            answer = run_batch(self._connection, [function], clock=self._clock)[0]
         except OperationalError as error:
             raise unavailable(error) from error
         if answer.error is not None:
@@ -39,7 +42,7 @@ class InlineStore:
         raw: Any = self._connection.connection.dbapi_connection  # sqlite3.Connection behind SQLAlchemy's proxy
         raw.execute("PRAGMA query_only=ON")
         try:
-            return function(SqlTransaction(self._connection))
+            return function(SqlTransaction(self._connection, clock=self._clock))
         except OperationalError as error:
             raise unavailable(error) from error
         finally:

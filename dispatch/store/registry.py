@@ -35,6 +35,7 @@ class RegistryQueries:
         self._connection = connection
         self._engines: list[Engine] = []
         self._tenants: list[Tenant] = []
+        self._keys: list[str] = []
         self._gone_engines: list[str] = []
 
     def engine(self, engine_id: str) -> Engine | None:
@@ -80,6 +81,7 @@ class RegistryQueries:
         changed = self._connection.execute(update(table).where(table.c.key_id == key.key_id).values(params))
         if changed.rowcount == 0:
             self._connection.execute(insert(table), params)
+        self._keys.append(key.key_id)
 
     def tenants(self) -> list[Tenant]:
         return [rows.TENANTS.load(row) for row in SELECT_TENANTS.rows(self._connection)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -35,6 +36,15 @@ class Answer:
         self.commit: Commit | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the functions of one batch share. `clock` stands in for the database's own."""
+
+    receivers: Receivers
+    used: Tally
+    clock: Callable[[], float] | None = None
+
+
 def connect(url: str, *, pragmas: Sequence[str] = PRAGMAS) -> Connection:
     """One connection in autocommit mode: BEGIN IMMEDIATE, savepoints and COMMIT are ours."""
     arguments = {"isolation_level": None, "check_same_thread": False, "cached_statements": 512}
@@ -48,12 +58,14 @@ def connect(url: str, *, pragmas: Sequence[str] = PRAGMAS) -> Connection:
     return engine.connect()
 
 
-def run_batch(connection: Connection, functions: Sequence[Function], public_url: str = "") -> list[Answer]:
+def run_batch(
+    connection: Connection, functions: Sequence[Function], public_url: str = "", clock: Callable[[], float] | None = None
+) -> list[Answer]:
     """Run all in one durable transaction. Raises OperationalError when the whole batch died; nothing was kept then."""
     command(connection, "BEGIN IMMEDIATE")
     try:
         used, receivers = Tally(), Receivers(public_url)
-        answers = [_run_one(connection, function, receivers, used) for function in functions]
+        answers = [_run_one(connection, function, Batch(receivers, used, clock)) for function in functions]
         write_usage(connection, used)
         command(connection, "COMMIT")
     except BaseException:
@@ -63,11 +75,11 @@ def run_batch(connection: Connection, functions: Sequence[Function], public_url:
     return answers
 
 
-def _run_one(connection: Connection, function: Function, receivers: Receivers, used: Tally) -> Answer:
-    """What it used is added to `used` once it stands."""
-    answer = Answer()
+def _run_one(connection: Connection, function: Function, batch: Batch) -> Answer:
+    """What it used is added to that of the batch once it stands."""
+    answer, receivers, used = Answer(), batch.receivers, batch.used
     for left in reversed(range(MOST_RERUNS)):
-        transaction = SqlTransaction(connection, receivers, used)
+        transaction = SqlTransaction(connection, receivers, used, batch.clock)
         command(connection, "SAVEPOINT one")
         try:
             answer.result = function(transaction)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, and_, literal_column, or_
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, String, Table, Text, and_, literal_column, or_
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_name)s",
-    }
-)
+from dispatch.store.farm_tables import changes as changes
+from dispatch.store.farm_tables import facts as facts
+from dispatch.store.farm_tables import leadership as leadership
+from dispatch.store.farm_tables import rate_windows as rate_windows
+from dispatch.store.farm_tables import servers as servers
+from dispatch.store.naming import LONG as LONG
+from dispatch.store.naming import metadata as metadata
 
 jobs = Table(
     "jobs",

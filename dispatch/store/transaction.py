@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, func, select
@@ -14,6 +14,7 @@ from dispatch.ports import Commit
 from dispatch.store import rows, schema
 from dispatch.store.accounts import AccountQueries
 from dispatch.store.care import CareQueries
+from dispatch.store.cluster import ClusterQueries
 from dispatch.store.listing import ListingQueries
 from dispatch.store.registry import RegistryQueries
 from dispatch.store.sequences import take
@@ -83,12 +84,23 @@ SELECT_READY = (
 SELECT_EVENTS = select(schema.events).where(schema.events.c.seq > bindparam("after")).order_by(schema.events.c.seq)
 
 
-class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQueries, AccountQueries, CareQueries):
+class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQueries, AccountQueries, CareQueries, ClusterQueries):
     """Satisfies `dispatch.ports.Transaction`. Remembers what it changed, for the listeners of the commit."""
 
-    def __init__(self, connection: Connection, receivers: Receivers | None = None, used_before: Tally | None = None) -> None:
-        """`receivers` are those of the batch, who are told; `used_before` is what the batch used so far."""
+    def __init__(
+        self,
+        connection: Connection,
+        receivers: Receivers | None = None,
+        used_before: Tally | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        """`receivers` are those of the batch, who are told; `used_before` is what the batch used so far.
+
+        `clock` stands in for the database's own.
+        """
         super().__init__(connection)
+        self._clock = clock
+        self._facts = []
         self.used, self.used_before = Tally(), used_before or Tally()
         self.put_profiles: list[ProfileRow] = []
         self.gone_profiles: list[str] = []
@@ -273,6 +285,8 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
             tuple(self._gone_endpoints),
             tuple(self.put_profiles),
             tuple(self.gone_profiles),
+            tuple(self._keys),
+            tuple(self._facts),
         )
 
 

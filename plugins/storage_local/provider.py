@@ -16,7 +16,7 @@ from plugins.storage_local.reading import Blocks
 from plugins.storage_local.threads import in_thread, pump
 from plugins.storage_local.tree import Tree, sweep, told_as, walk
 from plugins.storage_local.writing import Incoming
-from protocol.storage import NotFound, Promoted, Space, Stat, Written
+from protocol.storage import DirectAccess, NotFound, Promoted, Space, Stat, Written
 
 PROBE = "probe"
 
@@ -27,6 +27,8 @@ def _unique() -> str:
 
 class LocalStorage:
     """A directory that exists already. `unique` names unfinished files, never twice the same."""
+
+    direct: DirectAccess | None = None
 
     def __init__(self, root: str, *, unique: Callable[[], str] = _unique) -> None:
         self._root = os.path.realpath(root)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from protocol.storage import (
     AlreadyExists,
+    DirectAccess,
     NotFound,
     Promoted,
     Space,
@@ -81,6 +82,8 @@ class Disk:
 
 class SimStorage:
     """Satisfies `StorageProvider` for one dispatch process."""
+
+    direct: DirectAccess | None = None
 
     def __init__(self, disk: Disk, process: Process) -> None:
         self._disk, self._process, self._ground = disk, process, disk.ground

@@ -1,0 +1,35 @@
+"""The subjects of the broker. `prefix` is `reelyard` unless a farm shares its broker with another.
+
+`<prefix>.engine.<id>.tasks` holds grants for one engine until they lie in its own queue; `<prefix>.ask.<id>` are asks for
+work, answered at once or when there is some; `<prefix>.status.<kind>.<id>` what engines report; `<prefix>.events.<type>` is
+for everybody; `<prefix>.in.<type>` is what others send in; `<prefix>.dead.<from>` is what nobody could use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    prefix: str = "reelyard"
+
+    def tasks(self, engine_id: str) -> str:
+        return f"{self.prefix}.engine.{engine_id}.tasks"
+
+    def ask(self, engine_id: str) -> str:
+        return f"{self.prefix}.ask.{engine_id}"
+
+    def status(self, kind: str, engine_id: str) -> str:
+        """`kind` is ack, start, progress, complete, fail or release."""
+        return f"{self.prefix}.status.{kind}.{engine_id}"
+
+    def event(self, type_: str) -> str:
+        return f"{self.prefix}.events.{type_}"
+
+    def incoming(self, type_: str) -> str:
+        return f"{self.prefix}.in.{type_}"
+
+    def dead(self, origin: str) -> str:
+        """`origin` is `tasks`, `status` or `in`."""
+        return f"{self.prefix}.dead.{origin}"
