@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gc
 import importlib.metadata
 import os
@@ -25,6 +24,7 @@ from config.supervision import Supervision
 from dispatch.api.server import application, runner
 from dispatch.api.wiring import Limits
 from dispatch.app.assembly import Core, Outside, assemble
+from dispatch.app.locking import lock
 from dispatch.app.secrets import Unusable, load_secrets
 from dispatch.app.webhooks import public_url_of
 from dispatch.clock import RandomIds, SystemChance, SystemClock
@@ -57,16 +57,6 @@ def load_storage(adapter: str, root: str) -> StorageProvider:
         raise Unusable(f"storage.adapter: there is no {adapter!r}; known are {', '.join(sorted(points.names))}")
     made: StorageProvider = points[adapter].load()(root)
     return made
-
-
-def lock(data: Path) -> int:
-    """Only one server works in a data directory; the lock ends with the process. Raises Unusable."""
-    descriptor = os.open(data / "dispatch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Unusable(f"{data} is in use by another dispatch server; stop it, or give another --data") from None
-    return descriptor
 
 
 def _make_private(database: Path) -> None:
