@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.dispatch import DispatchSettings
 from dispatch.api.wiring import Services
@@ -21,12 +21,14 @@ from dispatch.services.brought import BroughtFiles
 from dispatch.services.deliverer import Deliverer
 from dispatch.services.duties import Duty
 from dispatch.services.files import FileService
-from dispatch.services.health import HealthService
+from dispatch.services.guarded_storage import GuardedStorage
+from dispatch.services.health import HealthService, Hindrances
 from dispatch.services.jobs import JobService
 from dispatch.services.leases import LeaseService
 from dispatch.services.live import LiveService
 from dispatch.services.publishing import Publisher
 from dispatch.services.releases import ReleaseShelf
+from dispatch.services.s3_inputs import S3Inputs
 from dispatch.services.scheduler import Scheduler
 from dispatch.services.sealing import Sealer
 from dispatch.services.server_files import ServerFiles
@@ -79,19 +81,21 @@ class Core:
         await self.work.gate.run_once()
 
 
-def assemble(outside: Outside, settings: DispatchSettings) -> Core:
+def assemble(given: Outside, settings: DispatchSettings) -> Core:
     """Only names and order stand here, no decisions."""
+    storage = GuardedStorage(given.storage, given.clock)
+    outside = replace(given, storage=storage)
     work = assemble_work(outside, settings)
     access = assemble_access(outside, settings)
     owners = assemble_tenants(outside, access.once)
     tokens, token_duties = assemble_tokens(outside, settings, owners.book)
-    sources = _sources(owners, access.sealer, settings)
+    sources = _sources(owners, access.sealer, settings, outside.buckets)
     taking_in = assemble_uploads(outside, settings, work.gate, access.once)
     inputs = Inputs(sources, taking_in.service, owners.profiles, outside.storage)
     parts = assemble_care(outside, settings, inputs, work.registry, access.once)
     telling = assemble_webhooks(outside, settings, access.sealer, access.once)
     brought = BroughtFiles(taking_in.service, outside.storage, sources, outside.ids, outside.clock)
-    files = FileService(outside.store, outside.storage, outside.clock, outside.secrets.signing)
+    files = FileService(outside.store, outside.storage, outside.clock, outside.secrets.signing, outside.buckets)
     services = Services(
         care=parts.care,
         keys=access.keys,
@@ -110,7 +114,9 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
             *(outside.store, outside.storage, files, outside.clock, outside.secrets.signing), settings.api.public_url or ""
         ),
         staging=StagingService(outside.storage, outside.clock, outside.secrets.signing),
-        health=HealthService(outside.store, work.gate, work.registry, outside.clock, work.scheduler.standstill),
+        health=HealthService(
+            *(outside.store, work.gate, work.registry, outside.clock), Hindrances(work.scheduler.standstill, storage.why_not)
+        ),
         uploads=taking_in.service,
         upload_creation=taking_in.creation,
         reservations=taking_in.reservations,
@@ -129,16 +135,17 @@ def assemble(outside: Outside, settings: DispatchSettings) -> Core:
     )
     outside.bus.add(*owners.listeners, *work.listeners, *parts.listeners, telling.deliverer)
     duties = (*token_duties, *parts.duties, taking_in.duty, telling.duty, *work.duties)
-    return Core(services, work, telling.deliverer, duties, outside)
+    return Core(services, work, telling.deliverer, duties, given)
 
 
-def _sources(owners: TenantParts, sealer: Sealer, settings: DispatchSettings) -> Sources:
+def _sources(owners: TenantParts, sealer: Sealer, settings: DispatchSettings, buckets: S3Inputs) -> Sources:
     rules = Rules(
         settings.inputs.limits,
         settings.jobs.ttl_s,
         settings.jobs.default_profile,
         fetch_policy(settings),
         webhook_policy(settings),
+        buckets,
     )
     files = ServerFiles([str(root) for root in settings.inputs.allowed_roots])
     return Sources(owners.profiles, files, owners.book, sealer, rules)

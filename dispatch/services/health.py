@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
 
 from dispatch.core.times import rfc3339
@@ -23,14 +24,23 @@ ALIASES = {"redis": "queue", "minio": "storage", "workers": "engines"}
 PARTS = ("db", "storage", "queue", "engines", *ALIASES)
 
 
-class HealthService:
-    """`standstill` tells why nothing is granted now, None when it is."""
+@dataclass(frozen=True, slots=True)
+class Hindrances:
+    """What keeps parts from their work now, each as a clause for people; None where nothing does.
 
-    def __init__(
-        self, store: Store, gate: StorageGate, registry: EngineRegistry, clock: Clock, standstill: Callable[[], str | None]
-    ) -> None:
+    `grants`: why nothing is granted. `storage`: its breaker is open. `broker`: so is that of the broker; work goes on
+    without it, by HTTP.
+    """
+
+    grants: Callable[[], str | None]
+    storage: Callable[[], str | None] = lambda: None
+    broker: Callable[[], str | None] = lambda: None
+
+
+class HealthService:
+    def __init__(self, store: Store, gate: StorageGate, registry: EngineRegistry, clock: Clock, hindrances: Hindrances) -> None:
         self._store, self._gate, self._registry, self._clock = store, gate, registry, clock
-        self._standstill = standstill
+        self._hindrances = hindrances
         self._looking = asyncio.Lock()
         self._database_is, self._looked_at = ServiceHealth(status=OK), -inf
 
@@ -74,12 +84,16 @@ class HealthService:
         return ServiceHealth(status=OK)
 
     def _storage(self) -> ServiceHealth:
-        verdict = self._gate.verdict
+        verdict, away = self._gate.verdict, self._hindrances.storage()
+        if verdict.submissions is None and away is not None:
+            return ServiceHealth(status=BAD, message=away)
         return ServiceHealth(status=OK if verdict.submissions is None else BAD, message=verdict.message)
 
     def _queue(self) -> ServiceHealth:
-        why = self._standstill()
-        return ServiceHealth(status=OK) if why is None else ServiceHealth(status=BAD, message=why)
+        why = self._hindrances.grants()
+        if why is not None:
+            return ServiceHealth(status=BAD, message=why)
+        return ServiceHealth(status=OK, message=self._hindrances.broker() or "")
 
     def _engines(self) -> ServiceHealth:
         present, known = self._registry.count_present(), self._registry.count_known()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dispatch.ports import Store
-from dispatch.services.health import FRESH_S, HealthService
+from dispatch.services.health import FRESH_S, HealthService, Hindrances
 from protocol.errors import ErrorCode, ReelyardError
 from tests.contract.services_world import World, world
 
@@ -29,7 +29,7 @@ class Counted:
 
 def health_on(farm: World, store: Any) -> HealthService:  # counted, with what is asked for here
     work = farm.core.work
-    return HealthService(store, work.gate, work.registry, farm.clock, lambda: None)
+    return HealthService(store, work.gate, work.registry, farm.clock, Hindrances(lambda: None))
 
 
 async def test_however_many_ask_the_database_is_looked_at_once_a_second(tmp_path: Path) -> None:
