@@ -20,6 +20,8 @@ SlotCount = Annotated[int, Field(ge=1, le=1024)]
 SlotSpecs = Annotated[tuple[str, ...], Field(min_length=1, max_length=1024)]
 
 
+ServerUrl = Annotated[str, Field(pattern=r"^https?://[^/@\s]+(/[^\s?#]*)?$")]
+ServerUrls = Annotated[tuple[ServerUrl, ...], Field(min_length=1, max_length=64)]
 SharedPath = Annotated[str, Field(pattern=r"^/[^=]*=/[^=]*$", max_length=2000)]
 
 
@@ -28,7 +30,9 @@ class EngineSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    server: Annotated[str, Field(pattern=r"^https?://[^/@\s]+(/[^\s?#]*)?$", description="Where dispatch listens.")]
+    server: Annotated[
+        ServerUrl | ServerUrls, Field(description="Where dispatch listens; several servers of one farm are asked in turn.")
+    ]
     data: Annotated[Path, Field(description="Queue, identity and scratch files.")] = Path("reelyard-engine-data")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$")] = Field(default_factory=lambda: host_name())
     token_file: Annotated[Path | None, Field(description="Holds the registration token.")] = None
@@ -92,6 +96,17 @@ class EngineSettings(BaseSettings):
     def ports_of_streams(self) -> range:
         first, last = _ends(self.live_ports)
         return range(first, last + 1)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        return (self.server,) if isinstance(self.server, str) else self.server
+
+    @field_validator("server", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        """Words apart by spaces, as the environment has them; a lone address is no list."""
+        words = value.split() if isinstance(value, str) else value
+        return words[0] if isinstance(words, Sequence) and len(words) == 1 else words
 
     @field_validator("slots", mode="before")
     @classmethod

@@ -30,6 +30,7 @@ from engine.core.agent import EXIT_FOR_UPDATE, Agent
 from engine.core.attempts import key_of
 from engine.core.messages import Exit, Policy, Setup, UpdateReady
 from engine.core.pressure import Thresholds
+from engine.core.servers import Servers
 from engine.core.shared_paths import prefixes
 from engine.core.slot_specs import SlotSpecProblem, planned
 from engine.core.slots import SlotPlan
@@ -127,7 +128,7 @@ def log_to_stderr(least: int = logging.INFO) -> None:
 
 def _settings(argv: Sequence[str]) -> EngineSettings:
     parser = argparse.ArgumentParser(prog="reelyard engine", description="Take work from dispatch and do it.")
-    parser.add_argument("--server", help="URL of dispatch")
+    parser.add_argument("--server", action="append", help="URL of dispatch; may be repeated where several servers run")
     parser.add_argument("--data", type=Path, help="directory for queue, identity and scratch files")
     parser.add_argument("--name", help="this engine's name (default: the host's)")
     parser.add_argument("--token-file", type=Path, help="file with the registration token")
@@ -196,7 +197,8 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
     tools = Tools(clock, settings.nice, settings.reattach_s, confinement=sandboxing.of)
     async with open_queue(str(data / "engine.db"), wall=wall_time) as queue, _session() as session:
         saved = await take_over(queue, clock, death_of_last_run(data), max_starts=settings.max_starts)
-        transfer, fetcher = Transfer(session, settings.server, clock, chance), Fetcher(clock, chance)
+        servers = Servers(settings.servers)
+        transfer, fetcher = Transfer(session, servers, clock, chance), Fetcher(clock, chance)
         runner = Runner(
             plugins=loaded.by_operation,
             scratch=Scratch(data / "scratch"),
@@ -204,7 +206,7 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
             transfer=transfer,
             remote=RemoteInputs(fetcher),
             streams=Streams(transfer, fetcher, _listening(settings), new_stream_key),
-            shares=Shares(prefixes(settings.shared_paths, settings.server, with_local=settings.share_local)),
+            shares=Shares(prefixes(settings.shared_paths, settings.servers, with_local=settings.share_local)),
             executing=begin(data),
         )
         await runner.sweep([key_of(attempt.grant) for attempt in saved.attempts if attempt.final is None])
@@ -215,14 +217,14 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
         setup = _setup(settings, slots, await survey.at_start())
         surroundings = Surroundings(str(data), lambda: (os.getpid(), *tools.minders) if daemon.is_working else ())
         monitor = load_monitors(entry_points(group=MONITORS), surroundings, _thresholds(settings))
-        world = World(HttpDispatch(session, settings.server, partial(heard, versions)), queue, runner, monitor, survey, clock)
+        world = World(HttpDispatch(session, servers, partial(heard, versions)), queue, runner, monitor, survey, clock)
         daemon = Daemon(Agent(setup, saved, chance=chance, new_id=new_request_id), world, Rhythm(survey_s=settings.survey_s))
         supervision = Supervision(os.environ, os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, _stop, daemon, supervision)
         log.info("engine_started", name=setup.name, boot=setup.boot_id, slots=slots.encoding, held=len(saved.attempts))
         supervision.started("taking work")
-        shop = Shop(session, settings.server, settings.release_keys, queue, version(PACKAGE), wall_time)
+        shop = Shop(session, servers, settings.release_keys, queue, version(PACKAGE), wall_time)
         watching = Watching(Releases(shop, versions), clock, chance, settings.release_check_s)
         async with supervision.watched(), asyncio.TaskGroup() as duties:
             waiting = duties.create_task(_await_release(watching, daemon)) if settings.release_keys else None
@@ -260,7 +262,7 @@ async def report_once(settings: EngineSettings) -> int:
         setup = _setup(settings, _slots(settings), await survey.at_start())
         try:
             agent = Agent(setup, saved, chance=random.SystemRandom().random, new_id=new_request_id)
-            await introduce(HttpDispatch(session, settings.server), agent, saved)
+            await introduce(HttpDispatch(session, Servers(settings.servers)), agent, saved)
         except Unreachable:
             return EXIT_UNHEARD
         except ReelyardError as refused:

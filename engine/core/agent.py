@@ -388,4 +388,4 @@ class Agent:
 
 def _is_passing(code: ErrorCode) -> bool:
     """Whether trying the same later may help."""
-    return ERRORS[code].status >= 500 or code is ErrorCode.RATE_LIMITED
+    return ERRORS[code].status >= 500 or code in (ErrorCode.RATE_LIMITED, ErrorCode.NOT_LEADER)

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 HERE = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def prefixes(told: Sequence[str], server: str, *, with_local: bool) -> tuple[tuple[str, str], ...]:
+def prefixes(told: Sequence[str], servers: Sequence[str], *, with_local: bool) -> tuple[tuple[str, str], ...]:
     """Pairs of what paths begin with there and here, the longest first; `told` are `/there=/here`.
 
-    With `with_local`, where dispatch runs on this machine all its paths are ours, too.
+    With `with_local`, where all dispatch servers run on this machine all their paths are ours, too.
     """
     pairs = [(there.rstrip("/"), here.rstrip("/")) for there, _, here in (one.partition("=") for one in told)]
-    if with_local and urlsplit(server).hostname in HERE:
+    if with_local and all(urlsplit(server).hostname in HERE for server in servers):
         pairs.append(("", ""))
     return tuple(sorted(pairs, key=lambda pair: len(pair[0]), reverse=True))
 

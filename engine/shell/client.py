@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -10,9 +11,10 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from engine.core.messages import Identity
+from engine.core.servers import Route, Servers
 from engine.ports import Unreachable
 from protocol.capabilities import RegisterReply, RegisterRequest
-from protocol.errors import ReelyardError
+from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import ErrorEnvelope
 from protocol.leases import Goodbye, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
 from protocol.operations import BY_NAME
@@ -25,11 +27,15 @@ CALL_S = 15.0
 CONNECT_S = 5.0
 
 
-class HttpDispatch:
-    """The DispatchClient port. `server` is the base URL; `heard` is called when a registration was answered."""
+NOBODY_THERE = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""Nothing of the call has left this machine."""
 
-    def __init__(self, session: aiohttp.ClientSession, server: str, heard: Callable[[], None] = lambda: None) -> None:
-        self._session, self._server, self._heard = session, server.rstrip("/"), heard
+
+class HttpDispatch:
+    """The DispatchClient port. A call goes on at the server that leads; `heard` is called when a registration was answered."""
+
+    def __init__(self, session: aiohttp.ClientSession, servers: Servers, heard: Callable[[], None] = lambda: None) -> None:
+        self._session, self._servers, self._heard = session, servers, heard
 
     async def register(self, request: RegisterRequest, credential: str | None) -> RegisterReply:
         body = await self._call("register_engine", credential, request)
@@ -51,25 +57,65 @@ class HttpDispatch:
     async def _call(
         self, name: str, credential: str | None, request: BaseModel | None, *, engine_id: str = "", wait_s: float = 0.0
     ) -> bytes:
-        operation = BY_NAME[name]
+        """Asks one server after the other, as far as they point at one another or nobody is there."""
+        asking = _Asking(name, credential, request, engine_id, wait_s)
+        route: Route | None = self._servers.begin()
+        fault: Exception | None = None
+        while route is not None:
+            try:
+                body = await asking.ask(self._session, route.server)
+            except Unreachable as silence:
+                fault = silence
+                route = self._servers.failed(route, is_unsent=isinstance(silence.__cause__, NOBODY_THERE))
+            except ReelyardError as answer:
+                if answer.code is not ErrorCode.NOT_LEADER:
+                    self._servers.answered(route)
+                    raise
+                fault = answer
+                route = self._servers.pointed(route, _leader(answer))
+            else:
+                self._servers.answered(route)
+                return body
+        raise fault or Unreachable(f"{name}: there is nobody to ask")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """One call, whichever server it goes to."""
+
+    name: str
+    credential: str | None
+    request: BaseModel | None
+    engine_id: str
+    wait_s: float
+
+    async def ask(self, session: aiohttp.ClientSession, server: str) -> bytes:
+        operation, request = BY_NAME[self.name], self.request
         headers = {"Content-Type": "application/json"} if request is not None else {}
-        if credential is not None:
-            headers["Authorization"] = f"Bearer {credential}"
-        url = self._server + operation.path.replace("{engine_id}", engine_id)
+        if self.credential is not None:
+            headers["Authorization"] = f"Bearer {self.credential}"
+        url = server + operation.path.replace("{engine_id}", self.engine_id)
         content = request.model_dump_json().encode() if request is not None else None
-        timeout = aiohttp.ClientTimeout(total=wait_s + CALL_S, sock_connect=CONNECT_S)
+        timeout = aiohttp.ClientTimeout(total=self.wait_s + CALL_S, sock_connect=CONNECT_S)
         try:
-            async with self._session.request(
+            async with session.request(
                 operation.method, url, data=content, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 body = await response.read()
+        except aiohttp.ConnectionTimeoutError as fault:
+            raise Unreachable(f"{self.name}: no connection within {CONNECT_S:.0f} s") from fault
         except TimeoutError as fault:
-            raise Unreachable(f"{name}: no answer within {wait_s + CALL_S:.0f} s") from fault
+            raise Unreachable(f"{self.name}: no answer within {self.wait_s + CALL_S:.0f} s") from fault
         except (aiohttp.ClientError, ConnectionError) as fault:
-            raise Unreachable(f"{name}: {fault}") from fault
+            raise Unreachable(f"{self.name}: {fault}") from fault
         if response.status != operation.status:
-            raise _error(name, response, body)
+            raise _error(self.name, response, body)
         return body
+
+
+def _leader(answer: ReelyardError) -> str | None:
+    told = answer.details.get("leader")
+    return told if isinstance(told, str) else None
 
 
 def _read(model: type[Reply], body: bytes) -> Reply:
@@ -85,7 +131,8 @@ def _error(name: str, response: aiohttp.ClientResponse, body: bytes) -> Exceptio
         error = ErrorEnvelope.model_validate_json(body).error
     except ValidationError:
         return Unreachable(f"{name}: answered {response.status} {HTTPStatus(response.status).phrase} without an error code")
-    return ReelyardError(error.code, error.message, retry_after=_seconds(response.headers.get("Retry-After")))
+    retry_after = _seconds(response.headers.get("Retry-After"))
+    return ReelyardError(error.code, error.message, details=dict(error.details), retry_after=retry_after)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -18,7 +18,9 @@ from typing import BinaryIO
 import aiohttp
 from yarl import URL
 
+from engine.core.fetching import InputFailed
 from engine.shell.tries import Again, TransferFailed, Tries
+from protocol.errors import ErrorCode
 from protocol.leases import InputAccess
 
 BLOCK = 1 << 20
@@ -49,8 +51,8 @@ def is_complete(target: Path, access: InputAccess) -> bool:
 class Download:
     """`once` for each try; `finish` when it came back."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: URL, access: InputAccess, target: Path) -> None:
-        self._session, self._url, self._access, self._target = session, url, access, target
+    def __init__(self, session: aiohttp.ClientSession, access: InputAccess, target: Path) -> None:
+        self._session, self._access, self._target = session, access, target
         self._part = target.with_name(target.name + PART)
         self._etag: str | None = None
         self._is_ours = False
@@ -67,8 +69,8 @@ class Download:
             return file
         return self._part.open("w+b")
 
-    async def once(self, file: BinaryIO, tries: Tries, timeout: aiohttp.ClientTimeout) -> None:
-        """Raises Again, TransferFailed or aiohttp's errors."""
+    async def once(self, url: URL, file: BinaryIO, tries: Tries, timeout: aiohttp.ClientTimeout) -> None:
+        """`url` may be another server's at each try. Raises Again, TransferFailed or aiohttp's errors."""
         what, size, begin = f"input {self._access.filename}", self._access.size, file.tell()
         if begin > size:
             await self._start_over(file)
@@ -77,7 +79,8 @@ class Download:
             headers = {"Range": f"bytes={begin}-", "Accept-Encoding": "identity"}
             if begin and self._etag and not self._etag.startswith("W/"):
                 headers["If-Range"] = self._etag
-            async with self._session.get(self._url, headers=headers, timeout=timeout) as response:
+            async with self._session.get(url, headers=headers, timeout=timeout, auto_decompress=False) as response:
+                check_version(response, self._access)
                 check_answer(response, what)
                 if response.status == HTTPStatus.OK and begin:
                     await self._start_over(file)
@@ -146,6 +149,23 @@ def check_answer(response: aiohttp.ClientResponse, what: str) -> None:
         raise Again(f"answered {response.status}")
     if response.status >= HTTPStatus.BAD_REQUEST:
         raise TransferFailed(f"{what}: answered {response.status} {response.reason}")
+
+
+def check_version(response: aiohttp.ClientResponse, access: InputAccess) -> None:
+    """An object in a bucket of others has to be the very one that was submitted. Raises InputFailed."""
+    if access.etag is None:
+        return
+    if response.status == HTTPStatus.NOT_FOUND:
+        raise InputFailed(ErrorCode.INPUT_NOT_FOUND, f"{access.filename} is not in its bucket any more")
+    is_shorter = response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    if is_shorter or (response.status < HTTPStatus.BAD_REQUEST and not _is_same(response, access)):
+        raise InputFailed(ErrorCode.INPUT_CHANGED, f"{access.filename} in its bucket is not what was submitted any more")
+
+
+def _is_same(response: aiohttp.ClientResponse, access: InputAccess) -> bool:
+    told = response.headers.get("ETag", "").removeprefix("W/").strip('"')
+    size = response.headers.get("Content-Range", "").rpartition("/")[2] or response.headers.get("Content-Length", "")
+    return told == access.etag and size == str(access.size)
 
 
 def _read_tag(target: Path) -> Tag | None:

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from packaging.requirements import Requirement
 from pydantic import ValidationError
 
+from engine.core.servers import Servers
 from engine.core.updates import Here, Refused, installed, refusal
 from engine.ports import LocalQueue
 from engine.shell.versions import PACKAGE, Versions
@@ -56,10 +57,10 @@ class NotInstalled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """Where releases come from: dispatch at `server`, with the credential in `queue`, signed by one of `keys` (base64)."""
+    """Where releases come from: one of `servers`, with the credential in `queue`, signed by one of `keys` (base64)."""
 
     session: aiohttp.ClientSession
-    server: str
+    servers: Servers
     keys: Sequence[str]
     queue: LocalQueue
     own_version: str
@@ -167,7 +168,7 @@ class _Asking:
     async def __aenter__(self) -> aiohttp.ClientResponse:
         identity = (await self._shop.queue.load()).identity
         headers = {"Authorization": f"Bearer {identity.credential}"} if identity else {}
-        url = self._shop.server.rstrip("/") + self._path
+        url = self._shop.servers.for_files + self._path
         self._response = await self._shop.session.get(url, headers=headers, timeout=TIMEOUT, allow_redirects=False)
         return self._response
 

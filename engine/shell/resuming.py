@@ -27,27 +27,30 @@ MOST_MISMATCHES = 2
 class ResumedUpload:
     """Keeps nothing that a new one could not find out: the offset is dispatch's, the digest that of the file."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: URL, file: BinaryIO, moved: Callable[[int], None]) -> None:
-        self._session, self._url, self._file, self._moved = session, url, file, moved
+    def __init__(self, session: aiohttp.ClientSession, file: BinaryIO, moved: Callable[[int], None]) -> None:
+        self._session, self._file, self._moved = session, file, moved
         self._size = os.fstat(file.fileno()).st_size
         self._digest, self._hashed, self._told = hashlib.sha256(), 0, 0
         self._mismatches = 0
 
-    async def once(self, timeout: aiohttp.ClientTimeout) -> Written:
-        """One try, from wherever it stands to the end. Raises Again, TransferFailed or aiohttp's errors."""
-        at = await self._ask({OFFSET: ASKS}, timeout)
+    async def once(self, url: URL, timeout: aiohttp.ClientTimeout) -> Written:
+        """One try, from wherever it stands to the end; `url` may be another server's each time.
+
+        Raises Again, TransferFailed or aiohttp's errors.
+        """
+        at = await self._ask(url, {OFFSET: ASKS}, timeout)
         if at not in (WHOLE, self._size):
             await self._read_to(at)
-            await self._send(at, timeout)
+            await self._send(url, at, timeout)
         await self._read_to(self._size)
         written = Written(self._size, self._digest.hexdigest())
         if at != WHOLE:
-            await self._ask({OFFSET: str(self._size), LENGTH: str(self._size), DIGEST: written.sha256}, timeout)
+            await self._ask(url, {OFFSET: str(self._size), LENGTH: str(self._size), DIGEST: written.sha256}, timeout)
         return written
 
-    async def _ask(self, headers: dict[str, str], timeout: aiohttp.ClientTimeout) -> int:
+    async def _ask(self, url: URL, headers: dict[str, str], timeout: aiohttp.ClientTimeout) -> int:
         """How many bytes dispatch has; WHOLE when the file stands under its name: then it is ours, put there before."""
-        async with self._session.put(self._url, headers=headers, timeout=timeout) as response:
+        async with self._session.put(url, headers=headers, timeout=timeout) as response:
             if response.status == HTTPStatus.CONFLICT and OFFSET in headers:
                 if await _code(response) == ErrorCode.FILE_EXISTS:
                     return WHOLE
@@ -55,9 +58,9 @@ class ResumedUpload:
             self._check(response)
             return int(response.headers.get(OFFSET, "0"))
 
-    async def _send(self, at: int, timeout: aiohttp.ClientTimeout) -> None:
+    async def _send(self, url: URL, at: int, timeout: aiohttp.ClientTimeout) -> None:
         headers = {OFFSET: str(at), "Content-Length": str(self._size - at), "Content-Type": "application/octet-stream"}
-        async with self._session.put(self._url, data=self._blocks(at), headers=headers, timeout=timeout) as response:
+        async with self._session.put(url, data=self._blocks(at), headers=headers, timeout=timeout) as response:
             if response.status == HTTPStatus.CONFLICT:
                 raise Again("dispatch has another number of bytes")
             self._check(response)

@@ -15,8 +15,9 @@ from typing import BinaryIO
 import aiohttp
 from yarl import URL
 
+from engine.core.servers import Servers
 from engine.ports import Clock
-from engine.shell.download import Download, check_answer, is_complete
+from engine.shell.download import Download, check_answer, check_version, is_complete
 from engine.shell.resuming import ResumedUpload
 from engine.shell.scratch import watching_for_space
 from engine.shell.tries import Again, TransferFailed, Tries
@@ -53,10 +54,10 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """`server` is what links without a host are relative to."""
+    """Links without a host are relative to whichever of `servers` lets bytes through: each of them has all files."""
 
     session: aiohttp.ClientSession
-    server: str
+    servers: Servers
     clock: Clock
     chance: Callable[[], float]
     patience_s: float = PATIENCE_S
@@ -70,13 +71,15 @@ class Transfer:
         if is_complete(target, access):
             return
         began = self.clock.now()
-        tries, download = self._tries(), Download(self.session, self.url_of(access.url), access, target)
+        tries, download = self._tries(), Download(self.session, access, target)
         with watching_for_space(), download.open() as file:
             while True:
+                server = self.servers.for_files
                 try:
-                    await download.once(file, tries, TIMEOUT)
+                    await download.once(self.url_of(access.url), file, tries, TIMEOUT)
                     break
                 except (aiohttp.ClientError, TimeoutError, ConnectionError, Again) as reason:
+                    self.servers.missed(server)
                     await tries.pause(f"input {access.filename}", str(reason))
         with watching_for_space():
             await download.finish()
@@ -85,13 +88,16 @@ class Transfer:
     async def blocks(self, access: InputAccess, start: int, end: int) -> AsyncIterator[bytes]:
         """The bytes from `start` to `end`, gone on with after a cut, no faster than they are taken.
 
-        Raises TransferFailed also when the file changes meanwhile, or the server gives no ranges.
+        Raises TransferFailed also when the file changes meanwhile, or the server gives no ranges, and InputFailed for an
+        object of a bucket that is not the one submitted.
         """
         at, version, tries, what = start, None, self._tries(), f"input {access.filename}"
         while at < end:
-            headers = {"Range": f"bytes={at}-{end - 1}", "Accept-Encoding": "identity"}
+            headers, server = {"Range": f"bytes={at}-{end - 1}", "Accept-Encoding": "identity"}, self.servers.for_files
             try:
-                async with self.session.get(self.url_of(access.url), headers=headers, timeout=TIMEOUT) as response:
+                url = self.url_of(access.url)
+                async with self.session.get(url, headers=headers, timeout=TIMEOUT, auto_decompress=False) as response:
+                    check_version(response, access)
                     check_answer(response, what)
                     if response.status != HTTPStatus.PARTIAL_CONTENT and at > 0:
                         raise TransferFailed(f"{what}: answered {response.status} where a range was asked for")
@@ -109,6 +115,7 @@ class Transfer:
                 if at < end:
                     raise Again(f"ended before byte {at} of {end}")
             except (aiohttp.ClientError, TimeoutError, ConnectionError, Again) as reason:
+                self.servers.missed(server)
                 await tries.pause(what, str(reason))
 
     async def stage(self, staging_url: str, path: str, source: Path, moved: Moved) -> Written:
@@ -122,32 +129,36 @@ class Transfer:
             tries.moved()
             moved(count)
 
-        url = self.url_of(f"{staging_url.rstrip('/')}/{path}")
+        link = f"{staging_url.rstrip('/')}/{path}"
         with source.open("rb") as file:
             is_large = os.fstat(file.fileno()).st_size > RESUMED_BYTES
-            upload = (ResumedUpload if is_large else _OneRequest)(self.session, url, file, alive)
+            upload = (ResumedUpload if is_large else _OneRequest)(self.session, file, alive)
             while True:
+                server = self.servers.for_files
                 try:
-                    return await upload.once(TIMEOUT)
+                    return await upload.once(self.url_of(link), TIMEOUT)
                 except (aiohttp.ClientError, TimeoutError, ConnectionError, Again) as reason:
+                    self.servers.missed(server)
                     await tries.pause(f"output {path}", str(reason))
 
     async def put(self, prefix_url: str, path: str, content: bytes) -> None:
         """A small file that replaces what stood there, as the playlists of a stream do. Raises TransferFailed."""
-        tries, url = self._tries(), self.url_of(f"{prefix_url.rstrip('/')}/{path}")
+        tries, link = self._tries(), f"{prefix_url.rstrip('/')}/{path}"
         while True:
+            server = self.servers.for_files
             try:
-                async with self.session.put(url, data=content, timeout=TIMEOUT) as response:
+                async with self.session.put(self.url_of(link), data=content, timeout=TIMEOUT) as response:
                     check_answer(response, f"output {path}")
                     return
             except (aiohttp.ClientError, TimeoutError, ConnectionError, Again) as reason:
+                self.servers.missed(server)
                 await tries.pause(f"output {path}", str(reason))
 
     def _tries(self) -> Tries:
         return Tries(self.clock, self.chance, self.patience_s)
 
     def url_of(self, link: str) -> URL:
-        return URL(self.server).join(URL(link, encoded=True))
+        return URL(self.servers.for_files).join(URL(link, encoded=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +166,16 @@ class _OneRequest:
     """A file so small that a cut try is simply made again."""
 
     session: aiohttp.ClientSession
-    url: URL
     file: BufferedReader
     moved: Moved
 
-    async def once(self, timeout: aiohttp.ClientTimeout) -> Written:
+    async def once(self, url: URL, timeout: aiohttp.ClientTimeout) -> Written:
         file, digest = self.file, hashlib.sha256()
         file.seek(0)
         size = os.fstat(file.fileno()).st_size
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         body = _blocks(file, digest.update, self.moved)
-        async with self.session.put(self.url, data=body, headers=headers, timeout=timeout) as response:
+        async with self.session.put(url, data=body, headers=headers, timeout=timeout) as response:
             if response.status == HTTPStatus.CONFLICT:
                 return await asyncio.to_thread(_measured, file)
             check_answer(response, "output")

@@ -87,3 +87,24 @@ def test_slots_are_a_number_or_named(given: object, slots: object, monkeypatch: 
 def test_no_slots_at_all_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsProblem, match="slots"):
         read({**SERVER, "slots": ["0"]}, {}, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "servers"),
+    [
+        (SERVER, {}, ("http://box:8080",)),
+        ({"server": ["http://a", "https://b/x"]}, {}, ("http://a", "https://b/x")),
+        ({"server": ["http://a"]}, {}, ("http://a",)),
+        ({}, {"REELYARD_ENGINE_SERVER": "http://a http://b"}, ("http://a", "http://b")),
+        ({}, {"REELYARD_ENGINE_SERVER": '["http://a", "http://b"]'}, ("http://a", "http://b")),
+    ],
+)
+def test_servers_are_one_address_or_several(
+    arguments: dict[str, object], environ: dict[str, str], servers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read(arguments, environ, monkeypatch).servers == servers
+
+
+def test_a_wrong_address_among_several_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsProblem, match="server"):
+        read({"server": ["http://a", "b:8080"]}, {}, monkeypatch)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client.releases import LATEST, public_text, publish, sealed
 from engine.clock import wall_time
+from engine.core.servers import Servers
 from engine.core.updates import Installed, Refused
 from engine.shell.queue import open_queue
 from engine.shell.releases import NotInstalled, Releases, Shop
@@ -71,7 +72,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Market]:
     versions = Versions(tmp_path / "versions")
     try:
         async with aiohttp.ClientSession() as session, open_queue(str(tmp_path / "engine.db"), wall=wall_time) as queue:
-            shop = Shop(session, url, [public_text(KEY)], queue, "0.1.0", wall_time)
+            shop = Shop(session, Servers([url]), [public_text(KEY)], queue, "0.1.0", wall_time)
             yield Market(shelf, versions, Releases(shop, versions), wheels)
     finally:
         await runner.cleanup()

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from engine.clock import SystemClock
+from engine.core.servers import Servers
 from engine.shell.download import BOOT_ID
 from engine.shell.transfer import Transfer
 from engine.shell.tries import TransferFailed
@@ -49,7 +50,7 @@ async def lane(tmp_path: Path) -> AsyncIterator[Lane]:
         url = f"{server.signed('GET', 'default')}/default/a.bin"
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
         access = InputAccess(url=url, filename="a.bin", size=SIZE, sha256=digest)
-        transfer = Transfer(session, wire.url, SystemClock(), random.Random(1).random, 60.0)
+        transfer = Transfer(session, Servers([wire.url]), SystemClock(), random.Random(1).random, 60.0)
         yield Lane(wire, transfer, access, source, scratch / "input")
 
 

@@ -150,7 +150,7 @@ async def test_a_digest_is_made_anew_when_the_file_has_changed(tmp_path: Path) -
     ],
 )
 def test_a_path_is_looked_for_below_the_longest_prefix(path: str, found: object) -> None:
-    pairs = prefixes(["/mnt=/all", "/mnt/films/=/films/"], "http://10.0.0.1:8080", with_local=True)
+    pairs = prefixes(["/mnt=/all", "/mnt/films/=/films/"], ["http://10.0.0.1:8080"], with_local=True)
 
     assert local_of(path, pairs) == found
 
@@ -158,6 +158,7 @@ def test_a_path_is_looked_for_below_the_longest_prefix(path: str, found: object)
 def test_only_a_dispatch_on_this_machine_shares_its_own_paths() -> None:
     servers = ("http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "http://10.0.0.1:1")
 
-    told = [prefixes([], server, with_local=wanted) for wanted in (True, False) for server in servers]
+    told = [prefixes([], [server], with_local=wanted) for wanted in (True, False) for server in servers]
 
     assert told == [HERE, HERE, HERE, (), (), (), (), ()]
+    assert prefixes([], servers[2:], with_local=True) == ()

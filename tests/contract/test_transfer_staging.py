@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from engine.clock import SystemClock
+from engine.core.servers import Servers
 from engine.shell.transfer import RESUMED_BYTES, Transfer
 from engine.shell.tries import TransferFailed
 from protocol.errors import ErrorCode
@@ -47,7 +48,7 @@ class Lane:
 @asynccontextmanager
 async def lane(tmp_path: Path, patience_s: float = 60.0) -> AsyncIterator[Lane]:
     async with served(tmp_path) as server, wired(server.url) as wire, aiohttp.ClientSession() as session:
-        transfer = Transfer(session, wire.url, SystemClock(), random.Random(1).random, patience_s)
+        transfer = Transfer(session, Servers([wire.url]), SystemClock(), random.Random(1).random, patience_s)
         yield Lane(server, wire, transfer, f"{server.signed('PUT', PREFIX)}/{PREFIX}", tmp_path / "storage")
 
 

@@ -17,6 +17,7 @@ from dispatch.core.records import Source
 from dispatch.services.shared_files import SharedFiles
 from engine.clock import SystemClock
 from engine.core.attempts import Key
+from engine.core.servers import Servers
 from engine.core.shared_paths import prefixes
 from engine.core.slots import Slot, SlotKind
 from engine.shell.fetch import Fetcher
@@ -105,7 +106,7 @@ def unheard(steps: tuple[StepReport, ...]) -> None:
 @asynccontextmanager
 async def lane(tmp_path: Path, scratch: Path) -> AsyncIterator[Lane]:
     async with served(tmp_path) as server, wired(server.url) as wire, aiohttp.ClientSession() as session:
-        transfer = Transfer(session, wire.url, SystemClock(), random.Random(1).random, 30.0)
+        transfer = Transfer(session, Servers([wire.url]), SystemClock(), random.Random(1).random, 30.0)
         plugin = FFmpegPlugin()
         remote = RemoteInputs(Fetcher(SystemClock(), random.Random(1).random))
         tools = Tools(SystemClock())
@@ -136,7 +137,7 @@ async def test_the_ends_of_a_large_file_tell_what_the_whole_of_it_tells(tmp_path
 
 async def test_a_file_on_a_shared_disk_is_read_in_place(tmp_path: Path, films: Path) -> None:
     async with lane(tmp_path, tmp_path / "scratch") as way:
-        sharing = replace(way.runner, shares=Shares(prefixes([], way.wire.url, with_local=True)))
+        sharing = replace(way.runner, shares=Shares(prefixes([], [way.wire.url], with_local=True)))
         recipe = AnalyzeRecipe(limits=InputLimits(min_width=16, min_height=16))
         grant = way.grant(films / "last.mp4", recipe, (VALIDATE_VIDEO, UPLOAD_SOURCE))
         source = Source("server", str(films / "last.mp4"), "last.mp4", grant.input.size if grant.input else 0)
@@ -206,7 +207,7 @@ async def test_a_stream_that_breaks_for_good_publishes_nothing(tmp_path: Path, f
     async with lane(tmp_path, small_disk / "scratch") as way:
         grant = await small_task(way, films / "film.ts")
         way.wire.cut_down[:] = [20 << 20, *[0] * 100]
-        hasty = Transfer(way.transfer.session, way.wire.url, SystemClock(), random.Random(1).random, -1.0)
+        hasty = Transfer(way.transfer.session, Servers([way.wire.url]), SystemClock(), random.Random(1).random, -1.0)
         runner = Runner(way.runner.plugins, way.runner.scratch, way.runner.tools, hasty, way.runner.remote)
 
         report = await runner.run(grant, SLOT, unheard)

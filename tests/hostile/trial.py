@@ -13,6 +13,7 @@ import aiohttp
 
 from engine.clock import SystemClock
 from engine.core.attempts import key_of
+from engine.core.servers import Servers
 from engine.core.slots import Slot, SlotKind
 from engine.shell.fetch import Fetcher
 from engine.shell.process import Tools
@@ -205,7 +206,7 @@ async def ranged(bait: Bait, scratch: Path, sandboxing: Sandboxing) -> AsyncIter
     chance = random.Random(1).random
     async with serving(Dispatch()) as dispatch, aiohttp.ClientSession() as session:
         clock, plugin = SystemClock(), CappedPlugin()
-        transfer = Transfer(session, dispatch.url, clock, chance, 60.0)
+        transfer = Transfer(session, Servers([dispatch.url]), clock, chance, 60.0)
         remote = RemoteInputs(Fetcher(clock, chance))
         plugins = dict.fromkeys(plugin.operations, plugin)
         runner = Runner(plugins, Scratch(scratch), Tools(clock, confinement=sandboxing.of), transfer, remote)

@@ -15,6 +15,7 @@ import pytest
 
 from engine.clock import SystemClock
 from engine.core.attempts import Key
+from engine.core.servers import Servers
 from engine.core.slots import Slot, SlotKind
 from engine.shell.fetch import Fetcher
 from engine.shell.process import Tools
@@ -94,7 +95,7 @@ async def runner_of(dispatch: Dispatch, tmp_path: Path) -> AsyncIterator[Made]:
     async with aiohttp.ClientSession() as session:
 
         def make(plugin: Copying, root: Path = tmp_path, patience_s: float = 60.0) -> Runner:
-            transfer = Transfer(session, dispatch.url, SystemClock(), random.Random(1).random, patience_s)
+            transfer = Transfer(session, Servers([dispatch.url]), SystemClock(), random.Random(1).random, patience_s)
             remote = RemoteInputs(Fetcher(SystemClock(), random.Random(1).random))
             return Runner({"noop": plugin}, Scratch(root / "scratch"), Tools(SystemClock()), transfer, remote)
 

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from engine.clock import SystemClock
+from engine.core.servers import Servers
 from engine.core.slots import Slot, SlotKind
 from engine.shell.fetch import Fetcher
 from engine.shell.process import Tools
@@ -65,7 +66,7 @@ class Side:
         )
         clock, chance = SystemClock(), random.Random(1).random
         async with ClientSession() as session:
-            transfer = Transfer(session, f"http://127.0.0.1:{self.port}", clock, chance)
+            transfer = Transfer(session, Servers([f"http://127.0.0.1:{self.port}"]), clock, chance)
             inputs = RemoteInputs(Fetcher(clock, chance))
             runner = Runner({"analyze": FFmpegPlugin()}, Scratch(scratch), Tools(clock), transfer, inputs)
             return await runner.run(grant, Slot("light-0", SlotKind.LIGHT), lambda _: None)

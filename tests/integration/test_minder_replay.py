@@ -14,6 +14,7 @@ import pytest
 
 from engine.clock import SystemClock
 from engine.core.attempts import key_of
+from engine.core.servers import Servers
 from engine.core.slots import Slot, SlotKind
 from engine.shell.crash import Executing, begin, death_of_last_run
 from engine.shell.fetch import Fetcher
@@ -97,7 +98,7 @@ BEGINS = "import sys; from pathlib import Path; from engine.shell.crash import b
 async def attempt(root: Path, plugin: InTurns, told: list[float], executing: Executing) -> Complete | Fail:
     clock, chance = SystemClock(), random.Random(1).random
     async with aiohttp.ClientSession() as session:
-        transfer = Transfer(session, "http://localhost", clock, chance)
+        transfer = Transfer(session, Servers(["http://localhost"]), clock, chance)
         tools, remote = Tools(clock, lease_s=30.0), RemoteInputs(Fetcher(clock, chance))
         runner = Runner({"noop": plugin}, Scratch(root / "scratch"), tools, transfer, remote, executing=executing)
         return await runner.run(GRANT, SLOT, lambda steps: told.append(steps[0].progress))
