@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from config.cluster import Cluster
 from config.database import Database
 from config.nats import Nats
+from config.s3_inputs import S3Inputs
 from config.sections import LAST_PORT, Port, Section, Share, Span, Url
 from protocol.recipes import InputLimits
 
@@ -75,6 +76,8 @@ class Inputs(Section):
 
     Inputs by URL: `ports` are those that are asked at all, `fetch_timeout_s` is for the whole of one input. With
     `allow_private_addresses` engines fetch from closed networks too (never from link-local addresses).
+
+    `s3`: stores whose objects may be named, each a `[[inputs.s3]]`; none by default.
     """
 
     allowed_roots: tuple[Path, ...] = ()
@@ -83,6 +86,7 @@ class Inputs(Section):
     ports: tuple[Port, ...] = (80, 443, 8080, 8443)
     max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
     fetch_timeout_s: Span = 3600.0
+    s3: tuple[S3Inputs, ...] = ()
 
 
 class Storage(Section):

@@ -76,6 +76,7 @@ class ErrorCode(StrEnum):
     NO_SUCH_PROFILE = "NO_SUCH_PROFILE"
     PROFILE_IN_USE = "PROFILE_IN_USE"
     INPUT_NOT_FOUND = "INPUT_NOT_FOUND"
+    INPUT_CHANGED = "INPUT_CHANGED"
     INPUT_URL_REFUSED = "INPUT_URL_REFUSED"
     INPUT_TOO_SLOW = "INPUT_TOO_SLOW"
     INPUT_PLAYLIST = "INPUT_PLAYLIST"
@@ -196,6 +197,7 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.QUOTA_EXCEEDED: ErrorRow(429, "The tenant's quota is used up; `details.quota` names which. Wait for `Retry-After`."),
     _C.RATE_LIMITED: ErrorRow(429, "Too many calls. Wait for `Retry-After` seconds."),
     _C.INPUT_NOT_FOUND: ErrorRow(422, "The input does not exist or cannot be read."),
+    _C.INPUT_CHANGED: ErrorRow(422, "The object in the bucket is not the one that was submitted any more. Submit it anew."),
     _C.INPUT_URL_REFUSED: ErrorRow(
         422, "The URL is not fetched: its form, its port, or where it leads (see docs/howto/inputs.md)."
     ),

@@ -74,11 +74,39 @@ def check_metadata(value: Metadata) -> Metadata:
     return value
 
 
+MAX_KEY_BYTES = 1024
+
+
+def check_object_key(key: str) -> str:
+    """At most 1,024 bytes, no control characters, no name `.` or `..`: what every S3 store and every HTTP client takes.
+
+    Raises ValueError.
+    """
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise ValueError(f"longer than {MAX_KEY_BYTES} bytes")
+    if any(ord(c) < 32 or ord(c) == 127 for c in key):
+        raise ValueError("holds a control character")
+    if key.startswith("/") or any(name in (".", "..") for name in key.split("/")):
+        raise ValueError("begins with a slash, or has a name `.` or `..`")
+    return key
+
+
+Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9\-]*(\.[a-z0-9][a-z0-9\-]*)*$", min_length=3, max_length=63)]
+ObjectKey = Annotated[str, Field(min_length=1, max_length=MAX_KEY_BYTES), AfterValidator(check_object_key)]
+
+
+class S3Object(Message):
+    """An object in a bucket that the server's settings allow; read in place, never changed or deleted."""
+
+    bucket: Bucket
+    key: ObjectKey
+
+
 class JobInput(Message):
-    """Exactly one of the five; `s3` and `url` need a server that can read them. `live` is for profiles that stream."""
+    """Exactly one of the five; `s3` needs a server whose settings name the bucket. `live` is for profiles that stream."""
 
     url: Annotated[str, Field(max_length=4096)] | None = None
-    s3: dict[str, str] | None = None
+    s3: S3Object | None = None
     path: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     upload_id: Identifier | None = None
     live: LiveInput | None = None
@@ -141,6 +169,15 @@ class BatchSubmission(Message):
 
 class FilesystemSubmission(Message):
     file_path: Annotated[str, Field(min_length=1, max_length=4096)]
+    profile: Name | None = None
+    priority: Priority = 5
+    webhook_url: WebhookUrl | None = None
+    metadata: Annotated[Metadata, AfterValidator(check_metadata)] = {}
+
+
+class S3Submission(Message):
+    bucket: Bucket
+    object_key: ObjectKey
     profile: Name | None = None
     priority: Priority = 5
     webhook_url: WebhookUrl | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from protocol.addresses import FetchPolicy
 from protocol.base import Bytes, Identifier, Message, RelativePath, Seconds, Sha256, Token
@@ -38,18 +38,22 @@ class SharedFile(Message):
 
 
 class InputAccess(Message):
-    """How an engine reads the input: a signed URL that serves ranges. `filename` is for people and logs only.
+    """How an engine reads the input: a signed URL that serves ranges, whole or without the server's address.
+
+    `filename` is for people and logs only.
 
     With `remote` the engine fetches it from there, within the policy; `url` and `size` then say nothing.
     `sha256` is told where dispatch knows it. `shared` is where the same file stands on a disk that the engine may see too.
+    `etag` is the version that every answer must be of, without quotes: an object in a bucket of others may change.
     """
 
-    url: str
+    url: Annotated[str, Field(repr=False)]
     filename: str
     size: Bytes
     remote: RemoteInput | None = None
     sha256: Sha256 | None = None
     shared: SharedFile | None = None
+    etag: str | None = None
 
 
 class TaskInput(Message):
@@ -70,7 +74,10 @@ class LiveAccess(Message):
 
 
 class Grant(Message):
-    """One task for one engine. `staging_url` is a signed prefix: PUT `<staging_url>/<path>` stages a file, once."""
+    """One task for one engine. `staging_url` is a signed prefix: PUT `<staging_url>/<path>` stages a file, once.
+
+    With `stages_directly` the engine asks `POST /tasks/{id}/uploads` where each file goes past dispatch instead.
+    """
 
     task_id: Identifier
     token: Token
@@ -83,6 +90,7 @@ class Grant(Message):
     input: InputAccess | None = None
     inputs: tuple[TaskInput, ...] = ()
     staging_url: str | None = None
+    stages_directly: bool = False
     live: LiveAccess | None = None
     keys: ContentKeys | None = Field(default=None, repr=False)
     """For the encryption of a `package`; the engine keeps them in memory and in its own queue alone."""
@@ -242,15 +250,50 @@ class Goodbye(Message):
     boot_id: str
 
 
+class UploadFile(Message):
+    """A whole file that waits to be staged, as its bytes are."""
+
+    path: RelativePath
+    size: Bytes
+    sha256: Sha256
+
+
 class UploadsRequest(Message):
+    """Asks for `paths`, or for `files`, which may then go past dispatch."""
+
     token: Token
-    paths: Annotated[tuple[RelativePath, ...], Field(min_length=1, max_length=20_000)]
+    paths: Annotated[tuple[RelativePath, ...], Field(max_length=20_000)] = ()
+    files: Annotated[tuple[UploadFile, ...], Field(max_length=1000)] = ()
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> UploadsRequest:
+        if not self.paths and not self.files:
+            raise ValueError("give paths or files")
+        return self
 
 
 class UploadTarget(Message):
+    """Where to PUT the file, whole and once, each time with `headers`: at `url`, or as `parts` in their order.
+
+    Every part but the last holds `part_bytes`; parts may come in any order, and again. When all are there,
+    `POST /tasks/{id}/uploads/finish` names `upload`. Links hold secrets: they stand in no log.
+    """
+
     path: RelativePath
-    url: str
+    url: Annotated[str, Field(repr=False)] = ""
+    headers: dict[str, str] = {}
+    parts: Annotated[tuple[str, ...], Field(repr=False)] = ()
+    part_bytes: Bytes = 0
+    upload: str | None = None
 
 
 class UploadsReply(Message):
     uploads: tuple[UploadTarget, ...]
+
+
+class UploadFinish(Message):
+    """All parts of the file are there: it is made one. Once more is harmless."""
+
+    token: Token
+    file: UploadFile
+    upload: Annotated[str, Field(min_length=1, max_length=1024)]

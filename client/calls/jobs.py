@@ -27,6 +27,10 @@ class JobCalls(Calls):
         """The short form for a file the server can read."""
         return await self._ask("submit_filesystem", jobs.JobView, body=submission, headers=self._once(key))
 
+    async def submit_s3(self, submission: jobs.S3Submission, *, key: str | None = None) -> jobs.JobView:
+        """An object of a bucket that the server may read."""
+        return await self._ask("submit_s3", jobs.JobView, body=submission, headers=self._once(key))
+
     async def upload(
         self, path: Path, submission: jobs.JobSubmission, *, key: str | None = None, progress: Progress = ignore_progress
     ) -> jobs.JobView:

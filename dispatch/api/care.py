@@ -44,7 +44,10 @@ async def job_outputs(call: Call) -> web.StreamResponse:
 async def job_file(call: Call) -> web.StreamResponse:
     kind = shown_as(call.query())
     path = await call.services.care.outputs.path(call.who, call.path("job_id"), call.path("path"))
-    return await send(call, await call.services.files.open_output(path), kind)
+    file = await call.services.files.open_output(path)
+    if not flag(call.query(), "streamed"):
+        file = call.services.files.past(file, saved_as=file.filename if kind == ATTACHMENT else None)
+    return await send(call, file, kind)
 
 
 async def job_archive(call: Call) -> web.StreamResponse:

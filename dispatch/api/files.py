@@ -59,7 +59,11 @@ async def _put_piece(call: Call) -> web.Response:
 
 
 async def send(call: Call, file: Readable, kind: str = INLINE, cache: str = ASKS_AGAIN) -> web.StreamResponse:
-    """The file, a range of it, or 304. Published and staged files never change, so size and date make a strong tag."""
+    """The file, a range of it, 304, or where it is to be had past this server. Published and staged files never change, so
+    size and date make a strong tag.
+    """
+    if file.link is not None and call.request.method == "GET":
+        return web.Response(status=302, headers={"Location": file.link, "Cache-Control": "private, no-store"})
     headers = {**_headers(file, kind), "Cache-Control": cache}
     tag, modified = headers["ETag"], headers["Last-Modified"]
     if held(call.header("If-None-Match"), tag) is not None:

@@ -9,7 +9,16 @@ from dispatch.api.call import Call, Handler
 from dispatch.api.keyed import answered
 from dispatch.api.tags import wanted_versions
 from dispatch.core import job_list
-from protocol.jobs import BatchSubmission, FilesystemSubmission, JobInput, JobPatch, JobSubmission, RetryRequest
+from protocol.jobs import (
+    BatchSubmission,
+    FilesystemSubmission,
+    JobInput,
+    JobPatch,
+    JobSubmission,
+    RetryRequest,
+    S3Object,
+    S3Submission,
+)
 
 
 async def submit_job(call: Call) -> web.StreamResponse:
@@ -26,6 +35,18 @@ async def submit_filesystem(call: Call) -> web.StreamResponse:
     told, key = await call.keyed_message(FilesystemSubmission)
     submission = JobSubmission(
         input=JobInput(path=told.file_path),
+        profile=told.profile,
+        priority=told.priority,
+        webhook_url=told.webhook_url,
+        metadata=told.metadata,
+    )
+    return answered(await call.services.submissions.submit(call.who, submission, key))
+
+
+async def submit_s3(call: Call) -> web.StreamResponse:
+    told, key = await call.keyed_message(S3Submission)
+    submission = JobSubmission(
+        input=JobInput(s3=S3Object(bucket=told.bucket, key=told.object_key)),
         profile=told.profile,
         priority=told.priority,
         webhook_url=told.webhook_url,
@@ -73,6 +94,8 @@ HANDLERS: dict[str, Handler] = {
     "submit_job": submit_job,
     "submit_batch": submit_batch,
     "submit_filesystem": submit_filesystem,
+    "submit_s3": submit_s3,
+    "submit_minio": submit_s3,
     "list_jobs": list_jobs,
     "get_job": get_job,
     "patch_job": patch_job,

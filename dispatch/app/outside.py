@@ -10,6 +10,7 @@ from dispatch.events.bus import CommitBus
 from dispatch.ports import Clock, Ids, Store
 from dispatch.ports.webhooks import WebhookSender
 from dispatch.services.leases import Chance
+from dispatch.services.s3_inputs import NO_BUCKETS, S3Inputs
 from protocol.profiles import Profile
 from protocol.storage import StorageProvider
 
@@ -27,3 +28,4 @@ class Outside:
     profiles: Sequence[Profile]
     secrets: Secrets
     sender: WebhookSender | None = None
+    buckets: S3Inputs = NO_BUCKETS

@@ -24,6 +24,7 @@ from config.supervision import Supervision
 from dispatch.api.server import application, runner
 from dispatch.api.wiring import Limits
 from dispatch.app.assembly import Core, Outside, assemble
+from dispatch.app.buckets import load_buckets
 from dispatch.app.locking import lock
 from dispatch.app.secrets import Unusable, load_secrets
 from dispatch.app.webhooks import public_url_of
@@ -92,7 +93,8 @@ def prepare(settings: DispatchSettings) -> tuple[Core, SqliteStore]:
     wanted, known = settings.jobs.default_profile, sorted(profile.name for profile in profiles)
     if wanted not in known:
         raise Unusable(f"jobs.default_profile: there is no profile {wanted!r}; known are {', '.join(known)}")
-    outside = Outside(store, bus, storage, SystemClock(), ids, SystemChance(), profiles, secrets)
+    buckets = load_buckets(settings)
+    outside = Outside(store, bus, storage, SystemClock(), ids, SystemChance(), profiles, secrets, buckets=buckets)
     return assemble(outside, settings), store
 
 

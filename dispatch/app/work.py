@@ -13,7 +13,7 @@ from dispatch.services.duties import Duty
 from dispatch.services.engine_calls import EngineCalls
 from dispatch.services.engines import EngineService, Pace
 from dispatch.services.gate import StorageGate, Watermarks
-from dispatch.services.grants import GrantWriter
+from dispatch.services.grants import GrantWriter, Past
 from dispatch.services.heartbeats import HeartbeatService, Progress
 from dispatch.services.housekeeping import Housekeeping
 from dispatch.services.leases import Judging, LeaseService
@@ -57,7 +57,8 @@ def assemble_work(outside: Outside, settings: DispatchSettings) -> WorkParts:
     table = LeaseTable(LeaseTimes(lease_s=lease_s, ack_s=settings.leases.ack_s))
     registry, hub = EngineRegistry(clock), EventHub()
     sealer = Sealer(outside.secrets.signing, outside.ids.secret)
-    writer = GrantWriter(outside.secrets.signing, sealer, lease_s=lease_s, fetch=fetch_policy(settings))
+    past = Past(outside.storage.direct, outside.buckets)
+    writer = GrantWriter(outside.secrets.signing, sealer, lease_s=lease_s, fetch=fetch_policy(settings), past=past)
     judging = Judging(registry, OriginalService(store, outside.storage), outside.chance)
     leases = LeaseService(store, table, judging, writer, clock, SharedFiles(outside.storage))
     timers = JobTimers(store, clock, hurry_s=settings.jobs.hurry_s)

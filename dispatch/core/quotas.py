@@ -9,6 +9,9 @@ from dispatch.core.records import Job, Tenant
 from dispatch.core.usage import month_end
 from protocol.errors import ErrorCode, ReelyardError
 
+IN_PLACE = frozenset({"server", "s3"})
+"""Kinds of sources whose bytes are known and come in with the job itself."""
+
 QUEUE_RETRY_S = 30.0
 """When to try again after too many jobs: nobody can know when one ends."""
 
@@ -42,7 +45,7 @@ def refusals(tenant: Tenant, has: Standing, jobs: Sequence[Job], *, now: float) 
     """
     refused: dict[str, ReelyardError] = {}
     for job in jobs:
-        size = job.source.size if job.source.kind == "server" else 0
+        size = job.source.size if job.source.kind in IN_PLACE else 0
         no = refusal(tenant, has, jobs=1, size=size, now=now)
         if no is not None:
             refused[job.job_id] = no

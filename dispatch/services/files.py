@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from dispatch.core.feeding import SOURCE, brought_files
-from dispatch.core.records import Job
+from dispatch.core.records import Job, Source
+from dispatch.core.s3_inputs import KIND
 from dispatch.ports import Clock, Store
+from dispatch.services.s3_inputs import NO_BUCKETS, S3Inputs
 from protocol import signing
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.storage import (
@@ -24,6 +26,10 @@ from protocol.storage import (
 )
 
 BLOCK = 1 << 20
+DIRECT_S = 3600
+"""How long a link past this server is good: whoever needs it longer asks here again."""
+
+PLAYLISTS = (".m3u8", ".mpd", ".vtt")
 CODES: tuple[tuple[type[StorageError], ErrorCode], ...] = (
     (NotFound, ErrorCode.FILE_NOT_FOUND),
     (InvalidPath, ErrorCode.FILE_NOT_FOUND),
@@ -35,13 +41,14 @@ CODES: tuple[tuple[type[StorageError], ErrorCode], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """A file that may be read: on this machine (`local_path`) or through the storage."""
+    """A file that may be read: on this machine (`local_path`) or through the storage; with `link` also past this server."""
 
     local_path: str | None
     storage_path: str | None
     size: int
     modified: float
     filename: str
+    link: str | None = field(default=None, repr=False)
 
 
 def as_client_error(error: StorageError) -> ReelyardError:
@@ -52,15 +59,30 @@ def as_client_error(error: StorageError) -> ReelyardError:
 
 
 class FileService:
-    def __init__(self, store: Store, storage: StorageProvider, clock: Clock, secret: bytes) -> None:
+    def __init__(
+        self, store: Store, storage: StorageProvider, clock: Clock, secret: bytes, buckets: S3Inputs = NO_BUCKETS
+    ) -> None:
         self._store, self._storage, self._clock, self._secret = store, storage, clock, secret
+        self._buckets = buckets
 
     async def open_signed(self, signature: str, method: str, path: str) -> Readable:
         """Raises LINK_INVALID, LINK_EXPIRED or FILE_NOT_FOUND."""
         signing.check(self._secret, signature, method=method, path=path, now=self._clock.now())
         if path.startswith("inputs/"):
             return await self._open_input(*path.split("/", 2)[1:])
-        return await self.open_output(path)
+        return self.past(await self.open_output(path))
+
+    def past(self, file: Readable, *, saved_as: str | None = None) -> Readable:
+        """The same file with a link past this server, where the storage gives one; playlists and texts that name pictures are
+        always read here, for what they name is found from where they lie. `saved_as` is for a browser that saves it.
+        """
+        direct, path = self._storage.direct, file.storage_path
+        if direct is None or path is None or path.endswith(PLAYLISTS):
+            return file
+        try:
+            return replace(file, link=direct.read_link(path, seconds=DIRECT_S, filename=saved_as))
+        except StorageError as error:
+            raise as_client_error(error) from error
 
     async def open_output(self, storage_path: str) -> Readable:
         try:
@@ -80,6 +102,8 @@ class FileService:
         found = graph.job.source
         if found.kind == "storage":
             return await self.open_output(found.path)
+        if found.kind == KIND:
+            return self._open_object(found)
         if found.kind != "server":
             raise ReelyardError(ErrorCode.FILE_NOT_FOUND)
         try:
@@ -87,6 +111,16 @@ class FileService:
         except OSError:
             raise ReelyardError(ErrorCode.FILE_NOT_FOUND) from None
         return Readable(found.path, None, status.st_size, status.st_mtime, found.filename)
+
+    def _open_object(self, source: Source) -> Readable:
+        """In a bucket of others, by a link alone: its bytes never come this way."""
+        try:
+            link = self._buckets.link(source, seconds=DIRECT_S)
+        except StorageError as error:
+            raise as_client_error(error) from error
+        if link is None:
+            raise ReelyardError(ErrorCode.FILE_NOT_FOUND)
+        return Readable(None, None, source.size, 0.0, source.filename, link)
 
     async def _open_beside(self, job: Job, name: str) -> Readable:
         file = brought_files(job).get(name)

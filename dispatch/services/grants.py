@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import structlog
@@ -11,6 +12,8 @@ from dispatch.core import live
 from dispatch.core.feeding import SOURCE, Brought, brought_files, brought_names, read_paths, reads_input
 from dispatch.core.planning import RECIPE, STEPS
 from dispatch.core.records import Job, StagedRow, Task
+from dispatch.core.s3_inputs import KIND, object_of
+from dispatch.services.s3_inputs import NO_BUCKETS, S3Inputs
 from dispatch.services.sealing import Sealer, Unsealable
 from protocol import signing
 from protocol.addresses import FetchPolicy
@@ -18,6 +21,7 @@ from protocol.leases import Grant, InputAccess, LiveAccess, RemoteInput, SharedF
 from protocol.packaging import ContentKeys
 from protocol.recipes import PackageRecipe, Recipe
 from protocol.states import StepState, TaskKind
+from protocol.storage import DirectAccess, StorageUnavailable
 
 log = structlog.get_logger()
 
@@ -41,11 +45,23 @@ def staging_prefix(job_id: str, task_id: str, token: int) -> str:
     return f"staging/{job_id}/{task_id}/{token}"
 
 
-class GrantWriter:
-    """Links are paths on this server; the engine puts the server's address before them."""
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What engines read and write past this server: the storage where it hands out links, and buckets of others."""
 
-    def __init__(self, secret: bytes, sealer: Sealer, *, lease_s: float, fetch: FetchPolicy) -> None:
+    direct: DirectAccess | None = None
+    buckets: S3Inputs = NO_BUCKETS
+
+
+class GrantWriter:
+    """Links are paths on this server, before which the engine puts the server's address, or whole ones past it.
+
+    A link past this server is made anew for each grant. Where none can be made now, one to this server stands in for it.
+    """
+
+    def __init__(self, secret: bytes, sealer: Sealer, *, lease_s: float, fetch: FetchPolicy, past: Past = Past()) -> None:
         self._secret, self._sealer, self._lease_s, self._fetch = secret, sealer, lease_s, fetch
+        self._direct, self._buckets = past.direct, past.buckets
 
     def write(
         self, task: Task, job: Job, *, now: float, staged: Iterable[StagedRow] = (), shared: SharedFile | None = None
@@ -67,6 +83,7 @@ class GrantWriter:
             input=self._input(job, shared, now=now) if job.source.kind != "none" and reads_input(recipe) else None,
             inputs=(*self._inputs(of_siblings, staged, now=now), *self._brought(recipe, job, now=now)),
             staging_url=self.staging_url(task, now=now) if makes_files else None,
+            stages_directly=makes_files and self._direct is not None,
             live=self._live(task, now=now) if task.kind is TaskKind.LIVE else None,
             keys=self._keys(recipe, job),
         )
@@ -85,11 +102,21 @@ class GrantWriter:
         if job.source.kind == "url":
             remote = RemoteInput(url=job.source.path, policy=self._fetch)
             return InputAccess(url="", filename=job.source.filename, size=0, remote=remote)
-        url = self._came_in(job, SOURCE, now=now)
-        return InputAccess(url=url, filename=job.source.filename, size=job.source.size, sha256=job.source.sha256, shared=shared)
+        source = job.source
+        url, etag = self._original(job, now=now), object_of(source).etag if source.kind == KIND else None
+        return InputAccess(url=url, filename=source.filename, size=source.size, sha256=source.sha256, shared=shared, etag=etag)
 
-    def _came_in(self, job: Job, name: str, *, now: float) -> str:
-        prefix = f"inputs/{job.job_id}"
+    def _original(self, job: Job, *, now: float) -> str:
+        here = self._here(f"inputs/{job.job_id}", SOURCE, now=now)
+        if job.source.kind == KIND:
+            return _made(lambda: self._buckets.link(job.source, seconds=LINK_S)) or here
+        return self._stored(job.source.path) or here if job.source.kind == "storage" else here
+
+    def _stored(self, path: str) -> str | None:
+        direct = self._direct
+        return None if direct is None else _made(lambda: direct.read_link(path, seconds=LINK_S))
+
+    def _here(self, prefix: str, name: str, *, now: float) -> str:
         signature = signing.sign(self._secret, method="GET", prefix=prefix, expiry=int(now) + LINK_S)
         return f"/files/s/{signature}/{prefix}/{name}"
 
@@ -100,7 +127,8 @@ class GrantWriter:
         return tuple(TaskInput(name=name, access=self._beside(job, name, files[name], now=now)) for name in names)
 
     def _beside(self, job: Job, name: str, file: Brought, *, now: float) -> InputAccess:
-        return InputAccess(url=self._came_in(job, name, now=now), filename=file.filename, size=file.size, sha256=file.sha256)
+        url = self._stored(file.path) or self._here(f"inputs/{job.job_id}", name, now=now)
+        return InputAccess(url=url, filename=file.filename, size=file.size, sha256=file.sha256)
 
     def _inputs(self, wanted: Mapping[str, str], staged: Iterable[StagedRow], *, now: float) -> tuple[TaskInput, ...]:
         """Links to what siblings staged, each good for the files of one token alone."""
@@ -109,9 +137,8 @@ class GrantWriter:
 
     def _staged(self, row: StagedRow, *, now: float) -> InputAccess:
         prefix = staging_prefix(row.job_id, row.task_id, row.token)
-        signature = signing.sign(self._secret, method="GET", prefix=prefix, expiry=int(now) + LINK_S)
-        url, filename = f"/files/s/{signature}/{prefix}/{row.path}", row.path.rsplit("/", 1)[-1]
-        return InputAccess(url=url, filename=filename, size=row.size, sha256=row.sha256)
+        url = self._stored(f"{prefix}/{row.path}") or self._here(prefix, row.path, now=now)
+        return InputAccess(url=url, filename=row.path.rsplit("/", 1)[-1], size=row.size, sha256=row.sha256)
 
     def _live(self, task: Task, *, now: float) -> LiveAccess:
         prefix = live.prefix_of(task.job_id, task.token)
@@ -122,3 +149,11 @@ class GrantWriter:
         prefix = staging_prefix(task.job_id, task.task_id, task.token)
         signature = signing.sign(self._secret, method="PUT", prefix=prefix, expiry=int(now) + LINK_S)
         return f"/files/s/{signature}/{prefix}"
+
+
+def _made(link: Callable[[], str | None]) -> str | None:
+    try:
+        return link()
+    except StorageUnavailable as away:
+        log.warning("no_link_past_dispatch", reason=away.reason)
+        return None

@@ -172,7 +172,7 @@ class PlaybackService:
         if not playback.opens(playback.below_outputs(path), protected=is_protected):
             raise ReelyardError(ErrorCode.FILE_NOT_FOUND)
         left_s = int(signature.rpartition(".")[2]) - self._clock.now()
-        return Opened(await self._files.open_output(path), playback.cache_control(path, left_s))
+        return Opened(self._files.past(await self._files.open_output(path)), playback.cache_control(path, left_s))
 
     async def _key(self, asked: Asked) -> bytes:
         protected = await self._of_job(asked.job_id)

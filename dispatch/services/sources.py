@@ -15,6 +15,7 @@ from dispatch.core.paging import refuse
 from dispatch.core.records import NO_SOURCE, Source, Tenant
 from dispatch.core.webhooks import check_webhook_url
 from dispatch.services.profiles import ProfileBook
+from dispatch.services.s3_inputs import NO_BUCKETS, S3Inputs
 from dispatch.services.sealing import Sealer
 from dispatch.services.server_files import ServerFiles
 from dispatch.services.tenants import TenantBook
@@ -28,13 +29,17 @@ from protocol.recipes import InputLimits
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`ttl_s` is the default span; `fetch` what inputs by URL are held against, `webhooks` what URLs to be told are."""
+    """`ttl_s` is the default span; `fetch` what inputs by URL are held against, `webhooks` what URLs to be told are.
+
+    `buckets` are those that objects may be named in.
+    """
 
     limits: InputLimits
     ttl_s: float
     default_profile: str
     fetch: FetchPolicy
     webhooks: AddressPolicy
+    buckets: S3Inputs = NO_BUCKETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Sources:
         profile, profile_json = self._profile(who, submission)
         if needs_keys or submission.content_keys is not None:
             packaging_rules.check_keys(profile, submission.content_keys)
-        source = NO_SOURCE if profile.is_noop else await self._source(submission)
+        source = NO_SOURCE if profile.is_noop else await self._source(who, submission)
         if (profile.live is None) != (source.kind != STREAMING.kind):
             raise refuse("profile", f"{profile.name} " + ("takes a live input" if profile.live else "takes no live input"))
         return Checked(submission, profile, profile_json, source, keys_sealed=self._sealed(submission))
@@ -107,7 +112,7 @@ class Sources:
             check_damage_allowed(found[0])
         return found
 
-    async def _source(self, submission: JobSubmission) -> Source:
+    async def _source(self, who: Caller, submission: JobSubmission) -> Source:
         wanted = submission.input
         if wanted is None:
             raise refuse("input", "is required: give one of path, upload_id, url, s3, live")
@@ -117,6 +122,10 @@ class Sources:
             return self._remote(wanted.url)
         if wanted.live is not None:
             return self._live(wanted.live)
+        if wanted.s3 is not None:
+            looked = await self.rules.buckets.look(who.tenant, wanted.s3)
+            self.check_bytes(looked.source.size, looked.head)
+            return looked.source
         if wanted.path is None:
             raise ReelyardError(ErrorCode.INPUT_KIND_UNSUPPORTED)
         inspected = await self._files.inspect(wanted.path)

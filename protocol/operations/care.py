@@ -98,7 +98,11 @@ OPERATIONS: tuple[Operation, ...] = (
         None,
         None,
         gives=Form.BYTES,
-        query=SHOWN_AS,
+        query=(*SHOWN_AS, "streamed"),
+        description=(
+            "Where the storage hands out links the answer is a redirect to one, for GET and anything but playlists; with"
+            " `?streamed=1` the bytes come from here all the same."
+        ),
         errors=READING,
     ),
     Operation(

@@ -81,6 +81,24 @@ OPERATIONS: tuple[Operation, ...] = (
         is_idempotent_by_key=True,
         errors=(*MAKING, *READING),
     ),
+    *(
+        Operation(
+            name,
+            "POST",
+            f"{API}/jobs/{name.removeprefix('submit_')}",
+            S.JOBS_WRITE,
+            summary,
+            jobs.S3Submission,
+            jobs.JobView,
+            202,
+            is_idempotent_by_key=True,
+            errors=(*MAKING, *READING),
+        )
+        for name, summary in (
+            ("submit_s3", "Submit an object of a bucket the server can read"),
+            ("submit_minio", "Submit an object of a bucket the server can read; the same as `/jobs/s3`"),
+        )
+    ),
     Operation("list_jobs", "GET", f"{API}/jobs", S.JOBS_READ, "List jobs, newest first", None, jobs.JobPage, query=LIST_QUERY),
     Operation("get_job", "GET", f"{API}/jobs/{{job_id}}", S.JOBS_READ, "One job", None, jobs.JobView, is_tagged=True),
     Operation(

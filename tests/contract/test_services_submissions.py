@@ -135,7 +135,7 @@ async def test_a_server_path_is_looked_at_before_it_is_taken(farm: World, tmp_pa
         ({"profile": "noop", "input": JobInput(path="/a.mp4")}, "VALIDATION_FAILED"),
         ({"profile": "web", "input": JobInput(path="relative.mp4")}, "PATH_NOT_ALLOWED"),
         ({"profile": "web", "input": JobInput(url="https://127.0.0.1/a.mp4")}, "INPUT_URL_REFUSED"),
-        ({"profile": "web", "input": JobInput(s3={"bucket": "b", "key": "k"})}, "INPUT_KIND_UNSUPPORTED"),
+        ({"profile": "web", "input": JobInput(s3={"bucket": "footage", "key": "k"})}, "INPUT_KIND_UNSUPPORTED"),
         ({"profile": "web", "input": JobInput(upload_id="upl_1")}, "UPLOAD_NOT_FOUND"),
         ({"profile": "nope"}, "PROFILE_NOT_FOUND"),
         ({"metadata": {"x": "y" * 70_000}}, "VALIDATION_FAILED"),

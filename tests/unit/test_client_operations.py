@@ -24,6 +24,7 @@ NO_METHOD = {
     "signed_post": "licence requests come from players",
     "playback_hls": "for players that can show a key; `playback` gives them a link that needs none",
     "playback_dash": "the same",
+    "submit_minio": "another name of `submit_s3`",
     "override_upload": "for clients that cannot send PATCH or DELETE; ours can",
     "docs": "a page for browsers",
     "docs_asset": "a part of that page",

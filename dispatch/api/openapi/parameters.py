@@ -135,6 +135,7 @@ QUERY_SCHEMAS: dict[str, Json] = {
         "default": 3600,
         "description": "For how many seconds the links are good",
     },
+    "streamed": {"type": "boolean", "default": False, "description": "The bytes come from this server"},
     "download": {"type": "boolean", "default": False, "description": "The same as `disposition=attachment`"},
     "disposition": {"type": "string", "enum": ["inline", "attachment"], "default": "inline"},
     "last_event_id": {"type": "integer", "minimum": 0, "description": "The number of the last event seen"},

@@ -1,0 +1,1 @@
+"""Storage in a bucket, and inputs out of buckets."""
