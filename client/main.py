@@ -132,6 +132,7 @@ REPLACED: tuple[Replaced, ...] = (
     Replaced("dispatch", "dispatch", (), "Run the server; `reelyard dispatch --help` tells its options.", PROCESSES),
     Replaced("engine", "engine", (), "Run an engine; `reelyard engine --help` tells its options.", PROCESSES),
     Replaced("doctor", "engine", ("doctor",), "Check what this box can do: FFmpeg, disk, permissions.", PROCESSES),
+    Replaced("migrate", "dispatch", ("migrate",), "Bring the database to the newest schema, or to PostgreSQL.", PROCESSES),
     Replaced(
         "config check",
         "dispatch",

@@ -1,4 +1,4 @@
-"""`python -m dispatch`: the server, or `config-check`."""
+"""`python -m dispatch`: the server, `config-check` or `migrate`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ def parser() -> argparse.ArgumentParser:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["config-check"]:
         sys.exit(configuration.main(sys.argv[2:]))
+    if sys.argv[1:2] == ["migrate"]:
+        from dispatch.app import migrating  # the database's libraries, and nothing else of the server
+
+        sys.exit(migrating.main(sys.argv[2:]))
     from dispatch.app.process import main  # the whole server: what only looks at settings need not load it
 
     told = vars(parser().parse_args())

@@ -26,6 +26,7 @@ from dispatch.api.wiring import Limits
 from dispatch.app.assembly import Core, Outside, assemble
 from dispatch.app.buckets import load_buckets
 from dispatch.app.locking import lock
+from dispatch.app.moved import admit_sqlite
 from dispatch.app.secrets import Unusable, load_secrets
 from dispatch.app.webhooks import public_url_of
 from dispatch.clock import RandomIds, SystemChance, SystemClock
@@ -79,6 +80,7 @@ def prepare(settings: DispatchSettings) -> tuple[Core, SqliteStore]:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     root.mkdir(parents=True, exist_ok=True)
     lock(data)
+    admit_sqlite(data)
     ids = RandomIds()
     secrets = load_secrets(data, ids)
     database = str(data / "dispatch.db")

@@ -51,11 +51,11 @@ def write_secret(directory: Path, name: str, secret: str) -> str:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(directory / name)
-    _sync(directory)
+    sync(directory)
     return secret
 
 
-def _sync(directory: Path) -> None:
+def sync(directory: Path) -> None:
     """A rename survives a power cut only once its directory is on the disk."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:

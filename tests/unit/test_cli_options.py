@@ -32,7 +32,7 @@ def test_the_words_are_those_of_the_contract() -> None:
     }
 
     assert {*PLAIN, *(f"{group} {word}" for group, words in groups.items() for word in words)} == WORDS
-    assert {one.words for one in REPLACED} == {"dispatch", "engine", "doctor", "config check"}
+    assert {one.words for one in REPLACED} == {"dispatch", "engine", "doctor", "migrate", "config check"}
 
 
 def test_a_group_stands_before_what_is_in_it_and_its_default_exists() -> None:
