@@ -65,8 +65,11 @@ class DirectAccess(Protocol):
         """`filename` is what a browser saves it as. Signing needs no call: whether there is such a file is not asked."""
         ...
 
-    async def start_write(self, path: str, *, size: int, sha256: str, seconds: int) -> DirectWrite:
-        """A create-only write of exactly these bytes; the storage itself refuses others where it can."""
+    async def start_write(self, path: str, *, size: int, sha256: str | None, seconds: int) -> DirectWrite:
+        """A create-only write of exactly these bytes; the storage itself refuses others where it can.
+
+        `sha256` is None where nobody knows it yet. One PUT needs no call to be started.
+        """
         ...
 
     async def finish_write(self, path: str, upload: str, *, size: int) -> None:

@@ -10,7 +10,7 @@ from dispatch.api.call import Call, Handler
 from dispatch.services.engines import ENGINES
 from protocol.admin import EnginePatch, Pong
 from protocol.capabilities import RegisterRequest
-from protocol.leases import Goodbye, Heartbeat, LeaseRequest, ReportsRequest, UploadsRequest
+from protocol.leases import Goodbye, Heartbeat, LeaseRequest, ReportsRequest, UploadFinish, UploadsRequest
 
 
 async def register_engine(call: Call) -> web.StreamResponse:
@@ -42,6 +42,11 @@ async def report(call: Call) -> web.StreamResponse:
 async def task_uploads(call: Call) -> web.StreamResponse:
     request = await call.message(UploadsRequest)
     return answers.message(await call.services.leases.uploads(call.engine_id, call.path("task_id"), request))
+
+
+async def finish_task_upload(call: Call) -> web.StreamResponse:
+    request = await call.message(UploadFinish)
+    return answers.message(await call.services.leases.finish_upload(call.engine_id, call.path("task_id"), request))
 
 
 async def engine_offline(call: Call) -> web.StreamResponse:
@@ -86,6 +91,7 @@ HANDLERS: dict[str, Handler] = {
     "lease": lease,
     "report": report,
     "task_uploads": task_uploads,
+    "finish_task_upload": finish_task_upload,
     "engine_offline": engine_offline,
     "list_engines": list_engines,
     "get_engine": get_engine,

@@ -25,6 +25,7 @@ from dispatch.services.registry import EngineRegistry
 from dispatch.services.scheduler import Scheduler
 from dispatch.services.sealing import Sealer
 from dispatch.services.shared_files import SharedFiles
+from dispatch.services.staging_places import StagingPlaces
 from dispatch.services.stranded import Stranded
 from dispatch.services.sweeps import JobTimers, LeaseSweep
 from protocol.addresses import FetchPolicy
@@ -87,7 +88,8 @@ def assemble_work(outside: Outside, settings: DispatchSettings) -> WorkParts:
         Duty("streams", streams.run_once, STREAMS_EVERY_S),
         Duty("stranded", stranded.run_once, STRANDED_EVERY_S),
     )
-    calls = EngineCalls(store, leases, heartbeats, scheduler, writer, clock)
+    places = StagingPlaces(store, writer, outside.storage.direct, clock)
+    calls = EngineCalls(leases, heartbeats, scheduler, places, clock)
     listeners = (leases, registry, scheduler, OrderDesk(scheduler), publisher, streams, stranded, hub)
     return WorkParts(scheduler, leases, publisher, registry, table, gate, engines, calls, hub, listeners, duties)
 

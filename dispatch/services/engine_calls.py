@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dispatch.core import lifecycle
-from dispatch.ports import Clock, Store, Transaction
-from dispatch.services.grants import GrantWriter
+from dispatch.ports import Clock
 from dispatch.services.heartbeats import HeartbeatService
 from dispatch.services.leases import LeaseService
 from dispatch.services.polls import LeaseAsk
 from dispatch.services.scheduler import Scheduler
-from protocol.errors import ErrorCode, ReelyardError
+from dispatch.services.staging_places import StagingPlaces
+from protocol.errors import ReelyardError
 from protocol.leases import (
     Heartbeat,
     HeartbeatReply,
@@ -19,6 +18,7 @@ from protocol.leases import (
     ReportsReply,
     ReportsRequest,
     Settlement,
+    UploadFinish,
     UploadsReply,
     UploadsRequest,
     UploadTarget,
@@ -28,15 +28,14 @@ from protocol.leases import (
 class EngineCalls:
     def __init__(
         self,
-        store: Store,
         leases: LeaseService,
         heartbeats: HeartbeatService,
         scheduler: Scheduler,
-        writer: GrantWriter,
+        places: StagingPlaces,
         clock: Clock,
     ) -> None:
-        self._store, self._leases, self._heartbeats = store, leases, heartbeats
-        self._scheduler, self._writer, self._clock = scheduler, writer, clock
+        self._leases, self._heartbeats = leases, heartbeats
+        self._scheduler, self._places, self._clock = scheduler, places, clock
 
     async def lease(self, engine_id: str, request: LeaseRequest) -> LeaseReply:
         """Settle the reports that ride along, then wait for work and orders. A report's answer never waits for work."""
@@ -72,16 +71,7 @@ class EngineCalls:
         return await self._heartbeats.heartbeat(engine_id, beat)
 
     async def uploads(self, engine_id: str, task_id: str, request: UploadsRequest) -> UploadsReply:
-        """Where to stage each file of a live attempt. Raises STALE_LEASE."""
+        return await self._places.places(engine_id, task_id, request)
 
-        def find(tx: Transaction) -> str:
-            attempt = tx.attempts_of([request.token]).get(request.token)
-            if attempt is None or (attempt.task_id, attempt.engine_id) != (task_id, engine_id):
-                raise ReelyardError(ErrorCode.STALE_LEASE)
-            graph = tx.graphs([attempt.job_id])[attempt.job_id]
-            if not lifecycle.is_live(graph, attempt):
-                raise ReelyardError(ErrorCode.STALE_LEASE)
-            return self._writer.staging_url(graph.task(task_id), now=self._clock.now())
-
-        base = await self._store.read(find)
-        return UploadsReply(uploads=tuple(UploadTarget(path=path, url=f"{base}/{path}") for path in request.paths))
+    async def finish_upload(self, engine_id: str, task_id: str, request: UploadFinish) -> UploadTarget:
+        return await self._places.finish(engine_id, task_id, request)

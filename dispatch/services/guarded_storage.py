@@ -150,7 +150,7 @@ class GuardedAccess:
     def read_link(self, path: str, *, seconds: int, filename: str | None = None) -> str:
         return self._direct.read_link(path, seconds=seconds, filename=filename)
 
-    async def start_write(self, path: str, *, size: int, sha256: str, seconds: int) -> DirectWrite:
+    async def start_write(self, path: str, *, size: int, sha256: str | None, seconds: int) -> DirectWrite:
         return await self._guard.run(path, lambda: self._direct.start_write(path, size=size, sha256=sha256, seconds=seconds))
 
     async def finish_write(self, path: str, upload: str, *, size: int) -> None:

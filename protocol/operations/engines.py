@@ -8,6 +8,8 @@ from protocol.capabilities import RegisterReply, RegisterRequest
 from protocol.errors import ErrorCode
 from protocol.operations.rows import API, BIG, PAGED, Operation
 
+STORING = (ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL)
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "register_engine",
@@ -55,7 +57,18 @@ OPERATIONS: tuple[Operation, ...] = (
         "Where to stage each file",
         leases.UploadsRequest,
         leases.UploadsReply,
-        errors=(ErrorCode.STALE_LEASE,),
+        max_body=BIG,
+        errors=(ErrorCode.STALE_LEASE, *STORING),
+    ),
+    Operation(
+        "finish_task_upload",
+        "POST",
+        f"{API}/tasks/{{task_id}}/uploads/finish",
+        S.ENGINE,
+        "Make one file of the parts that were sent past this server",
+        leases.UploadFinish,
+        leases.UploadTarget,
+        errors=(ErrorCode.STALE_LEASE, ErrorCode.UPLOAD_UNFINISHED, ErrorCode.FILE_EXISTS, ErrorCode.FILE_NOT_FOUND, *STORING),
     ),
     Operation(
         "engine_offline",
