@@ -144,13 +144,14 @@ def payload(event: Event, name: WebhookEvent, job: Job | None, public_url: str) 
     """The body. Its links are the stable ones: they need a key and do not expire; absolute where `public_url` is set."""
     data: Fields = {"job_id": event.new.job_id, "tenant": event.new.tenant, "state": event.new.to_state}
     if job is not None:
-        data |= _about(job, event.new.to_state, public_url)
+        data |= about(job, event.new.to_state, public_url)
     if name is WebhookEvent.JOB_PURGED:
         data["purged"] = orjson.loads(event.new.data_json)
     return orjson.dumps({"type": name.value, "timestamp": rfc3339(event.new.at), "data": data}).decode()
 
 
-def _about(job: Job, state: str | None, public_url: str) -> Fields:
+def about(job: Job, state: str | None, public_url: str) -> Fields:
+    """What a receiver is told of a job as it stands."""
     kept = None if job.outputs_json is None else orjson.loads(job.outputs_json)
     is_failed = state == JobState.FAILED.value and job.error_json is not None
     return {
