@@ -6,7 +6,8 @@ import contextlib
 import fcntl
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -50,6 +51,15 @@ def take_over(data: Path, *, within_s: float, say: Callable[[str], None]) -> int
         raise Unusable(f"the server (process {server.pid}) has not stopped within {within_s:.0f} s; nothing was changed")
     _sign(descriptor)
     return descriptor
+
+
+@contextmanager
+def held(descriptor: int) -> Iterator[None]:
+    """Let it go at the end, where the process lives on."""
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _opened(data: Path) -> int:

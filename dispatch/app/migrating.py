@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -15,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from config.dispatch import DispatchSettings
 from config.sources import SettingsProblem, read_settings
 from dispatch.app.databases import open_postgres, without_password
-from dispatch.app.locking import lock
-from dispatch.app.moved import DATABASE, admit_sqlite
+from dispatch.app.locking import held, lock
+from dispatch.app.moved import DATABASE, refuse_moved
 from dispatch.app.moving import Move, NotMoved, Unknown, check, move
 from dispatch.app.secrets import Unusable
 from dispatch.clock import RandomIds
@@ -96,10 +97,12 @@ def _migrate(settings: DispatchSettings, *, is_check: bool) -> int:
         return _migrate_on(without_password(url), lambda: open_postgres(settings.database), is_check=is_check)
     if not (data / DATABASE).exists():
         raise Unusable(f"there is no {DATABASE} in {data}; a server makes it at its first start")
-    admit_sqlite(data)
-    if not is_check:
-        lock(data)  # a running server has the newest schema of its own version, and must not meet another
-    return _migrate_on(str(data / DATABASE), lambda: connect(f"sqlite:///{data / DATABASE}"), is_check=is_check)
+    refuse_moved(data)
+    where, opened = str(data / DATABASE), partial(connect, f"sqlite:///{data / DATABASE}")
+    if is_check:
+        return _migrate_on(where, opened, is_check=True)
+    with held(lock(data)):  # a running server has the newest schema of its own version, and must not meet another
+        return _migrate_on(where, opened, is_check=False)
 
 
 def _migrate_on(where: str, opened: Callable[[], Connection], *, is_check: bool) -> int:

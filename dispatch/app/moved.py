@@ -50,21 +50,24 @@ def write_note(data: Path, note: Note) -> None:
 
 
 def drop_note(data: Path) -> None:
-    (data / NOTE).unlink(missing_ok=True)
-    sync(data)
+    if (data / NOTE).exists():
+        (data / NOTE).unlink()
+        sync(data)
 
 
 def admit_sqlite(data: Path) -> None:
-    """A server is about to start on the SQLite file. Raises Unusable when its state lives elsewhere by now.
+    """A server is about to start on the SQLite file. A move that was not finished is given up by this: another begins anew.
 
-    A move that was not finished is given up by this start: another one begins anew.
+    Raises Unusable when the state lives elsewhere by now.
     """
-    note = read_note(data)
-    if note is None:
-        return
-    if note.is_whole:
-        raise Unusable(f"the state of {data} has moved to {note.to}; set database.url to it (docs/howto/move-to-postgresql.md)")
+    refuse_moved(data)
     drop_note(data)
+
+
+def refuse_moved(data: Path) -> None:
+    note = read_note(data)
+    if note is not None and note.is_whole:
+        raise Unusable(f"the state of {data} has moved to {note.to}; set database.url to it (docs/howto/move-to-postgresql.md)")
 
 
 def admit_postgres(data: Path, there: Mark | None) -> bool:

@@ -13,8 +13,8 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, insert, inspect, select
 from sqlalchemy.exc import DBAPIError
 
-from dispatch.app.locking import take_over
-from dispatch.app.moved import COPY, DATABASE, INSTALLATION, Mark, Note, drop_note, mark_in, read_note, write_note
+from dispatch.app.locking import held, take_over
+from dispatch.app.moved import COPY, DATABASE, INSTALLATION, Mark, Note, drop_note, mark_in, refuse_moved, write_note
 from dispatch.app.secrets import Unusable
 from dispatch.store import schema
 from dispatch.store.copying_tables import LEFT_BEHIND, Copied, copy_tables, count_rows, empty_tables
@@ -51,13 +51,18 @@ def move(plan: Move) -> dict[str, Copied]:
     with closing(plan.open_target()) as target:
         check(plan, target)
         migrate(target)
-        take_over(plan.data, within_s=STOP_S, say=plan.say)
-        with closing(connect(f"sqlite:///{plan.data / DATABASE}")) as source:
-            migrate(source)
-            mark = _marked(source, plan.new_id)
-            note = Note(plan.to, mark.copy, is_whole=False)
-            write_note(plan.data, note)
-            copied = _carried(plan, source, target, mark)
+        with held(take_over(plan.data, within_s=STOP_S, say=plan.say)):
+            return _move(plan, target)
+
+
+def _move(plan: Move, target: Connection) -> dict[str, Copied]:
+    """The note goes before the commit and after it: whatever ends this in between, one of both can be started from."""
+    with closing(connect(f"sqlite:///{plan.data / DATABASE}")) as source:
+        migrate(source)
+        mark = _marked(source, plan.new_id)
+        note = Note(plan.to, mark.copy, is_whole=False)
+        write_note(plan.data, note)
+        copied = _carried(plan, source, target, mark)
     write_note(plan.data, replace(note, is_whole=True))
     return copied
 
@@ -66,9 +71,7 @@ def check(plan: Move, target: Connection) -> None:
     """Looks, and changes nothing. Raises Unusable when the move cannot be made."""
     if not (plan.data / DATABASE).exists():
         raise Unusable(f"there is no installation in {plan.data}: it has no {DATABASE}")
-    note = read_note(plan.data)
-    if note is not None and note.is_whole:
-        raise Unusable(f"the state of {plan.data} has moved to {note.to} already")
+    refuse_moved(plan.data)
     with closing(connect(f"sqlite:///{plan.data / DATABASE}", pragmas=("query_only=ON",))) as source:
         _check_known(source, str(plan.data))
         _check_known(target, plan.to)
