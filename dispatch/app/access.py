@@ -10,13 +10,14 @@ from config.dispatch import DispatchSettings, Jwt
 from dispatch.app.outside import Outside
 from dispatch.app.secrets import Unusable
 from dispatch.core.claims import TokenRules
+from dispatch.ports import CommitListener
 from dispatch.services.audit import AuditService
 from dispatch.services.duties import Duty
 from dispatch.services.idempotency import Idempotency, KeyRules
 from dispatch.services.jwks import JwksUrl
 from dispatch.services.key_sets import BadKey, VerificationKey, of_file, of_secret
 from dispatch.services.keys import KeyService
-from dispatch.services.registration import Policy, RegistrationService
+from dispatch.services.registration import Policy, RegistrationService, TokenFile
 from dispatch.services.sealing import Sealer
 from dispatch.services.tokens import KeyRing, TokenService
 
@@ -30,6 +31,7 @@ class AccessParts:
     keys: KeyService
     registration: RegistrationService
     audit: AuditService
+    listeners: tuple[CommitListener, ...]
 
 
 def assemble_access(outside: Outside, settings: DispatchSettings) -> AccessParts:
@@ -39,8 +41,9 @@ def assemble_access(outside: Outside, settings: DispatchSettings) -> AccessParts
     once = Idempotency(store, sealer, clock, rules)
     keys = KeyService(store, once, ids, clock, jobs_per_hour=settings.api.jobs_per_hour)
     policy = Policy(settings.registration.policy)
-    registration = RegistrationService(policy, secrets.registration, keys, once, clock, secrets.renew_registration)
-    return AccessParts(sealer, once, keys, registration, AuditService(store))
+    file = TokenFile(secrets.registration, lambda: f"rt_{ids.secret()}", secrets.write_registration, sealer)
+    registration = RegistrationService(policy, file, keys, once, store, clock)
+    return AccessParts(sealer, once, keys, registration, AuditService(store), (keys, registration))
 
 
 def assemble_tokens(

@@ -9,6 +9,7 @@ from config.dispatch import DispatchSettings
 from dispatch.api.wiring import Services
 from dispatch.app.access import assemble_access, assemble_tokens
 from dispatch.app.care import assemble_care
+from dispatch.app.farm_secrets import settle_signing_key
 from dispatch.app.outside import Outside as Outside
 from dispatch.app.playback import assemble_playback
 from dispatch.app.tenants import TenantParts, assemble_tenants
@@ -50,6 +51,7 @@ class Core:
     deliverer: Deliverer
     duties: tuple[Duty, ...]
     outside: Outside
+    is_farm: bool
 
     @property
     def scheduler(self) -> Scheduler:
@@ -69,9 +71,11 @@ class Core:
 
     async def load(self) -> None:
         """Bring memory up to what the database says. Called once, before the loops run and calls are taken."""
+        await settle_signing_key(self.outside.store, self.outside.secrets.signing, is_shared=self.is_farm)
         await self.services.profile_changes.load()
         await self.services.tenants.load(TENANTS)
         await self.services.keys.ensure_first(self.outside.secrets.admin, is_fresh=self.outside.secrets.is_admin_fresh)
+        await self.services.registration.load()
         self.work.registry.load(await self.outside.store.read(lambda tx: tx.engines()))
         await self.leases.load()
         await self.scheduler.load()
@@ -133,9 +137,9 @@ def assemble(given: Outside, settings: DispatchSettings) -> Core:
         ids=outside.ids,
         version=importlib.metadata.version("reelyard"),
     )
-    outside.bus.add(*owners.listeners, *work.listeners, *parts.listeners, telling.deliverer)
+    outside.bus.add(*access.listeners, *owners.listeners, *work.listeners, *parts.listeners, telling.deliverer)
     duties = (*token_duties, *parts.duties, taking_in.duty, telling.duty, *work.duties)
-    return Core(services, work, telling.deliverer, duties, given)
+    return Core(services, work, telling.deliverer, duties, given, settings.database.url is not None)
 
 
 def _sources(owners: TenantParts, sealer: Sealer, settings: DispatchSettings, buckets: S3Inputs) -> Sources:

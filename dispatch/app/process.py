@@ -82,7 +82,7 @@ def prepare(settings: DispatchSettings) -> tuple[Core, SqliteStore]:
     lock(data)
     admit_sqlite(data)
     ids = RandomIds()
-    secrets = load_secrets(data, ids)
+    secrets = load_secrets(data, ids, settings.cluster.secrets)
     database = str(data / "dispatch.db")
     _make_private(data / "dispatch.db")
     connection = connect(f"sqlite:///{database}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,39 +21,53 @@ class Unusable(ValueError):
 class Secrets:
     """`signing` makes signed links; the others are what `<data>/secrets/` shows to people.
 
-    `is_admin_fresh`: the admin key was made at this start. `renew_registration` puts a new token in the place of the one
-    until now and gives it; it blocks.
+    `is_admin_fresh`: the admin key was made at this start. `write_registration` puts a new token in the place of the one
+    until now; it blocks.
     """
 
     signing: bytes
     admin: str
     registration: str
-    renew_registration: Callable[[], str]
+    write_registration: Callable[[str], object]
     is_admin_fresh: bool = False
 
 
 def keep_secret(directory: Path, name: str, fresh: Callable[[], str]) -> str:
-    """The secret of that name, made at the first start, readable by its owner alone."""
+    """The secret of that name, made at the first start, readable by its owner alone.
+
+    Of servers that start at once in a shared directory one makes it, and the others find it.
+    """
     path = directory / name
-    if path.exists():
-        kept = path.read_text(encoding="ascii").strip()
-        if not kept:
-            raise Unusable(f"{path} is empty; restore it, or remove it to have a new one made")
-        return kept
-    return write_secret(directory, name, fresh())
+    if not path.exists():
+        made = _written(directory, name, fresh())
+        try:
+            os.link(made, path)
+        except FileExistsError:
+            pass  # another server was faster
+        finally:
+            made.unlink()
+        sync(directory)
+    kept = path.read_text(encoding="ascii").strip()
+    if not kept:
+        raise Unusable(f"{path} is empty; restore it, or remove it to have a new one made")
+    return kept
 
 
 def write_secret(directory: Path, name: str, secret: str) -> str:
     """Whole or not at all, and durable before it is answered."""
-    temporary = directory / f".{name}.new"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    _written(directory, name, secret).rename(directory / name)
+    sync(directory)
+    return secret
+
+
+def _written(directory: Path, name: str, secret: str) -> Path:
+    """Beside its place, under a name no other server takes."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(secret + "\n")
         file.flush()
         os.fsync(file.fileno())
-    temporary.rename(directory / name)
-    sync(directory)
-    return secret
+    return Path(temporary)
 
 
 def sync(directory: Path) -> None:
@@ -64,14 +79,15 @@ def sync(directory: Path) -> None:
         os.close(descriptor)
 
 
-def load_secrets(data: Path, ids: Ids) -> Secrets:
-    directory = data / "secrets"
+def load_secrets(data: Path, ids: Ids, shared: Path | None = None) -> Secrets:
+    """Of `<data>/secrets`, or of the directory that all servers of a farm have the same content of."""
+    directory = shared or data / "secrets"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     is_fresh = not (directory / ADMIN).exists()
     return Secrets(
         signing=keep_secret(directory, "signing.key", ids.secret).encode(),
         admin=keep_secret(directory, ADMIN, lambda: f"rk_{ids.secret()}"),
         registration=keep_secret(directory, REGISTRATION, lambda: f"rt_{ids.secret()}"),
-        renew_registration=lambda: write_secret(directory, REGISTRATION, f"rt_{ids.secret()}"),
+        write_registration=lambda token: write_secret(directory, REGISTRATION, token),
         is_admin_fresh=is_fresh,
     )

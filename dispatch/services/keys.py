@@ -10,7 +10,7 @@ from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.networks import network_of
 from dispatch.core.paging import FIRST, Listing, Wanted, page_fields, refuse
 from dispatch.core.records import ApiKey
-from dispatch.ports import Clock, Ids, Store, Transaction
+from dispatch.ports import Clock, Commit, Ids, Store, Transaction
 from dispatch.services.audit import audited
 from dispatch.services.engines import digest
 from dispatch.services.idempotency import Answered, Idempotency, answer_of
@@ -24,13 +24,20 @@ WARNING = "This key is shown once. Keep it where only its user can read it."
 
 
 class KeyService:
-    """`jobs_per_hour` is the limit of keys that are made without one."""
+    """A CommitListener: a key that any server changed is looked up anew.
+
+    `jobs_per_hour` is the limit of keys that are made without one.
+    """
 
     def __init__(self, store: Store, once: Idempotency, ids: Ids, clock: Clock, *, jobs_per_hour: int) -> None:
         self._store, self._once, self._ids, self._clock = store, once, ids, clock
         self._jobs_per_hour = jobs_per_hour
         self._known: dict[str, ApiKey] = {}
         self._changes = 0
+
+    def __call__(self, commit: Commit) -> None:
+        for key_id in commit.keys:
+            self._changed(key_id)
 
     # --- at each call
 
@@ -125,9 +132,7 @@ class KeyService:
             audited(tx, who, "rotate_key", key_id, {"overlap_s": request.overlap_s}, now=now)
             return answer_of(_created(turned, secret), 200)
 
-        answer = await self._once.transact(who, key, save, has_secret=True)
-        self._changed(key_id)
-        return answer
+        return await self._once.transact(who, key, save, has_secret=True)
 
     async def revoke(self, who: Caller, key_id: str) -> KeyView:
         now = self._clock.now()
@@ -140,9 +145,7 @@ class KeyService:
                 audited(tx, who, "revoke_key", key_id, {"name": before.name}, now=now)
             return after
 
-        ended = await self._store.transact(end)
-        self._changed(key_id)
-        return api_keys.view(ended)
+        return api_keys.view(await self._store.transact(end))
 
     async def list(self, wanted: Wanted = FIRST) -> KeyPage:
         found = await self._store.read(lambda tx: tx.list_keys(wanted))

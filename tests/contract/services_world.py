@@ -186,7 +186,7 @@ async def world(
     bus, clock = CommitBus(), Moments()
     settings = DispatchSettings(data=directory, inputs=Inputs.model_validate(inputs), **sections)
     async with open_store(adapter, directory, bus) as store:
-        secrets = Secrets(b"signing", "rk_admin", "rt_registration", lambda: "rt_renewed")
+        secrets = Secrets(b"signing", "rk_admin", "rt_registration", str)
         files = storage or LocalStorage(str(root))
         outside = Outside(store, bus, files, clock, Counting(), Even(), list(PROFILES.values()), secrets)
         made = World(assemble(outside, settings), clock, root)

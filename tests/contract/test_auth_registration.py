@@ -119,8 +119,8 @@ async def test_a_renewed_token_ends_the_one_before_at_once(farm: World) -> None:
 
     answer = await registration.rotate(ADMIN)
 
-    assert RegistrationToken.model_validate_json(answer.body).registration_token == "rt_renewed"
-    assert [registration.is_token(text) for text in ("rt_registration", "rt_renewed")] == [False, True]
+    fresh = RegistrationToken.model_validate_json(answer.body).registration_token
+    assert [registration.is_token(text) for text in ("rt_registration", fresh)] == [False, True]
     audit = (await farm.core.services.audit.list(AuditFilter())).audit
     assert [(row.action, row.actor, row.details) for row in audit] == [("rotate_registration_token", "key_1", {})]
 

@@ -125,6 +125,7 @@ async def test_a_key_revoked_while_it_is_looked_up_is_not_remembered(farm: World
     await may(farm, key.api_key)
     late = LateReads(farm.core.outside.store)
     keys = KeyService(late, farm.core.services.idempotency, farm.core.outside.ids, farm.clock, jobs_per_hour=100)
+    farm.core.outside.bus.add(keys)
 
     async with asyncio.TaskGroup() as owner:
         looking = owner.create_task(is_known(keys, key.api_key))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dispatch.app.secrets import Secrets, Unusable, load_secrets
+from dispatch.app.farm_secrets import settle_signing_key
+from dispatch.app.secrets import Secrets, Unusable, keep_secret, load_secrets
 from tests.contract.services_world import Counting
+from tests.contract.store_adapters import open_store
 
 
 def kept(secrets: Secrets) -> tuple[bytes, str, str]:
@@ -29,9 +31,9 @@ def test_a_renewed_registration_token_is_what_the_next_start_finds(tmp_path: Pat
     ids = Counting()
     first = load_secrets(tmp_path, ids)
 
-    fresh = first.renew_registration()
+    first.write_registration("rt_fresh")
 
-    assert (fresh != first.registration, kept(load_secrets(tmp_path, ids))) == (True, (first.signing, first.admin, fresh))
+    assert kept(load_secrets(tmp_path, ids)) == (first.signing, first.admin, "rt_fresh")
     assert sorted(path.name for path in (tmp_path / "secrets").iterdir()) == ["admin.key", "registration.token", "signing.key"]
 
 
@@ -50,3 +52,37 @@ def test_an_empty_secret_is_never_used(tmp_path: Path, name: str) -> None:
 
     with pytest.raises(Unusable, match=name):
         load_secrets(tmp_path, Counting())
+
+
+def test_a_secret_that_another_server_made_meanwhile_is_the_one_that_counts(tmp_path: Path) -> None:
+    def late() -> str:
+        keep_secret(tmp_path, "signing.key", lambda: "theirs")
+        return "ours"
+
+    assert keep_secret(tmp_path, "signing.key", late) == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["signing.key"]
+
+
+def test_servers_of_a_farm_have_the_secrets_of_one_directory(tmp_path: Path) -> None:
+    ids, shared = Counting(), tmp_path / "shared"
+    first, second = (load_secrets(tmp_path / name, ids, shared) for name in ("a", "b"))
+
+    assert kept(first) == kept(second)
+    assert not (tmp_path / "a").exists()
+
+
+async def test_a_server_with_another_signing_key_does_not_start_on_a_shared_database(tmp_path: Path) -> None:
+    async with open_store("inline", tmp_path) as store:
+        await settle_signing_key(store, b"one", is_shared=True)
+        await settle_signing_key(store, b"one", is_shared=True)
+
+        with pytest.raises(Unusable, match="copy their whole secrets directory"):
+            await settle_signing_key(store, b"other", is_shared=True)
+
+
+async def test_a_lone_server_goes_on_with_a_new_signing_key(tmp_path: Path) -> None:
+    async with open_store("inline", tmp_path) as store:
+        await settle_signing_key(store, b"one", is_shared=False)
+        await settle_signing_key(store, b"other", is_shared=False)
+
+        await settle_signing_key(store, b"other", is_shared=True)

@@ -163,7 +163,7 @@ def _settings(directory: Path, ports: Iterable[int], settings: dict[str, Any]) -
 async def _assembled(
     store: Store, bus: CommitBus, clock: Moments, settings: DispatchSettings, runs: bool
 ) -> AsyncIterator[WebhookWorld]:
-    ids, secrets = Counting(), Secrets(b"signing", "rk_admin", "rt_registration", lambda: "rt_renewed")
+    ids, secrets = Counting(), Secrets(b"signing", "rk_admin", "rt_registration", str)
     outside = Outside(store, bus, LocalStorage(str(settings.data)), clock, ids, Even(), [], secrets)
     sealer = Sealer(secrets.signing, ids.secret)
     once = Idempotency(store, sealer, clock, KeyRules("run_1"))

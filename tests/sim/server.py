@@ -34,7 +34,7 @@ from tests.sim.watch import Watch
 
 T = TypeVar("T")
 REGISTRATION = "registration token of this world"
-SECRETS = Secrets(signing=SIGNING, admin="rk_admin", registration=REGISTRATION, renew_registration=lambda: REGISTRATION)
+SECRETS = Secrets(signing=SIGNING, admin="rk_admin", registration=REGISTRATION, write_registration=str)
 
 
 @lru_cache(maxsize=1)
