@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from dispatch.events.hub import EventHub
 from dispatch.ports import Clock, Ids, Store
+from dispatch.ports.cluster import Leading
 from dispatch.services.audit import AuditService
 from dispatch.services.care import Care
 from dispatch.services.engine_calls import EngineCalls
@@ -62,6 +63,7 @@ class Services:
     store: Store
     storage: StorageProvider
     hub: EventHub
+    leading: Leading
     profiles: ProfileBook
     profile_changes: ProfileService
     stats: StatsService

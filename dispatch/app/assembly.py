@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 from dataclasses import dataclass, replace
 
 from config.dispatch import DispatchSettings
 from dispatch.api.wiring import Services
-from dispatch.app.access import assemble_access, assemble_tokens
-from dispatch.app.care import assemble_care
+from dispatch.app.access import AccessParts, assemble_access, assemble_tokens
+from dispatch.app.care import CareParts, assemble_care
+from dispatch.app.cluster import ClusterParts, assemble_cluster
 from dispatch.app.farm_secrets import settle_signing_key
 from dispatch.app.outside import Outside as Outside
 from dispatch.app.playback import assemble_playback
 from dispatch.app.tenants import TenantParts, assemble_tenants
-from dispatch.app.uploads import assemble_uploads
-from dispatch.app.webhooks import assemble_webhooks, webhook_policy
+from dispatch.app.uploads import UploadParts, assemble_uploads
+from dispatch.app.webhooks import WebhookParts, assemble_webhooks, webhook_policy
 from dispatch.app.work import WorkParts, assemble_work, fetch_policy
 from dispatch.core.lease_table import LeaseTable
 from dispatch.core.masking import masked
@@ -25,6 +27,7 @@ from dispatch.services.files import FileService
 from dispatch.services.guarded_storage import GuardedStorage
 from dispatch.services.health import HealthService, Hindrances
 from dispatch.services.jobs import JobService
+from dispatch.services.leading import Lead, LeadingStore
 from dispatch.services.leases import LeaseService
 from dispatch.services.live import LiveService
 from dispatch.services.publishing import Publisher
@@ -37,6 +40,7 @@ from dispatch.services.sources import Rules, Sources
 from dispatch.services.staging import StagingService
 from dispatch.services.stats import StatsService
 from dispatch.services.submissions import SubmissionService
+from dispatch.services.tokens import TokenService
 from dispatch.services.validation import Inputs
 
 TENANTS = ("default",)
@@ -44,14 +48,22 @@ TENANTS = ("default",)
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The assembled services, the loops that must run beside them, and what has to be loaded before."""
+    """The assembled services, the loops that must run beside them, and what has to be loaded before.
+
+    `own_duties` are those of every server; those of the leader run in its term.
+    """
 
     services: Services
     work: WorkParts
     deliverer: Deliverer
-    duties: tuple[Duty, ...]
+    own_duties: tuple[Duty, ...]
+    cluster: ClusterParts
     outside: Outside
     is_farm: bool
+
+    @property
+    def duties(self) -> tuple[Duty, ...]:
+        return (*self.own_duties, *self.cluster.duties)
 
     @property
     def scheduler(self) -> Scheduler:
@@ -70,65 +82,96 @@ class Core:
         return self.work.table
 
     async def load(self) -> None:
-        """Bring memory up to what the database says. Called once, before the loops run and calls are taken."""
+        """Bring the memory of any server up to what the database says. Called once, before the loops run and calls are taken."""
         await settle_signing_key(self.outside.store, self.outside.secrets.signing, is_shared=self.is_farm)
         await self.services.profile_changes.load()
         await self.services.tenants.load(TENANTS)
         await self.services.keys.ensure_first(self.outside.secrets.admin, is_fresh=self.outside.secrets.is_admin_fresh)
         await self.services.registration.load()
+        self.cluster.engines.keep()
         self.work.registry.load(await self.outside.store.read(lambda tx: tx.engines()))
-        await self.leases.load()
-        await self.scheduler.load()
-        await self.publisher.load()
-        await self.deliverer.load()
+        self.cluster.engines.follow()
         await self.services.uploads.load()
         await self.work.gate.run_once()
+
+    async def run(self) -> None:
+        """Every loop of this server, until cancelled; those of a leader while it leads. A fault in one ends them all."""
+        async with asyncio.TaskGroup() as tasks:
+            for duty in self.own_duties:
+                tasks.create_task(duty.run(), name=duty.name)
+            tasks.create_task(self.cluster.leadership.run(), name="leadership")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the services are made of."""
+
+    outside: Outside
+    storage: GuardedStorage
+    lead: Lead
+    work: WorkParts
+    access: AccessParts
+    owners: TenantParts
+    sources: Sources
+    uploads: UploadParts
+    care: CareParts
+    webhooks: WebhookParts
 
 
 def assemble(given: Outside, settings: DispatchSettings) -> Core:
     """Only names and order stand here, no decisions."""
     storage = GuardedStorage(given.storage, given.clock)
     outside = replace(given, storage=storage)
-    work = assemble_work(outside, settings)
+    lead = Lead(outside.server, outside.clock)
+    led = LeadingStore(outside.store, lead)
+    work = assemble_work(outside, settings, led)
     access = assemble_access(outside, settings)
     owners = assemble_tenants(outside, access.once)
     tokens, token_duties = assemble_tokens(outside, settings, owners.book)
     sources = _sources(owners, access.sealer, settings, outside.buckets)
-    taking_in = assemble_uploads(outside, settings, work.gate, access.once)
-    inputs = Inputs(sources, taking_in.service, owners.profiles, outside.storage)
-    parts = assemble_care(outside, settings, inputs, work.registry, access.once)
-    telling = assemble_webhooks(outside, settings, access.sealer, access.once)
-    brought = BroughtFiles(taking_in.service, outside.storage, sources, outside.ids, outside.clock)
+    uploads = assemble_uploads(outside, settings, work.gate, access.once, led)
+    inputs = Inputs(sources, uploads.service, owners.profiles, outside.storage)
+    care = assemble_care(outside, settings, inputs, work.registry, access.once, led)
+    webhooks = assemble_webhooks(outside, settings, access.sealer, access.once, led)
+    parts = Parts(outside, storage, lead, work, access, owners, sources, uploads, care, webhooks)
+    duties = (*care.duties, uploads.duty, webhooks.duty)
+    leader = work.leading.with_more(webhooks.deliverer, duties)
+    cluster = assemble_cluster(outside, settings, lead, leader, work.registry)
+    outside.bus.add(*access.listeners, *owners.listeners, cluster.engines, *work.listeners, cluster.following, *care.listeners)
+    services = _services(parts, tokens, settings)
+    own_duties = (*token_duties, work.duty)
+    return Core(services, work, webhooks.deliverer, own_duties, cluster, given, settings.database.url is not None)
+
+
+def _services(parts: Parts, tokens: TokenService, settings: DispatchSettings) -> Services:
+    outside, work, access, owners = parts.outside, parts.work, parts.access, parts.owners
     files = FileService(outside.store, outside.storage, outside.clock, outside.secrets.signing, outside.buckets)
-    services = Services(
-        care=parts.care,
+    return Services(
+        care=parts.care.care,
         keys=access.keys,
         registration=access.registration,
         tokens=tokens,
         audit=access.audit,
         tenants=owners.service,
         idempotency=access.once,
-        submissions=SubmissionService(access.once, brought, work.gate, sources, outside.ids, outside.clock),
+        submissions=_submissions(parts),
         jobs=JobService(outside.store, access.once, work.scheduler, outside.clock, webhook_policy(settings)),
         engines=work.engines,
         leases=work.calls,
         files=files,
         playback=assemble_playback(outside, settings, files, access.sealer),
-        live=LiveService(
-            *(outside.store, outside.storage, files, outside.clock, outside.secrets.signing), settings.api.public_url or ""
-        ),
+        live=_live(outside, settings, files),
         staging=StagingService(outside.storage, outside.clock, outside.secrets.signing),
-        health=HealthService(
-            *(outside.store, work.gate, work.registry, outside.clock), Hindrances(work.scheduler.standstill, storage.why_not)
-        ),
-        uploads=taking_in.service,
-        upload_creation=taking_in.creation,
-        reservations=taking_in.reservations,
+        health=_health(parts),
+        uploads=parts.uploads.service,
+        upload_creation=parts.uploads.creation,
+        reservations=parts.uploads.reservations,
         releases=ReleaseShelf(settings.data.absolute() / "releases"),
-        webhooks=telling.service,
+        webhooks=parts.webhooks.service,
         store=outside.store,
         storage=outside.storage,
         hub=work.hub,
+        leading=parts.lead,
         profiles=owners.profiles,
         profile_changes=owners.profile_changes,
         stats=StatsService(outside.store, work.registry),
@@ -137,9 +180,23 @@ def assemble(given: Outside, settings: DispatchSettings) -> Core:
         ids=outside.ids,
         version=importlib.metadata.version("reelyard"),
     )
-    outside.bus.add(*access.listeners, *owners.listeners, *work.listeners, *parts.listeners, telling.deliverer)
-    duties = (*token_duties, *parts.duties, taking_in.duty, telling.duty, *work.duties)
-    return Core(services, work, telling.deliverer, duties, given, settings.database.url is not None)
+
+
+def _live(outside: Outside, settings: DispatchSettings, files: FileService) -> LiveService:
+    parts = (outside.store, outside.storage, files, outside.clock, outside.secrets.signing)
+    return LiveService(*parts, settings.api.public_url or "")
+
+
+def _health(parts: Parts) -> HealthService:
+    outside, work = parts.outside, parts.work
+    hindrances = Hindrances(work.scheduler.standstill, parts.storage.why_not)
+    return HealthService(outside.store, work.gate, work.registry, outside.clock, hindrances)
+
+
+def _submissions(parts: Parts) -> SubmissionService:
+    outside, once = parts.outside, parts.access.once
+    brought = BroughtFiles(parts.uploads.service, outside.storage, parts.sources, outside.ids, outside.clock)
+    return SubmissionService(once, brought, parts.work.gate, parts.sources, outside.ids, outside.clock)
 
 
 def _sources(owners: TenantParts, sealer: Sealer, settings: DispatchSettings, buckets: S3Inputs) -> Sources:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from config.dispatch import DispatchSettings
 from dispatch.app.outside import Outside
 from dispatch.core.retention import DAY_S, Spans
-from dispatch.ports import CommitListener
+from dispatch.ports import CommitListener, Store
 from dispatch.services.archives import ArchiveService
 from dispatch.services.care import Care
 from dispatch.services.dead_letters import DeadLetterService
@@ -30,13 +30,13 @@ class CareParts:
 
 
 def assemble_care(
-    outside: Outside, settings: DispatchSettings, inputs: Inputs, registry: EngineRegistry, once: Idempotency
+    outside: Outside, settings: DispatchSettings, inputs: Inputs, registry: EngineRegistry, once: Idempotency, led: Store
 ) -> CareParts:
-    """Only names and order stand here, no decisions."""
+    """Only names and order stand here, no decisions. `led` is the store of what the leader alone does: the duties."""
     store, storage, clock = outside.store, outside.storage, outside.clock
     outputs = OutputService(store, clock, outside.secrets.signing, settings.api.public_url or "")
     validations = ValidationService(store, inputs, registry, outside.ids, clock)
-    retention = RetentionService(store, clock, _spans(settings))
+    retention = RetentionService(led, clock, _spans(settings))
     care = Care(
         outputs=outputs,
         archives=ArchiveService(outputs, storage),
@@ -45,7 +45,7 @@ def assemble_care(
         dead_letters=DeadLetterService(store, once, clock),
         validations=validations,
     )
-    remover = Remover(store, storage)
+    remover = Remover(led, storage)
     removals = Duty("removals", remover.run_once, REMOVALS_EVERY_S)
     remover.wake = removals.wake
     duties = (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dispatch.app.secrets import Secrets
+from dispatch.core.cluster import ServerRow
 from dispatch.events.bus import CommitBus
 from dispatch.ports import Clock, Ids, Store
 from dispatch.ports.webhooks import WebhookSender
@@ -13,6 +14,9 @@ from dispatch.services.leases import Chance
 from dispatch.services.s3_inputs import NO_BUCKETS, S3Inputs
 from protocol.profiles import Profile
 from protocol.storage import StorageProvider
+
+THE_ONLY_ONE = ServerRow("srv_only", "run_only", "", "", 0.0, 0.0)
+"""A server that shares its database with nobody needs no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +33,4 @@ class Outside:
     secrets: Secrets
     sender: WebhookSender | None = None
     buckets: S3Inputs = NO_BUCKETS
+    server: ServerRow = THE_ONLY_ONE

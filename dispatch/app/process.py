@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -25,6 +24,7 @@ from dispatch.api.server import application, runner
 from dispatch.api.wiring import Limits
 from dispatch.app.assembly import Core, Outside, assemble
 from dispatch.app.buckets import load_buckets
+from dispatch.app.cluster import server_of
 from dispatch.app.locking import lock
 from dispatch.app.moved import admit_sqlite
 from dispatch.app.secrets import Unusable, load_secrets
@@ -96,7 +96,9 @@ def prepare(settings: DispatchSettings) -> tuple[Core, SqliteStore]:
     if wanted not in known:
         raise Unusable(f"jobs.default_profile: there is no profile {wanted!r}; known are {', '.join(known)}")
     buckets = load_buckets(settings)
-    outside = Outside(store, bus, storage, SystemClock(), ids, SystemChance(), profiles, secrets, buckets=buckets)
+    clock = SystemClock()
+    server = server_of(data, settings, ids, clock)
+    outside = Outside(store, bus, storage, clock, ids, SystemChance(), profiles, secrets, buckets=buckets, server=server)
     return assemble(outside, settings), store
 
 
@@ -111,14 +113,13 @@ async def serve(settings: DispatchSettings) -> None:
     store.start()
     try:
         await core.load()
-        _spare_the_collector()
         async with supervision.watched(), asyncio.TaskGroup() as tasks:
-            loops = [tasks.create_task(core.scheduler.run(), name="scheduler")]
-            loops += [tasks.create_task(core.deliverer.run(), name="webhooks")]
-            loops += [tasks.create_task(duty.run(), name=duty.name) for duty in core.duties]
-            await _listen(core, settings, Life(stop, supervision, partial(_cancel, loops[0])))
-            for task in loops:
-                task.cancel()
+            loops = tasks.create_task(core.run(), name="loops")
+            await core.cluster.leadership.settled.wait()
+            _spare_the_collector()
+            await _listen(core, settings, Life(stop, supervision, core.cluster.leadership.stop))
+            await core.cluster.leadership.stopped.wait()
+            loops.cancel()
     finally:
         await store.close()
     log.info("stopped")
@@ -144,6 +145,8 @@ async def _listen(core: Core, settings: DispatchSettings, life: Life) -> None:
     bound_host, bound_port, *_ = running.addresses[0]
     url = f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
     _write_whole(settings.data / "dispatch.url", url + "\n")
+    if not core.cluster.lead.me.url:
+        core.cluster.lead.listens_at(url)
     log.info("listening", url=url, data=str(settings.data))
     life.supervision.started(f"listening on {url}")
     await life.stop.wait()
@@ -166,11 +169,8 @@ def limits_of(settings: DispatchSettings) -> Limits:
         playback_origins=api.playback_origins,
         trusted_proxies=api.trusted_proxies,
         streams_per_tenant=api.streams_per_tenant,
+        open_metrics=api.open_metrics,
     )
-
-
-def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
 
 
 def _write_whole(path: Path, text: str) -> None:

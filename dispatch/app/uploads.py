@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from config.dispatch import DispatchSettings
 from dispatch.app.outside import Outside
 from dispatch.core.uploads import Spans
+from dispatch.ports import Store
 from dispatch.services.duties import Duty
 from dispatch.services.gate import StorageGate
 from dispatch.services.idempotency import Idempotency
@@ -26,12 +27,15 @@ class UploadParts:
     duty: Duty
 
 
-def assemble_uploads(outside: Outside, settings: DispatchSettings, gate: StorageGate, once: Idempotency) -> UploadParts:
+def assemble_uploads(
+    outside: Outside, settings: DispatchSettings, gate: StorageGate, once: Idempotency, led: Store
+) -> UploadParts:
+    """`led` is the store of what the leader alone does: to end uploads."""
     store, storage, clock = outside.store, outside.storage, outside.clock
     wanted = settings.uploads
     spans = Spans(wanted.open_s, wanted.kept_s, settings.inputs.limits.max_bytes, wanted.max_open)
     reservations = Reservations(gate, MonthlyBytes(store, clock), clock, wanted.idle_s)
     service = UploadService(store, storage, reservations, clock, spans)
     creation = UploadCreation(once, service, storage, reservations, outside.ids, clock)
-    sweep = UploadSweep(store, storage, reservations, clock, spans)
+    sweep = UploadSweep(led, storage, reservations, clock, spans)
     return UploadParts(service, creation, reservations, Duty("uploads", sweep.run_once, SWEEP_EVERY_S))

@@ -8,6 +8,7 @@ from config.dispatch import DispatchSettings
 from dispatch.app.outside import Outside
 from dispatch.core.webhook_queue import Bounds
 from dispatch.events.webhook_sender import HttpSender
+from dispatch.ports import Store
 from dispatch.services.deliverer import Deliverer
 from dispatch.services.duties import Duty
 from dispatch.services.idempotency import Idempotency
@@ -36,12 +37,15 @@ def public_url_of(settings: DispatchSettings) -> str:
     return (settings.api.public_url or "").rstrip("/")
 
 
-def assemble_webhooks(outside: Outside, settings: DispatchSettings, sealer: Sealer, once: Idempotency) -> WebhookParts:
+def assemble_webhooks(
+    outside: Outside, settings: DispatchSettings, sealer: Sealer, once: Idempotency, led: Store
+) -> WebhookParts:
+    """`led` is the store of what the leader alone does: to deliver."""
     store, clock, ids, wanted = outside.store, outside.clock, outside.ids, settings.webhooks
     policy = webhook_policy(settings)
     keys = WebhookKeys(sealer, ids.secret, clock)
     sender = outside.sender or HttpSender(policy, clock, timeout_s=wanted.timeout_s)
     bounds = Bounds(wanted.in_flight_per_endpoint, wanted.in_flight)
-    deliverer = Deliverer(store, sender, keys, clock, outside.chance, bounds)
+    deliverer = Deliverer(led, sender, keys, clock, outside.chance, bounds)
     service = WebhookService(store, once, ids, clock, Sending(keys, sender, policy))
     return WebhookParts(service, deliverer, Duty("webhooks", deliverer.give_up, GIVE_UP_EVERY_S))

@@ -8,7 +8,8 @@ from config.dispatch import DispatchSettings
 from dispatch.app.outside import Outside
 from dispatch.core.lease_table import LeaseTable, LeaseTimes
 from dispatch.events.hub import EventHub
-from dispatch.ports import CommitListener
+from dispatch.ports import CommitListener, Store
+from dispatch.services.deliverer import Deliverer
 from dispatch.services.duties import Duty
 from dispatch.services.engine_calls import EngineCalls
 from dispatch.services.engines import EngineService, Pace
@@ -28,6 +29,7 @@ from dispatch.services.shared_files import SharedFiles
 from dispatch.services.staging_places import StagingPlaces
 from dispatch.services.stranded import Stranded
 from dispatch.services.sweeps import JobTimers, LeaseSweep
+from dispatch.services.terms import Loop, Part
 from protocol.addresses import FetchPolicy
 
 PROMOTION_EVERY_S, TIMERS_EVERY_S, HOUSEKEEPING_EVERY_S, STRANDED_EVERY_S = 1.0, 2.0, 600.0, 30.0
@@ -35,8 +37,26 @@ STREAMS_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class LeaderParts:
+    """What of it the leader alone knows and does. `listeners` in their order: what follows state comes before what acts on it."""
+
+    parts: tuple[Part, ...]
+    listeners: tuple[CommitListener, ...]
+    loops: tuple[Loop, ...]
+    duties: tuple[Duty, ...]
+
+    def with_more(self, deliverer: Deliverer, duties: tuple[Duty, ...]) -> LeaderParts:
+        return LeaderParts(
+            (*self.parts, deliverer),
+            (*self.listeners, deliverer),
+            (*self.loops, Loop("webhooks", deliverer.run)),
+            (*duties, *self.duties),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class WorkParts:
-    """`listeners` in their order: what follows state comes before what acts on it."""
+    """`listeners`, `duty` are those of every server; the registry is followed before all other listeners."""
 
     scheduler: Scheduler
     leases: LeaseService
@@ -48,11 +68,12 @@ class WorkParts:
     calls: EngineCalls
     hub: EventHub
     listeners: tuple[CommitListener, ...]
-    duties: tuple[Duty, ...]
+    duty: Duty
+    leading: LeaderParts
 
 
-def assemble_work(outside: Outside, settings: DispatchSettings) -> WorkParts:
-    """Only names and order stand here, no decisions."""
+def assemble_work(outside: Outside, settings: DispatchSettings, led: Store) -> WorkParts:
+    """Only names and order stand here, no decisions. `led` is the store of what the leader alone does."""
     store, clock, lease_s = outside.store, outside.clock, settings.leases.lease_s
     pace = Pace(heartbeat_s=settings.leases.heartbeat_s, lease_s=lease_s)
     table = LeaseTable(LeaseTimes(lease_s=lease_s, ack_s=settings.leases.ack_s))
@@ -62,8 +83,9 @@ def assemble_work(outside: Outside, settings: DispatchSettings) -> WorkParts:
     writer = GrantWriter(outside.secrets.signing, sealer, lease_s=lease_s, fetch=fetch_policy(settings), past=past)
     judging = Judging(registry, OriginalService(store, outside.storage), outside.chance)
     leases = LeaseService(store, table, judging, writer, clock, SharedFiles(outside.storage))
-    timers = JobTimers(store, clock, hurry_s=settings.jobs.hurry_s)
-    scheduler = Scheduler(store, leases, clock, timers.on_backoff)
+    timers = JobTimers(led, clock, hurry_s=settings.jobs.hurry_s)
+    granting = LeaseService(led, table, judging, writer, clock, SharedFiles(outside.storage))
+    scheduler = Scheduler(led, granting, clock, timers.on_backoff)
 
     def publish(progress: Progress) -> None:
         hub.publish_progress(progress.job_id, progress.tenant, progress.data_json)
@@ -71,17 +93,17 @@ def assemble_work(outside: Outside, settings: DispatchSettings) -> WorkParts:
     heartbeats = HeartbeatService(store, table, registry, clock, pace, publish)
     engines = EngineService(store, registry, table, outside.ids, clock, pace)
     engines.orders = scheduler
-    publisher = Publisher(store, outside.storage, clock)
+    publisher = Publisher(led, outside.storage, clock)
     gate = StorageGate(outside.storage, _watermarks(settings), lambda why: scheduler.hold(why) if why else scheduler.resume())
     promotion = Duty("promotion", publisher.run_once, PROMOTION_EVERY_S)
     publisher.wake = promotion.wake
-    sweep = LeaseSweep(store, table, engines, clock, lease_s=lease_s)
-    housekeeping = Housekeeping(store, outside.storage, publisher, timers, clock)
-    streams = LiveSweep(store, outside.storage, clock)
-    stranded = Stranded(store, registry.count_fitting, clock)
+    losing = EngineService(led, registry, table, outside.ids, clock, pace)
+    sweep = LeaseSweep(led, table, losing, clock, lease_s=lease_s)
+    housekeeping = Housekeeping(led, outside.storage, publisher, timers, clock)
+    streams = LiveSweep(led, outside.storage, clock)
+    stranded = Stranded(led, registry.count_fitting, clock)
     duties = (
         promotion,
-        Duty("storage", gate.run_once, settings.storage.probe_s),
         Duty("leases", sweep.run_once, settings.leases.sweep_s),
         Duty("timers", timers.run_once, TIMERS_EVERY_S),
         Duty("housekeeping", housekeeping.run_once, HOUSEKEEPING_EVERY_S),
@@ -90,8 +112,14 @@ def assemble_work(outside: Outside, settings: DispatchSettings) -> WorkParts:
     )
     places = StagingPlaces(store, writer, outside.storage.direct, clock)
     calls = EngineCalls(leases, heartbeats, scheduler, places, clock)
-    listeners = (leases, registry, scheduler, OrderDesk(scheduler), publisher, streams, stranded, hub)
-    return WorkParts(scheduler, leases, publisher, registry, table, gate, engines, calls, hub, listeners, duties)
+    leading = LeaderParts(
+        parts=(leases, scheduler, publisher, streams, stranded, housekeeping),
+        listeners=(leases, scheduler, OrderDesk(scheduler), publisher, streams, stranded),
+        loops=(Loop("scheduler", scheduler.run),),
+        duties=duties,
+    )
+    watching = Duty("storage", gate.run_once, settings.storage.probe_s)
+    return WorkParts(scheduler, leases, publisher, registry, table, gate, engines, calls, hub, (hub,), watching, leading)
 
 
 def fetch_policy(settings: DispatchSettings) -> FetchPolicy:

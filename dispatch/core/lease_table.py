@@ -40,12 +40,22 @@ class Lease:
 
 
 class LeaseTable:
+    """`is_kept`: it follows what happens; on a server that does not lead it is empty, and says nothing."""
+
     def __init__(self, times: LeaseTimes) -> None:
         self._times = times
         self._leases: dict[int, Lease] = {}
         self._by_engine: dict[str, set[int]] = {}
         self._expiring: set[int] = set()
         self._extended = False
+        self.is_kept = True
+
+    def forget(self) -> None:
+        """Whatever is known, until it is loaded anew."""
+        self._leases.clear()
+        self._by_engine.clear()
+        self._expiring.clear()
+        self._extended = self.is_kept = False
 
     def __len__(self) -> int:
         return len(self._leases)

@@ -55,7 +55,7 @@ class Deliverer:
     ) -> None:
         self._store, self._sender, self._keys = store, sender, keys
         self._clock, self._chance, self._wall = clock, chance, WallGuard(clock)
-        self.queue = DeliveryQueue(bounds)
+        self._bounds, self.queue = bounds, DeliveryQueue(bounds)
         self._woken = asyncio.Event()
 
     # --- following the rows
@@ -75,6 +75,9 @@ class Deliverer:
             self.queue.put(webhooks.waiting_of(delivery, now=self._clock.now(), monotonic=self._clock.monotonic()))
         else:
             self.queue.remove(delivery.delivery_id)
+
+    def forget(self) -> None:
+        self.queue = DeliveryQueue(self._bounds)
 
     async def load(self) -> None:
         """What the database says is still to be delivered."""

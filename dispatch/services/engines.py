@@ -14,6 +14,7 @@ from dispatch.core.records import Attempt, Engine, NewEvent
 from dispatch.core.times import maybe, rfc3339
 from dispatch.ports import Clock, Ids, Orders, Store, Transaction
 from dispatch.services.audit import audited
+from dispatch.services.leases import require_kept
 from dispatch.services.registry import PRESENT, EngineRegistry
 from protocol.admin import EnginePage, EnginePatch, EngineView
 from protocol.capabilities import Capabilities, HeldTask, Kept, Load, RegisterReply, RegisterRequest, Slots
@@ -80,6 +81,7 @@ class EngineService:
             engine_id, secret = self._ids.new("eng", now), self._ids.secret()
         kept = await self._store.transact(lambda tx: _register(tx, engine_id, secret, request, now, awaits_approval))
         live = [(k.task_id, k.token) for k in kept if k.keep]
+        require_kept(self._table)
         # One that is being expired at this moment is not renewed, and so not to be kept.
         renewed = {lease.token for lease in self._table.renew(engine_id, live, monotonic=self._clock.monotonic())}
         return RegisterReply(

@@ -13,6 +13,7 @@ from dispatch.core.planning import STEPS
 from dispatch.core.records import Engine, Graph, Task
 from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.engines import ASKED_STATES, Pace, engine_event, present
+from dispatch.services.leases import require_kept
 from dispatch.services.registry import EngineRegistry
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.events import EventType
@@ -55,6 +56,7 @@ class HeartbeatService:
         """
         now = self._clock.now()
         engine, moved, stops = await self._store.transact(lambda tx: _record(tx, engine_id, beat, now))
+        require_kept(self._table)
         renewed = self._table.renew(
             engine_id, [(running.task_id, running.token) for running in beat.running], monotonic=self._clock.monotonic()
         )

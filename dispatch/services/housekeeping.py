@@ -27,6 +27,13 @@ class Housekeeping:
         self._timers, self._clock = timers, clock
         self._marked: dict[str, float] = {}
 
+    def forget(self) -> None:
+        """An hour is an hour of one look after the other."""
+        self._marked = {}
+
+    async def load(self) -> None:
+        """Nothing: what is marked is found anew."""
+
     async def run_once(self) -> None:
         await self._timers.forget_keys()
         try:

@@ -16,6 +16,7 @@ from dispatch.services.grants import GrantWriter
 from dispatch.services.originals import OriginalService
 from dispatch.services.registry import EngineRegistry
 from dispatch.services.shared_files import SharedFiles
+from protocol.errors import ErrorCode, ReelyardError
 from protocol.leases import Complete, Grant, Report, Settlement, SharedFile, digest_of
 from protocol.states import TERMINAL_JOB_STATES, TaskKind, TaskState
 
@@ -52,9 +53,14 @@ class LeaseService:
     def __call__(self, commit: Commit) -> None:
         self._table.apply(commit.attempts, monotonic=self._clock.monotonic())
 
+    def forget(self) -> None:
+        self._table.forget()
+
     async def load(self) -> None:
-        """After a restart: every live lease has one lease length of grace."""
+        """After a restart, and with a new leader: every live lease has one lease length of grace, and so has every engine."""
         live = await self._store.read(lambda tx: tx.live_attempts())
+        self._judging.registry.hear_all()
+        self._table.is_kept = True
         self._table.apply(live, monotonic=self._clock.monotonic())
 
     # --- granting
@@ -77,6 +83,7 @@ class LeaseService:
 
     async def granted_before(self, engine_id: str, request_id: str) -> tuple[Grant, ...]:
         """The still live grants of a lease call that comes again with the same `request_id`."""
+        require_kept(self._table)
         leases = self._table.of_request(engine_id, request_id)
         if not leases:
             return ()
@@ -108,6 +115,12 @@ class LeaseService:
             return _settle_all(tx, engine_id, list(zip(reports, digests, strict=True)), bench)
 
         return await self._store.transact(settle)
+
+
+def require_kept(table: LeaseTable) -> None:
+    """Raises NOT_LEADER where no leases are known: what an engine holds must not be told to be lost by that."""
+    if not table.is_kept:
+        raise ReelyardError(ErrorCode.NOT_LEADER)
 
 
 def _hand_out(tx: Transaction, choices: Sequence[Choice], *, now: float) -> list[list[Pair]]:

@@ -128,6 +128,13 @@ class LiveSweep:
             if job.source.kind == live.LIVE and job.state in TERMINAL_JOB_STATES:
                 self._due.setdefault(job.job_id, self._clock.monotonic() + LINGER_S)
 
+    def forget(self) -> None:
+        self._due.clear()
+        self._has_looked = False
+
+    async def load(self) -> None:
+        """Nothing: the first run looks at what lies there."""
+
     async def run_once(self) -> None:
         try:
             if not self._has_looked:

@@ -61,6 +61,9 @@ class Publisher:
         if entered:
             self.wake()
 
+    def forget(self) -> None:
+        self._due.clear()
+
     async def load(self) -> None:
         """After a restart: every job found in completing is promoted again."""
         job_ids = await self._store.read(lambda tx: tx.jobs_in([JobState.COMPLETING]))

@@ -56,6 +56,11 @@ class EngineRegistry:
         heard_at = known.heard_at if known is not None and is_unheard else self._clock.monotonic()
         self._seen[engine.engine_id] = Seen(engine, provided, heard_at, speeds)
 
+    def hear_all(self) -> None:
+        """This server begins to judge who is silent: nobody has been so before now."""
+        for seen in self._seen.values():
+            seen.heard_at = self._clock.monotonic()
+
     def has(self, engine_id: str) -> bool:
         return engine_id in self._seen
 

@@ -37,7 +37,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
 LONGEST_TIMER_S = 60.0
 """Backoffs are moments of the wall clock, timers run on the monotonic one: the difference is looked at each minute."""
 
-AWAY = frozenset({ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL})
+AWAY = frozenset({ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL, ErrorCode.NOT_LEADER})
 
 
 class Scheduler:
@@ -47,31 +47,43 @@ class Scheduler:
         self, store: Store, granting: Granting, clock: Clock, on_backoff: Callable[[Sequence[str]], Awaitable[None]]
     ) -> None:
         self._store, self._granting, self._clock, self._on_backoff = store, granting, clock, on_backoff
-        self.index = ReadyIndex()
-        self._waiting = WaitingEngines(self.index.lanes)
-        self._polls = Polls(self._waiting.drop)
-        self._ahead = Prefetching(self.index, self._waiting, self._polls, clock)
         self._wake = asyncio.Event()
-        self._arrived: list[Poll] = []
-        self._fresh: list[str] = []
-        self._backed_off: dict[str, None] = {}
-        self._warm: dict[str, str] = {}
         self._held: str | None = None
         self._pause: asyncio.TimerHandle | None = None
         self._failures = 0
         self._timer: tuple[float, asyncio.TimerHandle] | None = None
         self._is_running = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """With an empty memory."""
+        self.index = ReadyIndex()
+        self._waiting = WaitingEngines(self.index.lanes)
+        self._polls = Polls(self._waiting.drop)
+        self._ahead = Prefetching(self.index, self._waiting, self._polls, self._clock)
+        self._arrived: list[Poll] = []
+        self._fresh: list[str] = []
+        self._backed_off: dict[str, None] = {}
+        self._warm: dict[str, str] = {}
 
     # --- what others tell the scheduler
 
+    def forget(self) -> None:
+        """Whoever asks is answered at once, now and until it is loaded anew."""
+        self._polls.close()
+        self._cancel_timers()
+        self._begin()
+        self._polls.close()
+
     async def load(self) -> None:
-        """Rebuild what is known from the database. Called once, before commits are listened to or asks are taken."""
+        """Rebuild what is known from the database. Called before commits are listened to or asks are taken."""
 
         def all_rows(tx: Transaction) -> Commit:
             tasks = (*tx.ready_tasks(), *tx.held_tasks())
             return Commit((), (), tasks, (), tuple(tx.engines()), tuple(tx.tenants()))
 
         rows = await self._store.read(all_rows)
+        self._begin()
         self(rows)
         self._ahead.load(rows.tasks)
         log.info("index_loaded", tasks=len(self.index), lanes=len(self.index.lanes))

@@ -33,6 +33,17 @@ class Stranded:
             if task.kind is TaskKind.TRANSCRIBE:
                 self._follow(task)
 
+    def forget(self) -> None:
+        self._pending.clear()
+        self._alone_since.clear()
+        self._is_loaded = False
+
+    async def load(self) -> None:
+        """What was pending before this process began, or before it came to lead."""
+        found = await self._store.read(lambda tx: tx.ready_tasks_of(TaskKind.TRANSCRIBE))
+        self._pending = {task.task_id: task for task in found} | self._pending
+        self._is_loaded = True
+
     def _follow(self, task: Task) -> None:
         if task.state is TaskState.PENDING:
             self._pending[task.task_id] = task
@@ -44,11 +55,8 @@ class Stranded:
         self._alone_since.pop(task.task_id, None)
 
     async def run_once(self) -> None:
-        """The first time it looks up what was pending before this process began."""
         if not self._is_loaded:
-            found = await self._store.read(lambda tx: tx.ready_tasks_of(TaskKind.TRANSCRIBE))
-            self._pending = {task.task_id: task for task in found} | self._pending
-            self._is_loaded = True
+            await self.load()
         now = self._clock.monotonic()
         due: list[Task] = []
         for task in self._pending.values():

@@ -142,10 +142,10 @@ async def served(
     try:
         await core.load()
         async with asyncio.TaskGroup() as owner:
-            loops = [owner.create_task(core.scheduler.run())]
-            loops += [owner.create_task(core.deliverer.run())]
-            loops += [owner.create_task(duty.run()) for duty in core.duties]
-            running = runner(application(change(core.services), limits or UNCOUNTED, at_shutdown=[loops[0].cancel]))
+            loops = owner.create_task(core.run())
+            await core.cluster.leadership.settled.wait()
+            at_shutdown = [core.cluster.leadership.stop]
+            running = runner(application(change(core.services), limits or UNCOUNTED, at_shutdown=at_shutdown))
             await running.setup()
             await web.TCPSite(running, "127.0.0.1", 0).start()
             host, port = running.addresses[0][:2]
@@ -154,7 +154,6 @@ async def served(
                     yield Server(core, data, f"http://{host}:{port}", http, running)
                 finally:
                     await running.cleanup()
-            for loop in loops:
-                loop.cancel()
+            loops.cancel()
     finally:
         await store.close()

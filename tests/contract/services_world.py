@@ -171,6 +171,13 @@ def job_of(answer: Answered) -> str:
     return job_id
 
 
+async def leads(core: Core) -> None:
+    """As the loop of a server that is alone does at its start; its other loops are run by the tests, one round at a time."""
+    await core.cluster.leadership.beat()
+    await core.cluster.term.begin()
+    core.cluster.lead.is_loaded = True
+
+
 @asynccontextmanager
 async def world(
     directory: Path,
@@ -192,5 +199,6 @@ async def world(
         made = World(assemble(outside, settings), clock, root)
         bus.add(lambda commit: made.commits.append(commit))
         await made.core.load()
+        await leads(made.core)
         yield made
         await asyncio.sleep(0)

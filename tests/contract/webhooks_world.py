@@ -167,7 +167,7 @@ async def _assembled(
     outside = Outside(store, bus, LocalStorage(str(settings.data)), clock, ids, Even(), [], secrets)
     sealer = Sealer(secrets.signing, ids.secret)
     once = Idempotency(store, sealer, clock, KeyRules("run_1"))
-    made = WebhookWorld(store, assemble_webhooks(outside, settings, sealer, once), clock)
+    made = WebhookWorld(store, assemble_webhooks(outside, settings, sealer, once, store), clock)
     bus.add(made.parts.deliverer, made.follow)
     await store.transact(_with_tenants)
     await made.parts.deliverer.load()

@@ -89,12 +89,10 @@ class Server:
         outside = Outside(store, bus, files, ground.clock, ground.ids, ground, profiles(), SECRETS, sender)
         core = assemble(outside, self._settings)
         await core.load()
+        process.spawn(core.run())
+        await core.cluster.leadership.settled.wait()
         self._watch.dispatch_came()
         self.core = core
-        process.spawn(core.scheduler.run())
-        process.spawn(core.deliverer.run())
-        for duty in core.duties:
-            process.spawn(duty.run())
         ground.note("dispatch up")
 
     def kill(self, down_s: float = 0.0) -> None:
