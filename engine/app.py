@@ -35,7 +35,7 @@ from engine.core.shared_paths import prefixes
 from engine.core.slot_specs import SlotSpecProblem, planned
 from engine.core.slots import SlotPlan
 from engine.ports import Unreachable
-from engine.shell.client import HttpDispatch
+from engine.shell.client import AskedPlaces, HttpDispatch
 from engine.shell.crash import begin, death_of_last_run, take_over
 from engine.shell.daemon import Daemon, Rhythm, World
 from engine.shell.doctor import as_json, as_text, examine, sandbox
@@ -198,6 +198,7 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
     async with open_queue(str(data / "engine.db"), wall=wall_time) as queue, _session() as session:
         saved = await take_over(queue, clock, death_of_last_run(data), max_starts=settings.max_starts)
         servers = Servers(settings.servers)
+        client = HttpDispatch(session, servers, partial(heard, versions))
         transfer, fetcher = Transfer(session, servers, clock, chance), Fetcher(clock, chance)
         runner = Runner(
             plugins=loaded.by_operation,
@@ -208,6 +209,7 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
             streams=Streams(transfer, fetcher, _listening(settings), new_stream_key),
             shares=Shares(prefixes(settings.shared_paths, settings.servers, with_local=settings.share_local)),
             executing=begin(data),
+            places=AskedPlaces(client, lambda: agent.credential),
         )
         await runner.sweep([key_of(attempt.grant) for attempt in saved.attempts if attempt.final is None])
         gpus = {slot.device: slot for slot in slots.slots if slot.device is not None}
@@ -217,8 +219,9 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
         setup = _setup(settings, slots, await survey.at_start())
         surroundings = Surroundings(str(data), lambda: (os.getpid(), *tools.minders) if daemon.is_working else ())
         monitor = load_monitors(entry_points(group=MONITORS), surroundings, _thresholds(settings))
-        world = World(HttpDispatch(session, servers, partial(heard, versions)), queue, runner, monitor, survey, clock)
-        daemon = Daemon(Agent(setup, saved, chance=chance, new_id=new_request_id), world, Rhythm(survey_s=settings.survey_s))
+        world = World(client, queue, runner, monitor, survey, clock)
+        agent = Agent(setup, saved, chance=chance, new_id=new_request_id)
+        daemon = Daemon(agent, world, Rhythm(survey_s=settings.survey_s))
         supervision = Supervision(os.environ, os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, _stop, daemon, supervision)

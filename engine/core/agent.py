@@ -47,6 +47,11 @@ class Agent:
         self._told_state = EngineState.ONLINE
         self._stops_asked = self._writes = self._register_failures = self._deferrals = 0
 
+    @property
+    def credential(self) -> str | None:
+        """What dispatch knows this engine by now."""
+        return None if self._identity is None else self._identity.credential
+
     def handle(self, event: m.Event) -> list[m.Instruction]:
         """What to do about `event`. The shell carries the instructions out in this order."""
         if self._is_gone:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
@@ -16,13 +16,25 @@ from engine.ports import Unreachable
 from protocol.capabilities import RegisterReply, RegisterRequest
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import ErrorEnvelope
-from protocol.leases import Goodbye, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
+from protocol.leases import (
+    Goodbye,
+    Heartbeat,
+    HeartbeatReply,
+    LeaseReply,
+    LeaseRequest,
+    UploadFinish,
+    UploadsReply,
+    UploadsRequest,
+)
 from protocol.operations import BY_NAME
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
 CALL_S = 15.0
 """How long an answer may take beyond the time the call itself asks to wait."""
+
+FINISH_S = 45.0
+"""A storage that makes a large file of its parts takes its time."""
 
 CONNECT_S = 5.0
 
@@ -54,11 +66,17 @@ class HttpDispatch:
     async def offline(self, who: Identity, goodbye: Goodbye) -> None:
         await self._call("engine_offline", who.credential, goodbye, engine_id=who.engine_id)
 
+    async def uploads(self, credential: str, task_id: str, request: UploadsRequest) -> UploadsReply:
+        return _read(UploadsReply, await self._call("task_uploads", credential, request, task_id=task_id))
+
+    async def finish_upload(self, credential: str, task_id: str, request: UploadFinish) -> None:
+        await self._call("finish_task_upload", credential, request, task_id=task_id, wait_s=FINISH_S)
+
     async def _call(
-        self, name: str, credential: str | None, request: BaseModel | None, *, engine_id: str = "", wait_s: float = 0.0
+        self, name: str, credential: str | None, request: BaseModel | None, *, wait_s: float = 0.0, **ids: str
     ) -> bytes:
-        """Asks one server after the other, as far as they point at one another or nobody is there."""
-        asking = _Asking(name, credential, request, engine_id, wait_s)
+        """Asks one server after the other, as far as they point at one another or nobody is there. `ids` are in the path."""
+        asking = _Asking(name, credential, request, ids, wait_s)
         route: Route | None = self._servers.begin()
         fault: Exception | None = None
         while route is not None:
@@ -86,7 +104,7 @@ class _Asking:
     name: str
     credential: str | None
     request: BaseModel | None
-    engine_id: str
+    ids: Mapping[str, str]
     wait_s: float
 
     async def ask(self, session: aiohttp.ClientSession, server: str) -> bytes:
@@ -94,7 +112,7 @@ class _Asking:
         headers = {"Content-Type": "application/json"} if request is not None else {}
         if self.credential is not None:
             headers["Authorization"] = f"Bearer {self.credential}"
-        url = server + operation.path.replace("{engine_id}", self.engine_id)
+        url = server + operation.path.format(**self.ids)
         content = request.model_dump_json().encode() if request is not None else None
         timeout = aiohttp.ClientTimeout(total=self.wait_s + CALL_S, sock_connect=CONNECT_S)
         try:
@@ -137,3 +155,22 @@ def _error(name: str, response: aiohttp.ClientResponse, body: bytes) -> Exceptio
 
 def _seconds(text: str | None) -> float | None:
     return float(text) if text is not None and text.isascii() and text.isdigit() else None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedPlaces:
+    """Satisfies `engine.shell.direct.Places`, with the credential the engine has by the time of the call."""
+
+    client: HttpDispatch
+    credential: Callable[[], str | None]
+
+    async def uploads(self, task_id: str, request: UploadsRequest) -> UploadsReply:
+        return await self.client.uploads(self._credential(), task_id, request)
+
+    async def finish_upload(self, task_id: str, request: UploadFinish) -> None:
+        await self.client.finish_upload(self._credential(), task_id, request)
+
+    def _credential(self) -> str:
+        if (known := self.credential()) is None:
+            raise Unreachable("this engine is not registered yet")
+        return known

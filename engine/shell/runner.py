@@ -18,6 +18,7 @@ from engine.core.slots import Slot
 from engine.core.verdicts import over_limit
 from engine.ports import ScratchFull, Tell
 from engine.shell.crash import Executing
+from engine.shell.direct import Places
 from engine.shell.feeding import Feeds, NotRead
 from engine.shell.inputs import Inputs, Supply
 from engine.shell.journal import ToolLost
@@ -27,7 +28,7 @@ from engine.shell.remote import RemoteInputs
 from engine.shell.scratch import INPUT, INPUTS, WORK, Brought, Place, Scratch
 from engine.shell.shares import NOTHING_SHARED, Shares
 from engine.shell.space import NO_ROOM
-from engine.shell.staging import stage, stage_original
+from engine.shell.staging import stage, stage_original, way_of
 from engine.shell.streams import Feed, Streams
 from engine.shell.transfer import Transfer
 from engine.shell.tries import TransferFailed
@@ -73,6 +74,9 @@ class Runner:
     shares: Shares = NOTHING_SHARED
     streams: Streams | None = None
     """None on an engine that receives none."""
+
+    places: Places | None = None
+    """Who tells where files go past dispatch. Without, everything is staged with dispatch."""
 
     def instant(self, grant: Grant) -> Complete | Fail | None:
         """Work without input and without a tool is concluded on the spot: no directory, no process."""
@@ -159,10 +163,11 @@ class _Attempt:
             conclusion = await self._streamed(plugin, work, place, grant.recipe)
         else:
             conclusion = await self._do(plugin, work, place)
+        way = way_of(runner.transfer, runner.places, grant, place)
         if ending is not None:
-            original = await stage_original(runner.transfer, place, ending, grant.staging_url, self._uploaded)
+            original = await stage_original(way, place, ending, self._uploaded)
             conclusion = replace(conclusion, result=conclusion.result.model_copy(update={"original": original}))
-        staged = await stage(runner.transfer, place, conclusion, grant.staging_url, self._uploaded)
+        staged = await stage(way, place, conclusion, self._uploaded)
         return _complete(grant, conclusion, staged)
 
     async def _supplied(self, plugin: TranscoderPlugin, work: Work, place: Place, access: InputAccess) -> Conclusion:

@@ -71,7 +71,7 @@ class Transfer:
         if is_complete(target, access):
             return
         began = self.clock.now()
-        tries, download = self._tries(), Download(self.session, access, target)
+        tries, download = self.new_tries(), Download(self.session, access, target)
         with watching_for_space(), download.open() as file:
             while True:
                 server = self.servers.for_files
@@ -91,7 +91,7 @@ class Transfer:
         Raises TransferFailed also when the file changes meanwhile, or the server gives no ranges, and InputFailed for an
         object of a bucket that is not the one submitted.
         """
-        at, version, tries, what = start, None, self._tries(), f"input {access.filename}"
+        at, version, tries, what = start, None, self.new_tries(), f"input {access.filename}"
         while at < end:
             headers, server = {"Range": f"bytes={at}-{end - 1}", "Accept-Encoding": "identity"}, self.servers.for_files
             try:
@@ -123,7 +123,7 @@ class Transfer:
 
         A file that exists already is one we put there in a try whose answer was lost: the prefix holds our token.
         """
-        tries = self._tries()
+        tries = self.new_tries()
 
         def alive(count: int) -> None:
             tries.moved()
@@ -143,7 +143,7 @@ class Transfer:
 
     async def put(self, prefix_url: str, path: str, content: bytes) -> None:
         """A small file that replaces what stood there, as the playlists of a stream do. Raises TransferFailed."""
-        tries, link = self._tries(), f"{prefix_url.rstrip('/')}/{path}"
+        tries, link = self.new_tries(), f"{prefix_url.rstrip('/')}/{path}"
         while True:
             server = self.servers.for_files
             try:
@@ -154,7 +154,7 @@ class Transfer:
                 self.servers.missed(server)
                 await tries.pause(f"output {path}", str(reason))
 
-    def _tries(self) -> Tries:
+    def new_tries(self) -> Tries:
         return Tries(self.clock, self.chance, self.patience_s)
 
     def url_of(self, link: str) -> URL:
