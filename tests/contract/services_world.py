@@ -19,6 +19,7 @@ from dispatch.core.records import Attempt, Graph
 from dispatch.events.bus import CommitBus
 from dispatch.ports import Choice, Commit, Transaction
 from dispatch.services.idempotency import Answered
+from dispatch.services.s3_inputs import NO_BUCKETS, S3Inputs
 from plugins.storage_local.provider import LocalStorage
 from protocol.admin import Scope
 from protocol.capabilities import Capabilities, HeldTask, Load, RegisterReply, RegisterRequest, Slots
@@ -185,6 +186,7 @@ async def world(
     storage: StorageProvider | None = None,
     adapter: str = "inline",
     sections: Sections = NO_SECTIONS,
+    buckets: S3Inputs = NO_BUCKETS,
     **inputs: Any,
 ) -> AsyncIterator[World]:  # settings
     """`sections` are those of the settings beside `inputs`."""
@@ -195,7 +197,7 @@ async def world(
     async with open_store(adapter, directory, bus) as store:
         secrets = Secrets(b"signing", "rk_admin", "rt_registration", str)
         files = storage or LocalStorage(str(root))
-        outside = Outside(store, bus, files, clock, Counting(), Even(), list(PROFILES.values()), secrets)
+        outside = Outside(store, bus, files, clock, Counting(), Even(), list(PROFILES.values()), secrets, buckets=buckets)
         made = World(assemble(outside, settings), clock, root)
         bus.add(lambda commit: made.commits.append(commit))
         await made.core.load()
