@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.nats import NatsConnection
 from protocol.capabilities import Tag
 
 PREFIX = "REELYARD_ENGINE_"
@@ -28,7 +29,7 @@ SharedPath = Annotated[str, Field(pattern=r"^/[^=]*=/[^=]*$", max_length=2000)]
 class EngineSettings(BaseSettings):
     """What an engine can be told. Only `server` has no default. Times are seconds."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     server: Annotated[
         ServerUrl | ServerUrls, Field(description="Where dispatch listens; several servers of one farm are asked in turn.")
@@ -77,6 +78,7 @@ class EngineSettings(BaseSettings):
     sandbox: Annotated[
         str, Field(pattern="^(auto|[0-3])$", description="The tier tools run at: 0 to 3, or auto for the best that holds here.")
     ] = "auto"
+    nats: NatsConnection = NatsConnection()
 
     @field_validator("sandbox", mode="before")
     @classmethod

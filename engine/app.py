@@ -34,7 +34,8 @@ from engine.core.servers import Servers
 from engine.core.shared_paths import prefixes
 from engine.core.slot_specs import SlotSpecProblem, planned
 from engine.core.slots import SlotPlan
-from engine.ports import Unreachable
+from engine.ports import LocalQueue, Unreachable
+from engine.shell.broker import BrokerPlace, LibraryMissing, Line, line_of
 from engine.shell.client import AskedPlaces, HttpDispatch
 from engine.shell.crash import begin, death_of_last_run, take_over
 from engine.shell.daemon import Daemon, Rhythm, World
@@ -159,14 +160,16 @@ def check_settings(argv: Sequence[str]) -> int:
         lines: list[str] = []
     else:
         known = settings.model_dump(mode="json")
-        document, lines = {"settings": known}, [_setting(name, value) for name, value in known.items()]
+        document, lines = {"settings": known}, [line for name, value in known.items() for line in _setting(name, value)]
     print(*([json.dumps(document)] if told.json else lines), sep="\n", end="\n" if told.json or lines else "")  # noqa: T201 - the answer
     return 0 if "settings" in document else EXIT_USAGE
 
 
-def _setting(name: str, value: object) -> str:
-    """TOML knows no null: what is not set is a comment."""
-    return f"# {name} is not set" if value is None else f"{name} = {json.dumps(value)}"
+def _setting(name: str, value: object) -> list[str]:
+    """TOML knows no null: what is not set is a comment. The keys of a section are told with its name before them."""
+    if isinstance(value, dict):
+        return [line for key, inner in value.items() for line in _setting(f"{name}.{key}", inner)]
+    return [f"# {name} is not set" if value is None else f"{name} = {json.dumps(value)}"]
 
 
 def _doctor_arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -219,7 +222,8 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
         setup = _setup(settings, slots, await survey.at_start())
         surroundings = Surroundings(str(data), lambda: (os.getpid(), *tools.minders) if daemon.is_working else ())
         monitor = load_monitors(entry_points(group=MONITORS), surroundings, _thresholds(settings))
-        world = World(client, queue, runner, monitor, survey, clock)
+        line = _line(settings, client, queue, clock)
+        world = World(line.client, line.queue, runner, monitor, survey, clock)
         agent = Agent(setup, saved, chance=chance, new_id=new_request_id)
         daemon = Daemon(agent, world, Rhythm(survey_s=settings.survey_s))
         supervision = Supervision(os.environ, os.getpid())
@@ -231,10 +235,19 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
         watching = Watching(Releases(shop, versions), clock, chance, settings.release_check_s)
         async with supervision.watched(), asyncio.TaskGroup() as duties:
             waiting = duties.create_task(_await_release(watching, daemon)) if settings.release_keys else None
+            carrying = duties.create_task(line.run())
             leaving = await daemon.run()
+            carrying.cancel()
             if waiting is not None:
                 waiting.cancel()
         return leaving
+
+
+def _line(settings: EngineSettings, client: HttpDispatch, queue: LocalQueue, clock: SystemClock) -> Line:
+    try:
+        return line_of(BrokerPlace(**dict(settings.nats), name=settings.name), client, queue, clock)
+    except LibraryMissing as missing:
+        raise Unusable(str(missing)) from missing
 
 
 async def _await_release(watching: Watching, daemon: Daemon) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from config.dispatch import DispatchSettings
 from dispatch.api.wiring import Services
 from dispatch.app.access import AccessParts, assemble_access, assemble_tokens
+from dispatch.app.broker import BrokerParts, Needs, assemble_broker
 from dispatch.app.care import CareParts, assemble_care
 from dispatch.app.cluster import ClusterParts, assemble_cluster
 from dispatch.app.farm_secrets import settle_signing_key
@@ -20,6 +21,7 @@ from dispatch.app.webhooks import WebhookParts, assemble_webhooks, webhook_polic
 from dispatch.app.work import WorkParts, assemble_work, fetch_policy
 from dispatch.core.lease_table import LeaseTable
 from dispatch.core.masking import masked
+from dispatch.ports import Store
 from dispatch.services.brought import BroughtFiles
 from dispatch.services.deliverer import Deliverer
 from dispatch.services.duties import Duty
@@ -57,6 +59,7 @@ class Core:
     work: WorkParts
     deliverer: Deliverer
     own_duties: tuple[Duty, ...]
+    broker: BrokerParts
     cluster: ClusterParts
     outside: Outside
     is_farm: bool
@@ -84,6 +87,7 @@ class Core:
     async def load(self) -> None:
         """Bring the memory of any server up to what the database says. Called once, before the loops run and calls are taken."""
         await settle_signing_key(self.outside.store, self.outside.secrets.signing, is_shared=self.is_farm)
+        await self.broker.begin()
         await self.services.profile_changes.load()
         await self.services.tenants.load(TENANTS)
         await self.services.keys.ensure_first(self.outside.secrets.admin, is_fresh=self.outside.secrets.is_admin_fresh)
@@ -99,6 +103,8 @@ class Core:
         async with asyncio.TaskGroup() as tasks:
             for duty in self.own_duties:
                 tasks.create_task(duty.run(), name=duty.name)
+            for loop in self.broker.loops:
+                tasks.create_task(loop.run(), name=loop.name)
             tasks.create_task(self.cluster.leadership.run(), name="leadership")
 
 
@@ -134,16 +140,18 @@ def assemble(given: Outside, settings: DispatchSettings) -> Core:
     care = assemble_care(outside, settings, inputs, work.registry, access.once, led)
     webhooks = assemble_webhooks(outside, settings, access.sealer, access.once, led)
     parts = Parts(outside, storage, lead, work, access, owners, sources, uploads, care, webhooks)
-    duties = (*care.duties, uploads.duty, webhooks.duty)
+    broker = _broker(parts, led, settings)
+    duties = (*care.duties, uploads.duty, webhooks.duty, *broker.duties)
     leader = work.leading.with_more(webhooks.deliverer, duties)
     cluster = assemble_cluster(outside, settings, lead, leader, work.registry)
     outside.bus.add(*access.listeners, *owners.listeners, cluster.engines, *work.listeners, cluster.following, *care.listeners)
-    services = _services(parts, tokens, settings)
+    outside.bus.add(*broker.listeners)
+    services = _services(parts, tokens, broker, settings)
     own_duties = (*token_duties, work.duty)
-    return Core(services, work, webhooks.deliverer, own_duties, cluster, given, settings.database.url is not None)
+    return Core(services, work, webhooks.deliverer, own_duties, broker, cluster, given, settings.database.url is not None)
 
 
-def _services(parts: Parts, tokens: TokenService, settings: DispatchSettings) -> Services:
+def _services(parts: Parts, tokens: TokenService, broker: BrokerParts, settings: DispatchSettings) -> Services:
     outside, work, access, owners = parts.outside, parts.work, parts.access, parts.owners
     files = FileService(outside.store, outside.storage, outside.clock, outside.secrets.signing, outside.buckets)
     return Services(
@@ -162,7 +170,7 @@ def _services(parts: Parts, tokens: TokenService, settings: DispatchSettings) ->
         playback=assemble_playback(outside, settings, files, access.sealer),
         live=_live(outside, settings, files),
         staging=StagingService(outside.storage, outside.clock, outside.secrets.signing),
-        health=_health(parts),
+        health=_health(parts, broker),
         uploads=parts.uploads.service,
         upload_creation=parts.uploads.creation,
         reservations=parts.uploads.reservations,
@@ -187,10 +195,15 @@ def _live(outside: Outside, settings: DispatchSettings, files: FileService) -> L
     return LiveService(*parts, settings.api.public_url or "")
 
 
-def _health(parts: Parts) -> HealthService:
+def _health(parts: Parts, broker: BrokerParts) -> HealthService:
     outside, work = parts.outside, parts.work
-    hindrances = Hindrances(work.scheduler.standstill, parts.storage.why_not)
+    hindrances = Hindrances(work.scheduler.standstill, parts.storage.why_not, broker.problem)
     return HealthService(outside.store, work.gate, work.registry, outside.clock, hindrances)
+
+
+def _broker(parts: Parts, led: Store, settings: DispatchSettings) -> BrokerParts:
+    needs = Needs(led, parts.lead, parts.work, _submissions(parts), parts.access.once, parts.owners.book)
+    return assemble_broker(parts.outside, settings, needs)
 
 
 def _submissions(parts: Parts) -> SubmissionService:

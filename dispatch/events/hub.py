@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -85,6 +85,8 @@ class EventHub:
         self._by_job: dict[str, set[Subscription]] = {}
         self._by_tenant: dict[str | None, set[Subscription]] = {}
         self._is_closed = False
+        self.on_progress: list[Callable[[str, str], None]] = []
+        """Told of all progress: its JSON, and the tenant."""
 
     def __call__(self, commit: Commit) -> None:
         if not self._by_job and not self._by_tenant:
@@ -94,6 +96,8 @@ class EventHub:
 
     def publish_progress(self, job_id: str, tenant: str, data_json: str) -> None:
         """`data_json` is one line of JSON, as it goes on the wire."""
+        for told in self.on_progress:
+            told(data_json, tenant)
         if self._by_job or self._by_tenant:
             self._tell(Progress(job_id, tenant, data_json), tenant, job_id)
 

@@ -23,7 +23,6 @@ log = structlog.get_logger("broker")
 INBOX = "_INBOX"
 """What answers go to begins so: an engine cannot make dispatch speak anywhere else."""
 
-AGAIN_S = 5.0
 LONGEST_REASON = 500
 
 

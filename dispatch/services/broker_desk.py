@@ -15,7 +15,7 @@ from dispatch.ports.broker import Broker, BrokerAway, Outgoing
 from dispatch.services.engine_calls import EngineCalls
 from dispatch.services.envelopes import Envelopes, NotBelieved
 from protocol.broker import AskAnswer, BeatAnswer, Refusal, ReportsAnswer, bound_to
-from protocol.errors import ErrorCode, ReelyardError
+from protocol.errors import ReelyardError
 from protocol.leases import Grant, Heartbeat, LeaseReply, LeaseRequest, ReportsRequest
 from protocol.subjects import Subjects
 
