@@ -13,6 +13,7 @@ from config.cluster import Cluster
 from config.database import Database
 from config.nats import Nats
 from config.s3_inputs import S3Inputs
+from config.scaling import Scaling
 from config.sections import LAST_PORT, Port, Section, Share, Span, Url
 from protocol.recipes import InputLimits
 
@@ -112,7 +113,7 @@ class Api(Section):
 
     `first_request_s`: how long a new connection may take to send a whole request head. `min_body_rate`: bytes a second.
     `trusted_proxies` are networks whose `X-Forwarded-For` is believed. `wrong_keys` are free to an address, then it waits.
-    `streams_per_tenant`: readers of events at once.
+    `streams_per_tenant`: readers of events at once. With `open_metrics` anybody may read `/metrics`, without a key.
     """
 
     require_idempotency_key: bool = False
@@ -127,6 +128,7 @@ class Api(Section):
     first_request_s: Span = 10.0
     min_body_rate: Annotated[int, Field(ge=0)] = 1024
     public_url: str | None = None
+    open_metrics: bool = False
 
 
 class Jwt(Section):
@@ -242,3 +244,4 @@ class DispatchSettings(BaseSettings):
     database: Database = Database()
     cluster: Cluster = Cluster()
     nats: Nats = Nats()
+    scaling: Scaling = Scaling()

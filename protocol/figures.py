@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from protocol.base import Bytes, Message, Page
+from protocol.scaling import Scaling
 
 
 class UsageView(Message):
@@ -52,9 +53,13 @@ class Figures(Message):
 
 
 class Stats(Figures):
-    """Of the whole farm for admins, with each tenant's own; of the caller's tenant for others, where `tenants` is null."""
+    """Of the whole farm for admins, with each tenant's own; of the caller's tenant for others, where `tenants` is null.
+
+    `scaling` is for admins, and for keys with the scope `engines:read`; null for others.
+    """
 
     tenants: dict[str, Figures] | None = None
+    scaling: Scaling | None = None
 
 
 class ConfigReply(Message):

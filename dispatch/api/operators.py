@@ -9,6 +9,7 @@ from aiohttp import web
 from dispatch.api import answers, openapi, paging
 from dispatch.api.call import Call, Handler
 from dispatch.core.metering import parse_usage
+from dispatch.services.metrics import CONTENT_TYPE
 from protocol.admin import Pong, VersionReply
 from protocol.figures import ConfigReply
 
@@ -27,6 +28,11 @@ async def health_part(call: Call) -> web.StreamResponse:
 
 async def stats(call: Call) -> web.StreamResponse:
     return answers.message(await call.services.stats.stats(call.who))
+
+
+async def metrics(call: Call) -> web.StreamResponse:
+    text = await call.services.metrics.text()
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
 
 async def list_usage(call: Call) -> web.StreamResponse:
@@ -59,6 +65,7 @@ async def the_contract(call: Call) -> web.StreamResponse:
 HANDLERS: dict[str, Handler] = {
     "version": version,
     "stats": stats,
+    "metrics": metrics,
     "list_usage": list_usage,
     "config": config,
     "health": health,

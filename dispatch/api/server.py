@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -36,7 +37,8 @@ from dispatch.api.seats import SEATS, Seats
 from dispatch.api.serving import Serving
 from dispatch.api.throttle import Failures, Throttle
 from dispatch.api.wiring import LIMITS, SERVICES, Limits, Services
-from protocol.operations import BY_NAME
+from protocol.admin import Scope
+from protocol.operations import BY_NAME, Operation
 
 HANDLERS: Mapping[str, Handler] = {
     **engines.HANDLERS,  # first in the router, because they come thousands of times a second
@@ -76,11 +78,16 @@ def application(services: Services, limits: Limits, *, at_shutdown: Iterable[Cal
     app[PEERS], app[SEATS] = Peers(limits.trusted_proxies), Seats(limits.streams_per_tenant)
     serving = _serving(services, limits)
     for name, handler in _checked(HANDLERS).items():
-        serving.route(app, BY_NAME[name], handler)
+        serving.route(app, _row(name, limits), handler)
     serving.close()
     app.on_response_prepare.append(signer(Origins(limits.cors_origins, limits.playback_origins)))
     app.on_response_prepare.append(tus.sign)
     return app
+
+
+def _row(name: str, limits: Limits) -> Operation:
+    row = BY_NAME[name]
+    return replace(row, scope=Scope.OPEN) if name == "metrics" and limits.open_metrics else row
 
 
 def _serving(services: Services, limits: Limits) -> Serving:

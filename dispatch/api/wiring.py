@@ -21,6 +21,7 @@ from dispatch.services.idempotency import Idempotency
 from dispatch.services.jobs import JobService
 from dispatch.services.keys import KeyService
 from dispatch.services.live import LiveService
+from dispatch.services.metrics import MetricsService
 from dispatch.services.playback import PlaybackService
 from dispatch.services.profiles import ProfileBook, ProfileService
 from dispatch.services.registration import RegistrationService
@@ -67,6 +68,7 @@ class Services:
     profiles: ProfileBook
     profile_changes: ProfileService
     stats: StatsService
+    metrics: MetricsService
     config: Mapping[str, JsonValue]
     clock: Clock
     ids: Ids
@@ -100,6 +102,7 @@ class Limits:
     cors_origins: tuple[str, ...] = ()
     playback_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    open_metrics: bool = False
 
 
 SERVICES = web.AppKey("services", Services)

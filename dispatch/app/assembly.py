@@ -19,9 +19,11 @@ from dispatch.app.tenants import TenantParts, assemble_tenants
 from dispatch.app.uploads import UploadParts, assemble_uploads
 from dispatch.app.webhooks import WebhookParts, assemble_webhooks, webhook_policy
 from dispatch.app.work import WorkParts, assemble_work, fetch_policy
+from dispatch.core.backlog import Goal
 from dispatch.core.lease_table import LeaseTable
 from dispatch.core.masking import masked
 from dispatch.ports import Store
+from dispatch.services.backlog import BacklogService
 from dispatch.services.brought import BroughtFiles
 from dispatch.services.deliverer import Deliverer
 from dispatch.services.duties import Duty
@@ -32,6 +34,7 @@ from dispatch.services.jobs import JobService
 from dispatch.services.leading import Lead, LeadingStore
 from dispatch.services.leases import LeaseService
 from dispatch.services.live import LiveService
+from dispatch.services.metrics import MetricsService
 from dispatch.services.publishing import Publisher
 from dispatch.services.releases import ReleaseShelf
 from dispatch.services.s3_inputs import S3Inputs
@@ -154,6 +157,7 @@ def assemble(given: Outside, settings: DispatchSettings) -> Core:
 def _services(parts: Parts, tokens: TokenService, broker: BrokerParts, settings: DispatchSettings) -> Services:
     outside, work, access, owners = parts.outside, parts.work, parts.access, parts.owners
     files = FileService(outside.store, outside.storage, outside.clock, outside.secrets.signing, outside.buckets)
+    backlog = BacklogService(outside.store, work.registry, outside.clock, Goal(**settings.scaling.model_dump()))
     return Services(
         care=parts.care.care,
         keys=access.keys,
@@ -182,7 +186,8 @@ def _services(parts: Parts, tokens: TokenService, broker: BrokerParts, settings:
         leading=parts.lead,
         profiles=owners.profiles,
         profile_changes=owners.profile_changes,
-        stats=StatsService(outside.store, work.registry),
+        stats=StatsService(outside.store, work.registry, backlog),
+        metrics=MetricsService(outside.store, work.registry, backlog),
         config=masked(settings.model_dump(mode="json")),
         clock=outside.clock,
         ids=outside.ids,

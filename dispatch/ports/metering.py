@@ -8,9 +8,10 @@ from dispatch.core.metering import HeldCount, JobCount, UsageFilter
 from dispatch.core.paging import Slice
 from dispatch.core.quotas import Standing
 from dispatch.core.records import ProfileRow, Task, Tenant, UsageRow
+from dispatch.ports.backlog import BacklogRows
 
 
-class MeterRows(Protocol):
+class MeterRows(BacklogRows, Protocol):
     """Part of `dispatch.ports.Transaction`."""
 
     def tenant(self, name: str) -> Tenant | None: ...

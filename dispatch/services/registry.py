@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import orjson
 
+from dispatch.core.backlog import Place
 from dispatch.core.paces import Speeds, speeds_of
 from dispatch.core.records import Engine, Task
 from dispatch.ports import Clock, Commit
-from protocol.capabilities import Capabilities
+from protocol.capabilities import Capabilities, SlotKind
 from protocol.recipes import Pace
 from protocol.states import EngineState
 
@@ -75,6 +77,18 @@ class EngineRegistry:
         there = (seen.engine for seen in self._seen.values() if seen.engine.state in PRESENT)
         return {engine.engine_id: int(orjson.loads(engine.slots_json)["encoding"]) for engine in there}
 
+    def count_states(self) -> dict[EngineState, int]:
+        counted = Counter(seen.engine.state for seen in self._seen.values())
+        return {state: counted[state] for state in EngineState}
+
+    def places(self) -> list[Place]:
+        """The engines that take work, now or once they are less busy."""
+        return [
+            Place(seen.provided, frozenset(seen.engine.tags), _slots(seen.engine), seen.speeds)
+            for seen in self._seen.values()
+            if seen.engine.state in TAKING and seen.engine.wanted == "none"
+        ]
+
     def count_fitting(self, task: Task) -> int:
         """Engines that are there and could run the task."""
         needs, tags = set(task.needs), set(task.tags)
@@ -101,3 +115,8 @@ class EngineRegistry:
         """Ids of present engines not heard for so long, by this process's monotonic clock."""
         limit = self._clock.monotonic() - longer_than_s
         return [key for key, seen in self._seen.items() if seen.engine.state in PRESENT and seen.heard_at < limit]
+
+
+def _slots(engine: Engine) -> dict[SlotKind, int]:
+    told = orjson.loads(engine.slots_json)
+    return {SlotKind.CPU: told["encoding"], SlotKind.LIGHT: told["light"], SlotKind.GPU: told.get("gpu", 0)}

@@ -8,7 +8,9 @@ from dispatch.core.paging import page_fields
 from dispatch.core.records import UsageRow
 from dispatch.core.stats import Counts, figures
 from dispatch.ports import Store, Transaction
+from dispatch.services.backlog import BacklogService
 from dispatch.services.registry import EngineRegistry
+from protocol.admin import Scope
 from protocol.figures import Stats, UsagePage, UsageView
 
 HOUR_S = 3600.0
@@ -17,11 +19,11 @@ HOUR_S = 3600.0
 class StatsService:
     """Nothing here looks at jobs that have ended: their sums are the usage of each day, a row a key."""
 
-    def __init__(self, store: Store, registry: EngineRegistry) -> None:
-        self._store, self._registry = store, registry
+    def __init__(self, store: Store, registry: EngineRegistry, backlog: BacklogService) -> None:
+        self._store, self._registry, self._backlog = store, registry, backlog
 
     async def stats(self, who: Caller) -> Stats:
-        """An admin sees the farm and each tenant, others their own tenant alone."""
+        """An admin sees the farm and each tenant, others their own tenant alone; what engines are needed is for operators."""
         tenant = None if who.is_admin else who.tenant
 
         def count(tx: Transaction) -> tuple[Counts, list[str]]:
@@ -31,7 +33,8 @@ class StatsService:
         counts, names = await self._store.read(count)
         slots = self._registry.encoding_slots()
         each = {name: figures(counts.of(name), slots) for name in names} if who.is_admin else None
-        return Stats(**figures(counts, slots).model_dump(), tenants=each)
+        scaling = await self._backlog.scaling() if who.may(Scope.ENGINES_READ) else None
+        return Stats(**figures(counts, slots).model_dump(), tenants=each, scaling=scaling)
 
     async def usage(self, wanted: UsageFilter) -> UsagePage:
         """Newest day first."""

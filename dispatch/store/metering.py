@@ -12,6 +12,7 @@ from dispatch.core.quotas import Standing
 from dispatch.core.records import NO_TENANT, ProfileRow, Task, Tenant, UsageRow
 from dispatch.core.usage import Tally, month_of
 from dispatch.store import rows, schema
+from dispatch.store.backlog import BacklogQueries
 from dispatch.store.keyset import Order, load_slice
 from dispatch.store.statements import Statement, Values, inserting
 from protocol.states import LIGHT_TASK_KINDS, TERMINAL_JOB_STATES, JobState
@@ -51,7 +52,7 @@ def _parts(row: UsageRow) -> tuple[Values, *tuple[float, ...]]:
     return tuple(getattr(row, name) for name in ACCOUNT), *(getattr(row, name) for name in AMOUNTS)
 
 
-class MeterQueries:
+class MeterQueries(BacklogQueries):
     """Mixed into SqlTransaction. `used` is what this transaction used, `used_before` what those before it in the batch did."""
 
     _connection: Connection

@@ -9,6 +9,15 @@ from protocol.operations.rows import API, PAGED, Form, Operation
 OPERATIONS: tuple[Operation, ...] = (
     Operation("stats", "GET", f"{API}/stats", S.JOBS_READ, "What the farm, or one's tenant, has done", None, figures.Stats),
     Operation(
+        "metrics",
+        "GET",
+        "/metrics",
+        S.ENGINES_READ,
+        "Figures for Prometheus and for autoscalers",
+        gives=Form.TEXT,
+        description="With the setting `api.open_metrics` it needs no key.",
+    ),
+    Operation(
         "list_usage",
         "GET",
         f"{API}/admin/usage",

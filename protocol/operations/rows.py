@@ -24,6 +24,7 @@ class Form(StrEnum):
     OFFSET = "application/offset+octet-stream"  # tus: bytes that go to an offset
     ZIP = "application/zip"
     HTML = "text/html"
+    TEXT = "text/plain"
     STATIC = "*/*"  # a file of the program itself: whole, with a tag
     NONE = ""
 

@@ -79,8 +79,8 @@ def content_of(operation: Operation, schema: Json | None, example: str | None) -
             return {"*/*": {"schema": {}}}
         case Form.STATIC:
             return {kind: {"schema": {}} for kind in ("text/javascript", "text/css", "image/png")}
-        case Form.HTML:
-            return {Form.HTML.value: {"schema": {"type": "string"}}}
+        case Form.HTML | Form.TEXT as kind:
+            return {kind.value: {"schema": {"type": "string"}}}
         case Form.JSON:
             return {Form.JSON.value: {"schema": {"type": "object"}}}
         case _:

@@ -57,6 +57,7 @@ TAGS: dict[str, str] = {
     "dead-letter": "Jobs that failed for good, with their evidence",
     "usage": "What keys and tenants have used",
     "stats": "Figures of all jobs",
+    "metrics": "Figures for monitoring and for autoscalers",
     "config": "What is in force, without its secrets",
     "retention": "What goes by age",
     "tenants": "Who jobs belong to",
