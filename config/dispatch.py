@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from config.cluster import Cluster
 from config.database import Database
 from config.nats import Nats
+from config.s3 import S3
 from config.s3_inputs import S3Inputs
 from config.scaling import Scaling
 from config.sections import LAST_PORT, Port, Section, Share, Span, Url
@@ -91,10 +92,12 @@ class Inputs(Section):
 
 
 class Storage(Section):
-    """`root`: where files lie; `<data>/storage` by default. The rest are the shares that must stay free."""
+    """`root`: where files lie; `<data>/storage` by default. `s3` belongs to the adapter `s3`. The rest are the shares that
+    must stay free."""
 
     adapter: str = "local"
     root: Path | None = None
+    s3: S3 | None = None
     warn_free: Share = 0.15
     grants_free: Share = 0.10
     uploads_free: Share = 0.05
@@ -105,6 +108,12 @@ class Storage(Section):
     def _steps_come_in_order(self) -> Storage:
         if not self.uploads_free <= self.grants_free <= self.warn_free:
             raise ValueError("the shares must rise: uploads_free, then grants_free, then warn_free")
+        return self
+
+    @model_validator(mode="after")
+    def _s3_has_its_section(self) -> Storage:
+        if (self.adapter == "s3") != (self.s3 is not None):
+            raise ValueError('adapter "s3" and a section storage.s3, with its bucket, go together')
         return self
 
 

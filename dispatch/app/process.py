@@ -16,8 +16,9 @@ import structlog
 from aiohttp import web
 from sqlalchemy.exc import OperationalError
 
-from config.dispatch import DispatchSettings
+from config.dispatch import DispatchSettings, Storage
 from config.profiles import BadProfile, load_profiles
+from config.sections import Section
 from config.sources import SettingsProblem, read_settings
 from config.supervision import Supervision
 from dispatch.api.server import application, runner
@@ -52,12 +53,18 @@ class Life:
     end_polls: Callable[[], None]
 
 
-def load_storage(adapter: str, root: str) -> StorageProvider:
-    """The storage by its entry point. Raises Unusable naming those there are."""
-    points = importlib.metadata.entry_points(group="reelyard.storage")
+def load_storage(settings: Storage, root: str) -> StorageProvider:
+    """The storage by its entry point, made of its own section of the settings, or else of `root`. Raises Unusable."""
+    points, adapter = importlib.metadata.entry_points(group="reelyard.storage"), settings.adapter
     if adapter not in points.names:
         raise Unusable(f"storage.adapter: there is no {adapter!r}; known are {', '.join(sorted(points.names))}")
-    made: StorageProvider = points[adapter].load()(root)
+    section = getattr(settings, adapter, None)
+    try:
+        made: StorageProvider = points[adapter].load()(section.model_dump() if isinstance(section, Section) else root)
+    except ModuleNotFoundError as missing:
+        raise Unusable(f"storage.adapter: {adapter!r} needs {missing.name}; pip install 'reelyard[{adapter}]'") from None
+    except ValueError as wrong:
+        raise Unusable(str(wrong)) from wrong
     return made
 
 
@@ -90,7 +97,7 @@ def prepare(settings: DispatchSettings) -> tuple[Core, SqliteStore]:
     connection.close()
     bus = CommitBus()
     store = SqliteStore(database, [bus], die, public_url=public_url_of(settings))
-    storage = load_storage(settings.storage.adapter, str(root))
+    storage = load_storage(settings.storage, str(root))
     profiles = load_profiles([data / "profiles"] if (data / "profiles").is_dir() else [])
     wanted, known = settings.jobs.default_profile, sorted(profile.name for profile in profiles)
     if wanted not in known:

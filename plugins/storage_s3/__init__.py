@@ -1,1 +1,1 @@
-"""Storage in a bucket, and inputs out of buckets."""
+"""Storage in a bucket of S3, or of a server that speaks it."""

@@ -43,17 +43,17 @@ def client_of(reach: ObjectReach) -> S3Client:
         region_name=reach.region or session.region_name or REGION,
         verify=reach.ca_file,
         config=config,
-        **_keys(reach),
+        **keys_of(reach.credentials_file, reach.profile),
     )
 
 
-def _keys(reach: ObjectReach) -> _Keys:
+def keys_of(credentials_file: str | None, profile: str | None) -> _Keys:
     """A file that the settings name is all that counts: neither the environment nor the machine's role goes before it."""
-    if reach.credentials_file is None:
+    if credentials_file is None:
         return {}
-    section, read = reach.profile or "default", configparser.ConfigParser(interpolation=None)
+    section, read = profile or "default", configparser.ConfigParser(interpolation=None)
     try:
-        with open(reach.credentials_file, encoding="utf-8") as file:
+        with open(credentials_file, encoding="utf-8") as file:
             read.read_file(file)
         found = read[section]
         keys: _Keys = {
@@ -62,7 +62,7 @@ def _keys(reach: ObjectReach) -> _Keys:
         }
     except (OSError, UnicodeDecodeError, configparser.Error, KeyError):
         reason = f"must have a section [{section}] with aws_access_key_id and aws_secret_access_key"
-        raise ValueError(f"the credentials file {reach.credentials_file} cannot be read, or {reason}") from None
+        raise ValueError(f"the credentials file {credentials_file} cannot be read, or {reason}") from None
     if token := found.get("aws_session_token"):
         keys["aws_session_token"] = token.strip()
     return keys

@@ -11,17 +11,16 @@ import pytest
 
 from plugins.storage_local.provider import LocalStorage
 from protocol.storage import AlreadyExists, InvalidPath, StagedFileLost, StorageProvider
-from tests.contract.storage_adapters import ADAPTERS, blocks, content, digest, names
+from tests.contract.storage_adapters import ADAPTERS, blocks, content, digest, names, opened
 
 STAGED, TARGET = "staging/job_1/tsk_1/4/original.mp4", "acme/raw/job_1_original.mp4"
 FILM = b"a film" * 1000
 
 
-@pytest.fixture(params=sorted(ADAPTERS))
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> StorageProvider:
-    root = tmp_path / "storage"
-    root.mkdir()
-    return ADAPTERS[request.param](root)
+@pytest.fixture(params=ADAPTERS)
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageProvider]:
+    with opened(request.param, tmp_path) as made:
+        yield made
 
 
 async def link(storage: StorageProvider, film: bytes = FILM, target: str = TARGET) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,17 +16,16 @@ from protocol.storage import (
     StorageProvider,
     Written,
 )
-from tests.contract.storage_adapters import ADAPTERS, blocks, content, digest, names
+from tests.contract.storage_adapters import ADAPTERS, blocks, content, digest, names, opened
 
 TARGET, WORK = "acme/processed/job_1", "staging/job_1/publish-7"
 METADATA = {"metadata.json": b'{"job": 1}'}
 
 
-@pytest.fixture(params=sorted(ADAPTERS))
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> StorageProvider:
-    root = tmp_path / "storage"
-    root.mkdir()
-    return ADAPTERS[request.param](root)
+@pytest.fixture(params=ADAPTERS)
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageProvider]:
+    with opened(request.param, tmp_path) as made:
+        yield made
 
 
 async def test_what_was_written_is_read_back(storage: StorageProvider) -> None:

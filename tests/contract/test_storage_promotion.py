@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,17 +16,16 @@ from protocol.storage import (
     StorageProvider,
     TargetDiffers,
 )
-from tests.contract.storage_adapters import ADAPTERS, blocks, content, names
+from tests.contract.storage_adapters import ADAPTERS, blocks, content, names, opened
 
 TARGET, WORK = "acme/processed/job_1", "staging/job_1/publish-7"
 METADATA = {"metadata.json": b'{"job": 1}'}
 
 
-@pytest.fixture(params=sorted(ADAPTERS))
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> StorageProvider:
-    root = tmp_path / "storage"
-    root.mkdir()
-    return ADAPTERS[request.param](root)
+@pytest.fixture(params=ADAPTERS)
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageProvider]:
+    with opened(request.param, tmp_path) as made:
+        yield made
 
 
 async def staged(storage: StorageProvider, *paths: str) -> list[Promoted]:

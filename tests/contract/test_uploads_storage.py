@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from protocol.storage import AlreadyExists, InvalidPath, NotFound, StorageProvider
-from tests.contract.storage_adapters import ADAPTERS, blocks, content, names
+from tests.contract.storage_adapters import ADAPTERS, blocks, content, names, opened
 
 FILE, TARGET = "uploads/upl_1", "acme/raw/job_1_original.mp4"
 
 
-@pytest.fixture(params=sorted(ADAPTERS))
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> StorageProvider:
-    root = tmp_path / "storage"
-    root.mkdir()
-    return ADAPTERS[request.param](root)
+@pytest.fixture(params=ADAPTERS)
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageProvider]:
+    with opened(request.param, tmp_path) as made:
+        yield made
 
 
 class BrokeOffError(Exception):
