@@ -41,7 +41,7 @@ class NatsLink:
         self.js: JetStreamContext = self.client.jetstream(timeout=5.0)
         self.ready: list[Callable[[], Awaitable[None]]] = []
         self._problem: str | None = "not connected yet"
-        self._is_told_away = False
+        self._is_told_away = self._is_ending = False
         self._changed = asyncio.Event()
 
     @property
@@ -52,12 +52,14 @@ class NatsLink:
         """Until cancelled: connected whenever a server of the list can be reached."""
         try:
             await self._connect()
-            while True:
+            while not _is_cancelled():
                 self._changed.clear()
                 if self.client.is_connected and self._problem is not None:
                     await self._get_ready()
-                await self._wait()
+                if not _is_cancelled():
+                    await self._wait()
         finally:
+            self._is_ending = True
             await self._close()
 
     async def _connect(self) -> None:
@@ -111,7 +113,7 @@ class NatsLink:
 
     def _lost(self, problem: str) -> None:
         self._problem = problem
-        if not self._is_told_away:
+        if not self._is_told_away and not self._is_ending:
             log.warning("broker_away", reason=problem, advice="engines go on by HTTP; is the server of [nats] running?")
         self._is_told_away = True
         self._changed.set()
@@ -122,6 +124,12 @@ class NatsLink:
                 await self.client.close()
         except (TimeoutError, nats.errors.Error):
             return
+
+
+def _is_cancelled() -> bool:
+    """The library now and then takes a cancellation for the end of its own waiting."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _password(file: Path | None) -> str | Callable[[], str] | None:

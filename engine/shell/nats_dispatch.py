@@ -59,6 +59,7 @@ class NatsDispatch:
         return await self._http.heartbeat(who, request)
 
     async def lease(self, who: Identity, request: LeaseRequest) -> LeaseReply:
+        await self._link.tried()
         if self._may_use():
             try:
                 reply = await self._lease(who, request)

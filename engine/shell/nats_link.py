@@ -31,6 +31,11 @@ class NatsLink:
         self.client = Client()
         self.js: JetStreamContext = self.client.jetstream()
         self._spans: set[asyncio.Timeout] = set()
+        self._tried = asyncio.Event()
+
+    async def tried(self) -> None:
+        """Until the first connection is made, or the first try at it has failed."""
+        await self._tried.wait()
 
     @property
     def is_up(self) -> bool:
@@ -54,7 +59,9 @@ class NatsLink:
                 error_cb=self._on_error,
                 disconnected_cb=self._on_lost,
             )
-            await asyncio.get_running_loop().create_future()
+            self._tried.set()
+            if not _is_cancelled():
+                await asyncio.get_running_loop().create_future()
         finally:
             await self._close()
 
@@ -81,6 +88,7 @@ class NatsLink:
 
     async def _on_error(self, fault: Exception) -> None:
         """What a call makes of it is told there; while nobody calls it does not matter."""
+        self._tried.set()
 
     async def _close(self) -> None:
         try:
@@ -88,6 +96,12 @@ class NatsLink:
                 await self.client.close()
         except (TimeoutError, nats.errors.Error):
             return
+
+
+def _is_cancelled() -> bool:
+    """The library now and then takes a cancellation for the end of its own waiting."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _password(file: Path | None) -> str | Callable[[], str] | None:
