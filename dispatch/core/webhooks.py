@@ -222,6 +222,11 @@ def delay_s(attempts: int, retry_after: float | None, *, chance: float) -> float
     return max(own, min(retry_after or 0.0, DELAYS_S[-1]))
 
 
+def claimed(delivery: Delivery, *, until: float) -> Delivery:
+    """One server sends it now: no other does before that moment, whoever leads."""
+    return replace(delivery, next_at=until)
+
+
 def _logged(log_json: str, tried: Tried, *, now: float) -> str:
     row = {"at": rfc3339(now), "status": tried.status, "seconds": round(tried.seconds, 3), "error": tried.error}
     return orjson.dumps([*orjson.loads(log_json), row][-MOST_LOGGED:]).decode()

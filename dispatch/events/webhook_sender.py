@@ -115,6 +115,7 @@ class HttpSender:
 
     def __init__(self, policy: AddressPolicy, clock: Clock, *, timeout_s: float, lookup: Lookup | None = None) -> None:
         self._policy, self._clock, self._timeout_s = policy, clock, timeout_s
+        self.longest_s = timeout_s
         self._lookup = lookup or SystemNames()
         self._session: aiohttp.ClientSession | None = None
 

@@ -59,7 +59,9 @@ class WebhookRows(Protocol):
 
 
 class WebhookSender(Protocol):
-    """Sends one POST, and raises nothing: whatever goes wrong is what was tried."""
+    """Sends one POST, and raises nothing: whatever goes wrong is what was tried. It takes no longer than `longest_s`."""
 
+    @property
+    def longest_s(self) -> float: ...
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Tried: ...
     async def close(self) -> None: ...

@@ -25,6 +25,9 @@ from protocol.webhooks import DeliveryState
 log = structlog.get_logger("webhooks")
 DATABASE_AWAY_S = 2.0
 MOST_AT_ONCE = 200
+CLAIM_LAG_S = 5.0
+"""What is claimed is sent by then or not at all, and is nobody else's before that and the longest try are over."""
+
 COMMIT_LAG_S = 1.0
 """The row says that its endpoint is disabled, and memory will hear of it in a moment."""
 
@@ -38,6 +41,10 @@ class Parcel:
     delivery: Delivery
     endpoint: WebhookEndpoint | None
     kept: tuple[str, ...]
+
+    @property
+    def may_go(self) -> bool:
+        return self.endpoint is None or self.endpoint.disabled_at is None
 
     @property
     def url(self) -> str:
@@ -117,12 +124,13 @@ class Deliverer:
         """One try, saved before the next of its receiver; what cannot be read or saved now is tried again."""
         is_good, seconds = None, 0.0
         try:
-            parcel = await self._parcel(waiting.delivery_id)
+            claimed_at = self._clock.monotonic()
+            parcel = await self._store.transact(self._claiming(waiting.delivery_id))
             if parcel is None:
                 self.queue.remove(waiting.delivery_id)
-            elif parcel.endpoint is not None and parcel.endpoint.disabled_at is not None:
+            elif not parcel.may_go:
                 await asyncio.sleep(COMMIT_LAG_S)
-            else:
+            elif self._clock.monotonic() < claimed_at + CLAIM_LAG_S:  # else another may have it by now
                 tried = await self._send(parcel)
                 is_good, seconds = tried.is_delivered, tried.seconds
                 await self._settle(parcel, tried)
@@ -132,18 +140,18 @@ class Deliverer:
         self.queue.ended(waiting.delivery_id, is_good=is_good, now=self._clock.monotonic(), seconds=seconds)
         self.wake()
 
-    async def _parcel(self, delivery_id: str) -> Parcel | None:
+    def _claiming(self, delivery_id: str) -> Callable[[Transaction], Parcel | None]:
         """None when it is over. A tenant that is told something for the first time gets its secret here."""
-        parcel = await self._store.read(lambda tx: _load(tx, delivery_id))
-        if parcel is None or parcel.kept or parcel.endpoint is not None:
-            return parcel
-        tenant, fresh = parcel.delivery.tenant, self._keys.first()
-        try:
-            return replace(parcel, kept=await self._store.transact(lambda tx: tenant_secrets(tx, tenant, fresh)))
-        except ReelyardError as fault:
-            if fault.code is not ErrorCode.FORBIDDEN:
-                raise
-            return parcel  # nobody's secret: a failed try
+        fresh, until = self._keys.first(), self._clock.now() + self._sender.longest_s + CLAIM_LAG_S
+
+        def claim(tx: Transaction) -> Parcel | None:
+            parcel = _load(tx, delivery_id)
+            if parcel is None or not parcel.may_go:
+                return parcel
+            tx.put_deliveries([webhooks.claimed(parcel.delivery, until=until)])
+            return replace(parcel, kept=_kept(tx, parcel, fresh))
+
+        return claim
 
     async def _send(self, parcel: Parcel) -> Tried:
         delivery = parcel.delivery
@@ -187,7 +195,7 @@ class Deliverer:
             try:
                 return await self._store.transact(save)
             except ReelyardError as away:
-                if away.code is ErrorCode.SHUTTING_DOWN:
+                if away.code in (ErrorCode.SHUTTING_DOWN, ErrorCode.NOT_LEADER):
                     raise
                 log.warning("delivery_not_saved_yet", code=away.code, reason=away.message)
                 await asyncio.sleep(DATABASE_AWAY_S)
@@ -219,6 +227,17 @@ def _load(tx: Transaction, delivery_id: str) -> Parcel | None:
         return Parcel(delivery, None, tx.webhook_secrets(delivery.tenant) or ())
     endpoint = tx.endpoint(delivery.endpoint_id)
     return None if endpoint is None else Parcel(delivery, endpoint, endpoint.secrets)
+
+
+def _kept(tx: Transaction, parcel: Parcel, fresh: tuple[str, ...]) -> tuple[str, ...]:
+    if parcel.kept or parcel.endpoint is not None:
+        return parcel.kept
+    try:
+        return tenant_secrets(tx, parcel.delivery.tenant, fresh)
+    except ReelyardError as fault:
+        if fault.code is not ErrorCode.FORBIDDEN:
+            raise
+        return ()  # nobody's secret: a failed try
 
 
 def _disable(tx: Transaction, endpoint_id: str, *, now: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -229,7 +230,8 @@ def test_every_server_shows_that_it_runs_and_those_not_seen_for_a_day_are_forgot
     async def story(farm: Farm) -> None:
         now = VirtualClock().now()
         rows = [ServerRow(name, "run", "", "1", 0.0, now - span) for name, span in (("gone", 86_500.0), ("away", 80_000.0))]
-        await farm.store.transact(lambda tx: [tx.put_server(row) for row in rows])
+        for row in rows:
+            await farm.store.transact(partial(_shown, row=row))
         await farm.start("one")
         await farm.start("two")
         await asyncio.sleep(10.0)
@@ -239,6 +241,10 @@ def test_every_server_shows_that_it_runs_and_those_not_seen_for_a_day_are_forgot
         assert max(shown["one"], shown["two"]) <= BEAT.renew_s + BEAT.look_s
 
     play(story)
+
+
+def _shown(tx: Transaction, row: ServerRow) -> None:
+    tx.put_server(row)
 
 
 def test_a_fault_in_the_term_ends_the_server() -> None:

@@ -21,6 +21,9 @@ SIGNING = b"signing key of this world"
 ASKED = frozenset({WebhookEvent.JOB_CREATED, *ENDINGS})
 
 
+LONGEST_S = 3.0
+
+
 @lru_cache(maxsize=1)
 def endpoint() -> WebhookEndpoint:
     """That of tenant `acme`; the other tenant's jobs have a URL of their own."""
@@ -59,7 +62,7 @@ class Wire:
         self.tries += 1
         is_bad = self.ground.rates is not NO_FAULTS and self.rng.random() < 0.4
         if self.rng.random() < 0.5:
-            await asyncio.sleep(self.rng.uniform(0.0, 3.0 if is_bad else 0.2))
+            await asyncio.sleep(self.rng.uniform(0.0, LONGEST_S if is_bad else 0.2))
         process.check()
         if is_bad and self.rng.random() < 0.4:
             return Tried(None, "lost", 0.0)
@@ -75,6 +78,7 @@ class SimSender:
 
     def __init__(self, wire: Wire, process: Process) -> None:
         self._wire, self._process = wire, process
+        self.longest_s = LONGEST_S
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Tried:
         self._process.check()
