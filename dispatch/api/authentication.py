@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from dispatch.api.call import Call
 from dispatch.api.guard import REQUEST_ID
+from dispatch.api.leaders import vouched_address
 from dispatch.api.peers import PEERS
 from dispatch.core.callers import Caller
 from dispatch.core.claims import looks_like_token
@@ -59,7 +60,8 @@ async def _identify(call: Call) -> Caller:
 
 
 def address_of(call: Call) -> str:
-    return call.request.app[PEERS].address(call.request)
+    """The client's own, also where another server of the farm passed the call on."""
+    return vouched_address(call) or call.request.app[PEERS].address(call.request)
 
 
 async def _admit_engine(call: Call) -> None:

@@ -7,6 +7,7 @@ from aiohttp import web
 from dispatch.api import answers, paging
 from dispatch.api.authentication import address_of, secrets_of
 from dispatch.api.call import Call, Handler
+from dispatch.api.leaders import check_leads
 from dispatch.services.engines import ENGINES
 from protocol.admin import EnginePatch, Pong
 from protocol.capabilities import RegisterRequest
@@ -17,6 +18,8 @@ async def register_engine(call: Call) -> web.StreamResponse:
     """The registration token and the credential of a known engine may both be shown, one in each header."""
     shown = secrets_of(call.request.headers)
     admission = await call.services.registration.admission(shown, address_of(call))
+    await call.services.engines.check_known(admission.credential, has_registration_token=admission.is_admitted)
+    check_leads(call)
     request = await call.message(RegisterRequest)
     reply = await call.services.engines.register(
         request,
@@ -32,7 +35,11 @@ async def heartbeat(call: Call) -> web.StreamResponse:
 
 
 async def lease(call: Call) -> web.StreamResponse:
-    return answers.message(await call.services.leases.lease(call.engine_id, await call.message(LeaseRequest)))
+    """A poll that the end of the term cut short is told where to go on."""
+    reply = await call.services.leases.lease(call.engine_id, await call.message(LeaseRequest))
+    if not (reply.tasks or reply.orders or reply.settled):
+        check_leads(call)
+    return answers.message(reply)
 
 
 async def report(call: Call) -> web.StreamResponse:

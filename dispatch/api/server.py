@@ -32,6 +32,7 @@ from dispatch.api.closing import DOOR, Door
 from dispatch.api.connections import GuardedServer, Watch
 from dispatch.api.cors import Origins
 from dispatch.api.guard import REQUEST_IDS, RequestIds, guard, signer
+from dispatch.api.leaders import line
 from dispatch.api.peers import PEERS, Peers
 from dispatch.api.seats import SEATS, Seats
 from dispatch.api.serving import Serving
@@ -75,6 +76,7 @@ def application(services: Services, limits: Limits, *, at_shutdown: Iterable[Cal
     door = Door((services.hub.close, *at_shutdown))
     app = web.Application(middlewares=[guard(ids, door)], client_max_size=0)
     app[SERVICES], app[LIMITS], app[REQUEST_IDS], app[DOOR] = services, limits, ids, door
+    app.cleanup_ctx.append(line)
     app[PEERS], app[SEATS] = Peers(limits.trusted_proxies), Seats(limits.streams_per_tenant)
     serving = _serving(services, limits)
     for name, handler in _checked(HANDLERS).items():

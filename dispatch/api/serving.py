@@ -14,6 +14,7 @@ from dispatch.api.authentication import admit
 from dispatch.api.call import Call, Handler, check_encoding
 from dispatch.api.guard import RATE
 from dispatch.api.keyed import holding_key
+from dispatch.api.leaders import led, vouched_address
 from dispatch.api.peers import PEERS, household
 from dispatch.api.throttle import Failures, Throttle
 from dispatch.api.wiring import Services
@@ -48,6 +49,7 @@ class Serving:
                 resource.add_route("*", _refuser({route.method for route in resource}), expect_handler=_nothing_yet)
 
     def _of(self, operation: Operation, handler: Handler) -> Serve:
+        handler = led(operation.at_follower, handler)
         match operation.scope:
             case Scope.ENGINE:
                 return self._engine(operation, handler)
@@ -112,8 +114,8 @@ class Serving:
 
     def _charge(self, call: Call) -> ReelyardError | None:
         """Also a key that lacks the scope has made a call; only a stranger has not."""
-        if not call.who.key_id:
-            return None
+        if not call.who.key_id or vouched_address(call) is not None:
+            return None  # one that was passed on has been charged where it came in
         call.request[RATE], refusal = self._throttle.charge(call.who, call.operation.name)
         return refusal
 

@@ -34,6 +34,7 @@ from dispatch.services.tenants import TenantService
 from dispatch.services.tokens import TokenService
 from dispatch.services.upload_creation import UploadCreation
 from dispatch.services.uploads import UploadService
+from dispatch.services.vouching import Vouchers
 from dispatch.services.webhooks import WebhookService
 from protocol.storage import StorageProvider
 
@@ -65,6 +66,7 @@ class Services:
     storage: StorageProvider
     hub: EventHub
     leading: Leading
+    vouchers: Vouchers
     profiles: ProfileBook
     profile_changes: ProfileService
     stats: StatsService

@@ -37,7 +37,7 @@ class AccessParts:
 def assemble_access(outside: Outside, settings: DispatchSettings) -> AccessParts:
     store, clock, ids, secrets = outside.store, outside.clock, outside.ids, outside.secrets
     sealer = Sealer(secrets.signing, ids.secret)
-    rules = KeyRules(ids.new("run", clock.now()), settings.api.require_idempotency_key)
+    rules = KeyRules(outside.server.boot_id, settings.api.require_idempotency_key)
     once = Idempotency(store, sealer, clock, rules)
     keys = KeyService(store, once, ids, clock, jobs_per_hour=settings.api.jobs_per_hour)
     policy = Policy(settings.registration.policy)

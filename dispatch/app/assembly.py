@@ -47,8 +47,12 @@ from dispatch.services.stats import StatsService
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.tokens import TokenService
 from dispatch.services.validation import Inputs
+from dispatch.services.vouching import Vouchers
+from dispatch.services.watched import WatchedProgress
 
 TENANTS = ("default",)
+WATCHED_EVERY_S = 3600.0
+"""It is woken whenever there is anything to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +152,12 @@ def assemble(given: Outside, settings: DispatchSettings) -> Core:
     leader = work.leading.with_more(webhooks.deliverer, duties)
     cluster = assemble_cluster(outside, settings, lead, leader, work.registry)
     outside.bus.add(*access.listeners, *owners.listeners, cluster.engines, *work.listeners, cluster.following, *care.listeners)
-    outside.bus.add(*broker.listeners)
+    watched = WatchedProgress(outside.store, lead, work.hub)
+    watching = Duty("watched", watched.run_once, WATCHED_EVERY_S)
+    watched.wake = watching.wake
+    outside.bus.add(*broker.listeners, watched)
     services = _services(parts, tokens, broker, settings)
-    own_duties = (*token_duties, work.duty)
+    own_duties = (*token_duties, work.duty, watching)
     return Core(services, work, webhooks.deliverer, own_duties, broker, cluster, given, settings.database.url is not None)
 
 
@@ -184,6 +191,7 @@ def _services(parts: Parts, tokens: TokenService, broker: BrokerParts, settings:
         storage=outside.storage,
         hub=work.hub,
         leading=parts.lead,
+        vouchers=Vouchers(parts.access.sealer, outside.clock),
         profiles=owners.profiles,
         profile_changes=owners.profile_changes,
         stats=StatsService(outside.store, work.registry, backlog),

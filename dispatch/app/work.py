@@ -92,7 +92,7 @@ def assemble_work(outside: Outside, settings: DispatchSettings, led: Store) -> W
 
     heartbeats = HeartbeatService(store, table, registry, clock, pace, publish)
     engines = EngineService(store, registry, table, outside.ids, clock, pace)
-    engines.orders = scheduler
+    desk = OrderDesk(scheduler, store)
     publisher = Publisher(led, outside.storage, clock)
     gate = StorageGate(outside.storage, _watermarks(settings), lambda why: scheduler.hold(why) if why else scheduler.resume())
     promotion = Duty("promotion", publisher.run_once, PROMOTION_EVERY_S)
@@ -113,8 +113,8 @@ def assemble_work(outside: Outside, settings: DispatchSettings, led: Store) -> W
     places = StagingPlaces(store, writer, outside.storage.direct, clock)
     calls = EngineCalls(leases, heartbeats, scheduler, places, clock)
     leading = LeaderParts(
-        parts=(leases, scheduler, publisher, streams, stranded, housekeeping),
-        listeners=(leases, scheduler, OrderDesk(scheduler), publisher, streams, stranded),
+        parts=(leases, scheduler, desk, publisher, streams, stranded, housekeeping),
+        listeners=(leases, scheduler, desk, publisher, streams, stranded),
         loops=(Loop("scheduler", scheduler.run),),
         duties=duties,
     )

@@ -94,11 +94,15 @@ class EventHub:
         for event in commit.events:
             self._tell(event, event.new.tenant, event.new.job_id)
 
+    def is_watched(self, job_id: str, tenant: str) -> bool:
+        """Whether anybody would be told of this job."""
+        return job_id in self._by_job or tenant in self._by_tenant or None in self._by_tenant
+
     def publish_progress(self, job_id: str, tenant: str, data_json: str) -> None:
         """`data_json` is one line of JSON, as it goes on the wire."""
         for told in self.on_progress:
             told(data_json, tenant)
-        if self._by_job or self._by_tenant:
+        if self.is_watched(job_id, tenant):
             self._tell(Progress(job_id, tenant, data_json), tenant, job_id)
 
     @contextmanager

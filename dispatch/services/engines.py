@@ -12,7 +12,7 @@ from dispatch.core.lease_table import LeaseTable
 from dispatch.core.paging import FIRST, Listing, Wanted, page_fields
 from dispatch.core.records import Attempt, Engine, NewEvent
 from dispatch.core.times import maybe, rfc3339
-from dispatch.ports import Clock, Ids, Orders, Store, Transaction
+from dispatch.ports import Clock, Ids, Store, Transaction
 from dispatch.services.audit import audited
 from dispatch.services.leases import require_kept
 from dispatch.services.registry import PRESENT, EngineRegistry
@@ -20,7 +20,7 @@ from protocol.admin import EnginePage, EnginePatch, EngineView
 from protocol.capabilities import Capabilities, HeldTask, Kept, Load, RegisterReply, RegisterRequest, Slots
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.events import EventType
-from protocol.leases import Order, RunningTask
+from protocol.leases import RunningTask
 from protocol.states import LIVE_ATTEMPT_STATES, AttemptState, EngineState
 
 ENGINES = Listing("engines")
@@ -61,7 +61,6 @@ class EngineService:
         self._store, self._registry, self._table = store, registry, table
         self._ids, self._clock, self._pace = ids, clock, pace
         self._known: dict[str, str] = {}
-        self.orders: Orders | None = None
 
     # --- registration
 
@@ -72,10 +71,7 @@ class EngineService:
 
         With `awaits_approval` a new one is heard and gets no work until an operator approves it.
         """
-        engine_id = await self._identity(credential) if credential else None
-        if engine_id is None and not has_registration_token:
-            message = "this engine is not known here, and it showed no registration token that is good now"
-            raise ReelyardError(ErrorCode.UNAUTHORIZED, message)
+        engine_id = await self.check_known(credential, has_registration_token=has_registration_token)
         now, secret = self._clock.now(), None
         if engine_id is None:
             engine_id, secret = self._ids.new("eng", now), self._ids.secret()
@@ -91,6 +87,14 @@ class EngineService:
             lease_s=self._pace.lease_s,
             held=tuple(k.model_copy(update={"keep": k.token in renewed, "lease_s": self._pace.lease_s}) for k in kept),
         )
+
+    async def check_known(self, credential: str | None, *, has_registration_token: bool) -> str | None:
+        """The engine's id, None for a new one. Raises UNAUTHORIZED for one that may not be new."""
+        engine_id = await self._identity(credential) if credential else None
+        if engine_id is None and not has_registration_token:
+            message = "this engine is not known here, and it showed no registration token that is good now"
+            raise ReelyardError(ErrorCode.UNAUTHORIZED, message)
+        return engine_id
 
     async def authenticate(self, credential: str) -> str:
         """The engine_id a credential belongs to. Raises UNAUTHORIZED."""
@@ -145,18 +149,10 @@ class EngineService:
         return await self._ask(who, "approve_engine", engine_id, lambda engine: _no_longer_asked(engine, "approve"))
 
     async def drain(self, who: Caller, engine_id: str) -> EngineView:
-        view = await self._ask(who, "drain_engine", engine_id, lambda engine: _asked(engine, "drain"))
-        self._order(engine_id, Order(order="drain"))
-        return view
+        return await self._ask(who, "drain_engine", engine_id, lambda engine: _asked(engine, "drain"))
 
     async def undrain(self, who: Caller, engine_id: str) -> EngineView:
-        view = await self._ask(who, "undrain_engine", engine_id, lambda engine: _no_longer_asked(engine, "drain"))
-        self._order(engine_id, Order(order="undrain"))
-        return view
-
-    def _order(self, engine_id: str, order: Order) -> None:
-        if self.orders is not None:
-            self.orders.order(engine_id, order)
+        return await self._ask(who, "undrain_engine", engine_id, lambda engine: _no_longer_asked(engine, "drain"))
 
     async def delete(self, who: Caller, engine_id: str) -> None:
         """Remove it; what it holds goes back to the queue, its credential is worth nothing from now on."""

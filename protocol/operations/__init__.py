@@ -22,6 +22,7 @@ from protocol.operations.rows import API as API
 from protocol.operations.rows import KEY_SUBPROTOCOL as KEY_SUBPROTOCOL
 from protocol.operations.rows import STREAMS as STREAMS
 from protocol.operations.rows import SUBPROTOCOL as SUBPROTOCOL
+from protocol.operations.rows import Follower as Follower
 from protocol.operations.rows import Form as Form
 from protocol.operations.rows import Operation as Operation
 

@@ -6,7 +6,7 @@ from protocol import admin, leases
 from protocol.admin import Scope as S
 from protocol.capabilities import RegisterReply, RegisterRequest
 from protocol.errors import ErrorCode
-from protocol.operations.rows import API, BIG, PAGED, Operation
+from protocol.operations.rows import API, BIG, PAGED, Follower, Operation
 
 STORING = (ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL)
 
@@ -19,6 +19,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "An engine introduces itself",
         RegisterRequest,
         RegisterReply,
+        at_follower=Follower.POINTS,
     ),
     Operation(
         "heartbeat",
@@ -28,6 +29,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "An engine's sign of life; renews its leases",
         leases.Heartbeat,
         leases.HeartbeatReply,
+        at_follower=Follower.POINTS,
     ),
     Operation(
         "lease",
@@ -38,6 +40,7 @@ OPERATIONS: tuple[Operation, ...] = (
         leases.LeaseRequest,
         leases.LeaseReply,
         max_body=BIG,
+        at_follower=Follower.POINTS,
     ),
     Operation(
         "report",
@@ -78,6 +81,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "An engine says goodbye",
         leases.Goodbye,
         admin.Pong,
+        at_follower=Follower.POINTS,
     ),
     Operation("list_engines", "GET", f"{API}/engines", S.ENGINES_READ, "The registry", None, admin.EnginePage, query=PAGED),
     Operation(

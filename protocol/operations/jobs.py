@@ -5,7 +5,7 @@ from __future__ import annotations
 from protocol import jobs
 from protocol.admin import Scope as S
 from protocol.errors import ErrorCode
-from protocol.operations.rows import API, BIG, PAGED, Form, Operation
+from protocol.operations.rows import API, BIG, PAGED, Follower, Form, Operation
 
 LIST_QUERY = (
     *("status", "state", "tenant", "created_after", "created_before", "q", "metadata.*", "sort", "order"),
@@ -169,7 +169,14 @@ OPERATIONS: tuple[Operation, ...] = (
         errors=(ErrorCode.JOB_NOT_FOUND,),
     ),
     Operation(
-        "why_job", "GET", f"{API}/jobs/{{job_id}}/why", S.JOBS_READ, "Why the job waits, engine by engine", None, jobs.WhyReply
+        "why_job",
+        "GET",
+        f"{API}/jobs/{{job_id}}/why",
+        S.JOBS_READ,
+        "Why the job waits, engine by engine",
+        None,
+        jobs.WhyReply,
+        at_follower=Follower.PASSES_ON,
     ),
     Operation(
         "job_log", "GET", f"{API}/jobs/{{job_id}}/log", S.JOBS_READ, "The tail of each attempt's tool log", None, jobs.JobLog

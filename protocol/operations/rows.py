@@ -32,6 +32,14 @@ class Form(StrEnum):
 STREAMS = frozenset({Form.SSE, Form.WEBSOCKET})
 """What answers for as long as the reader likes: no HEAD, no length, no tag."""
 
+class Follower(StrEnum):
+    """What a server that does not lead does with a call, where several run on one database."""
+
+    ANSWERS = "answers"
+    POINTS = "points"  # NOT_LEADER, with the leader's address
+    PASSES_ON = "passes on"  # the leader's answer
+
+
 SUBPROTOCOL = "reelyard.v1"
 KEY_SUBPROTOCOL = "reelyard.key."
 """A browser cannot set headers on a WebSocket: it offers `reelyard.v1` and `reelyard.key.<key>`, and gets the first."""
@@ -62,6 +70,7 @@ class Operation:
     errors: tuple[ErrorCode, ...] = ()
     is_tagged: bool = False
     needs_match: bool = False
+    at_follower: Follower = Follower.ANSWERS
 
 
 PAGED = ("limit", "offset", "cursor")

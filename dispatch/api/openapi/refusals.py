@@ -9,7 +9,7 @@ from dispatch.api.openapi.parameters import Json, in_path
 from dispatch.api.openapi.replies import RATE
 from protocol.admin import Scope
 from protocol.errors import ERRORS, ErrorCode
-from protocol.operations import Form, Operation
+from protocol.operations import Follower, Form, Operation
 
 _C = ErrorCode
 NO_KEY_LOOKED_AT = frozenset({Scope.OPEN, Scope.REGISTRATION})
@@ -31,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     (lambda o: o.scope not in (Scope.OPEN, Scope.ENGINE), (_C.RATE_LIMITED,)),
     (lambda o: o.scope not in NO_KEY_LOOKED_AT, (_C.FORBIDDEN,)),
     (lambda o: o.name not in HAS_NO_FAULTS, (_C.INTERNAL_ERROR, _C.DATABASE_UNAVAILABLE, _C.SHUTTING_DOWN)),
+    (lambda o: o.at_follower is not Follower.ANSWERS, (_C.NOT_LEADER,)),
     (_takes_body, (_C.BODY_TOO_LARGE, _C.BODY_TOO_SLOW, _C.BODY_INCOMPLETE, _C.UNSUPPORTED_MEDIA_TYPE)),
     (lambda o: o.request is not None, (_C.MALFORMED_JSON,)),
     (lambda o: o.request is not None or o.takes is Form.MULTIPART or bool(o.query), (_C.VALIDATION_FAILED,)),
@@ -61,6 +62,7 @@ HEADERS_OF_STATUS: dict[int, tuple[str, ...]] = {
     401: ("WWW-Authenticate",),
     409: ("Retry-After",),
     416: ("Content-Range",),
+    421: ("Retry-After",),
     429: ("Retry-After",),
     503: ("Retry-After",),
 }

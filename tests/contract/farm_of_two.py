@@ -1,0 +1,89 @@
+"""Two whole servers on one database and one storage, in one process: the first leads, the second follows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from config.dispatch import DispatchSettings
+from dispatch.api.server import application, runner
+from dispatch.api.wiring import Limits
+from dispatch.app.assembly import Core, Outside, assemble
+from dispatch.app.secrets import Secrets
+from dispatch.clock import RandomIds
+from dispatch.core.cluster import ServerRow
+from dispatch.events.bus import CommitBus
+from dispatch.ports import Commit, Store
+from plugins.storage_local.provider import LocalStorage
+from tests.contract.api_server import UNCOUNTED, Server
+from tests.contract.services_world import Even, Moments
+from tests.contract.store_adapters import open_store
+from tests.unit.dispatch_jobs import PROFILES
+
+Sections = Mapping[str, Any]  # models of config.dispatch by their name
+NO_SECTIONS: Sections = {}
+
+
+class Both(CommitBus):
+    """Tells the listeners of every server of each commit, as the feeds of a farm do."""
+
+    def __init__(self, *buses: CommitBus) -> None:
+        super().__init__()
+        self._buses = buses
+
+    def __call__(self, commit: Commit) -> None:
+        for bus in self._buses:
+            bus(commit)
+
+
+@dataclass(slots=True)
+class Two:
+    leader: Server
+    follower: Server
+    clock: Moments
+
+
+@asynccontextmanager
+async def two(directory: Path, limits: Limits = UNCOUNTED, sections: Sections = NO_SECTIONS) -> AsyncIterator[Two]:
+    buses, clock = (CommitBus(), CommitBus()), Moments()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store("inline", directory, Both(*buses)))
+        servers = [
+            await stack.enter_async_context(_server(assembled(directory, name, store, bus, clock, sections), limits))
+            for name, bus in zip("ab", buses, strict=True)
+        ]
+        yield Two(servers[0], servers[1], clock)
+
+
+def assembled(directory: Path, name: str, store: Store, bus: CommitBus, clock: Moments, sections: Sections) -> Core:
+    root = directory / "storage"
+    root.mkdir(exist_ok=True)
+    row = ServerRow(f"srv_{name}", f"run_{name}", "", "0.1", clock.now(), clock.now())
+    secrets = Secrets(b"signing", "rk_admin", "rt_registration", str)
+    made = (store, bus, LocalStorage(str(root)), clock, RandomIds(), Even(), list(PROFILES.values()), secrets)
+    return assemble(Outside(*made, server=row), DispatchSettings(data=directory / name, **sections))
+
+
+@asynccontextmanager
+async def _server(core: Core, limits: Limits) -> AsyncIterator[Server]:
+    await core.load()
+    async with asyncio.TaskGroup() as owner, aiohttp.ClientSession() as http:
+        running = runner(application(core.services, limits, at_shutdown=[core.cluster.leadership.stop]))
+        await running.setup()
+        await web.TCPSite(running, "127.0.0.1", 0).start()
+        host, port = running.addresses[0][:2]
+        core.cluster.lead.listens_at(f"http://{host}:{port}")
+        loops = owner.create_task(core.run())
+        await core.cluster.leadership.settled.wait()
+        try:
+            yield Server(core, Path(), f"http://{host}:{port}", http, running)
+        finally:
+            await running.cleanup()
+            loops.cancel()

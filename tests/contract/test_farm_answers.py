@@ -1,0 +1,298 @@
+"""What a server that follows answers: engines are pointed at the leader, what only the leader knows is asked there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from client.stream import LiveProgress
+from config.dispatch import DispatchSettings
+from dispatch.api.closing import DOOR
+from dispatch.api.leaders import PASSED_ON
+from dispatch.app.assembly import assemble
+from protocol.operations import OPERATIONS, Follower
+from tests.contract.api_server import ENGINE, UNCOUNTED, Answer, Server, head_of, until
+from tests.contract.farm_of_two import Two, two
+from tests.contract.test_api_streams import Stream, opened
+
+BEAT = {
+    "boot_id": "boot-0001",
+    "state": "online",
+    "load": {},
+    "slots": {"encoding": 1, "light": 2, "free_encoding": 1, "free_light": 2},
+}
+STEP = {"name": "noop", "state": "running", "progress": 0.4}
+LEASE = {"boot_id": "boot-0001", "slots": 0, "light_slots": 0, "wait_s": 0.0, "request_id": "poll-0001"}
+
+
+@pytest.fixture
+async def farm(tmp_path: Path) -> AsyncIterator[Two]:
+    async with two(tmp_path) as made:
+        yield made
+
+
+def told_leader(answer: Answer) -> object:
+    return answer.json["error"]["details"]["leader"]
+
+
+async def is_inside(server: Server) -> bool:
+    return server.web.app[DOOR].inside > 0
+
+
+async def calls_of(server: Server, engine: tuple[str, str]) -> list[Answer]:
+    """Every call that the leader alone answers to engines."""
+    path, key = f"/api/v1/engines/{engine[0]}", engine[1]
+    token = server.core.outside.secrets.registration
+    return [
+        await server.call("POST", "/api/v1/engines/register", key=token, json=ENGINE),
+        await server.call("POST", f"{path}/heartbeat", key=key, json=BEAT),
+        await server.call("POST", f"{path}/lease", key=key, json=LEASE),
+        await server.call("POST", f"{path}/offline", key=key, json={"boot_id": "boot-0001"}),
+    ]
+
+
+def test_the_calls_that_need_the_leader_are_marked() -> None:
+    marked = {
+        kind: [operation.name for operation in OPERATIONS if operation.at_follower is kind]
+        for kind in (Follower.POINTS, Follower.PASSES_ON)
+    }
+
+    assert marked == {
+        Follower.POINTS: ["register_engine", "heartbeat", "lease", "engine_offline"],
+        Follower.PASSES_ON: ["why_job"],
+    }
+
+
+async def test_a_follower_points_engines_at_the_leader(farm: Two) -> None:
+    engine = await farm.leader.new_engine()
+
+    answers = await calls_of(farm.follower, engine)
+
+    assert [head_of(answer) for answer in answers] == [(421, "NOT_LEADER")] * 4
+    assert {told_leader(answer) for answer in answers} == {farm.leader.url}
+    assert all("Retry-After" not in answer.headers for answer in answers)
+
+
+async def test_while_nobody_leads_engines_hear_when_to_ask_again(farm: Two) -> None:
+    engine = await farm.leader.new_engine()
+    farm.follower.core.cluster.lead.row = None
+
+    answers = await calls_of(farm.follower, engine)
+
+    assert [(answer.code, told_leader(answer), answer.headers["Retry-After"]) for answer in answers] == [
+        ("NOT_LEADER", None, "1")
+    ] * 4
+
+
+async def test_strangers_are_pointed_nowhere(farm: Two) -> None:
+    engine = await farm.leader.new_engine()
+
+    path = f"/api/v1/engines/{engine[0]}"
+    answers = [
+        await farm.follower.call("POST", "/api/v1/engines/register", key="rt_guess", json=ENGINE),
+        await farm.follower.call("POST", f"{path}/heartbeat", key="guess", json=BEAT),
+        await farm.follower.call("POST", f"{path}/lease", key=None, json=LEASE),
+    ]
+
+    assert [head_of(answer) for answer in answers] == [(401, "UNAUTHORIZED")] * 3
+
+
+async def test_a_poll_is_pointed_on_when_the_server_leads_no_more(farm: Two) -> None:
+    engine = await farm.leader.new_engine()
+    body = {**LEASE, "wait_s": 20.0}
+    async with asyncio.TaskGroup() as owner:
+        polling = owner.create_task(farm.leader.call("POST", f"/api/v1/engines/{engine[0]}/lease", key=engine[1], json=body))
+        await until(lambda: is_inside(farm.leader))
+        farm.leader.core.cluster.leadership.stop()
+        answer = await polling
+
+    assert head_of(answer) == (421, "NOT_LEADER")
+
+
+async def test_why_a_job_waits_is_told_by_every_server(farm: Two) -> None:
+    await farm.leader.new_engine(tags=["site:oslo"])
+    job = await farm.leader.submit(tags=["site:rome"])
+    path = f"/api/v1/jobs/{job['job_id']}/why"
+
+    of_leader, of_follower = await farm.leader.call("GET", path), await farm.follower.call("GET", path)
+
+    assert len(of_leader.json["engines"]) == 1
+    assert (of_follower.status, of_follower.json) == (200, of_leader.json)
+    assert await missing(farm.follower) == await missing(farm.leader)
+
+
+async def missing(server: Server) -> tuple[int, str]:
+    return head_of(await server.call("GET", "/api/v1/jobs/job_none/why"))
+
+
+async def test_a_call_keeps_its_id_where_it_is_passed_on(farm: Two) -> None:
+    answer = await farm.follower.call("GET", "/api/v1/jobs/job_none/why", headers={"X-Request-Id": "request-0001"})
+
+    assert answer.json["error"]["request_id"] == "request-0001"
+
+
+async def test_no_call_is_passed_on_twice(farm: Two) -> None:
+    farm.leader.core.cluster.lead.is_loaded = False
+    job = await farm.follower.submit()
+
+    answer = await farm.follower.call("GET", f"/api/v1/jobs/{job['job_id']}/why")
+
+    assert (head_of(answer), answer.headers["Retry-After"]) == ((421, "NOT_LEADER"), "1")
+
+
+async def test_a_leader_that_does_not_answer_is_told_as_none(farm: Two) -> None:
+    job = await farm.follower.submit()
+    await farm.leader.web.cleanup()
+
+    answer = await farm.follower.call("GET", f"/api/v1/jobs/{job['job_id']}/why")
+
+    assert (head_of(answer), told_leader(answer), answer.headers["Retry-After"]) == ((421, "NOT_LEADER"), None, "1")
+
+
+BEHIND_A_PROXY = replace(UNCOUNTED, trusted_proxies=("127.0.0.1/32",))
+THERE = "192.0.2.7"
+
+
+async def bound_key(server: Server) -> str:
+    """A key that is good from one address alone."""
+    body = {"name": "bound", "tenant": "default", "scopes": ["jobs:read"], "allowed_ips": [THERE]}
+    made = await server.call("POST", "/api/v1/admin/api-keys", json=body)
+    secret: str = made.json["api_key"]
+    return secret
+
+
+async def test_a_key_bound_to_an_address_is_good_where_its_call_is_passed_on(tmp_path: Path) -> None:
+    async with two(tmp_path, BEHIND_A_PROXY) as farm:
+        job, key = await farm.leader.submit(), await bound_key(farm.leader)
+        path = f"/api/v1/jobs/{job['job_id']}/why"
+        from_there = await farm.follower.call("GET", path, key=key, headers={"X-Forwarded-For": THERE})
+        from_elsewhere = await farm.follower.call("GET", path, key=key)
+
+    assert (from_there.status, from_elsewhere.status) == (200, 401)
+
+
+@pytest.mark.parametrize("voucher", ["x", THERE, "A" * 80])
+async def test_a_client_cannot_say_that_its_call_was_passed_on(tmp_path: Path, voucher: str) -> None:
+    async with two(tmp_path, BEHIND_A_PROXY) as farm:
+        job, key = await farm.leader.submit(), await bound_key(farm.leader)
+        path = f"/api/v1/jobs/{job['job_id']}/why"
+        answer = await farm.leader.call("GET", path, key=key, headers={PASSED_ON: voucher})
+
+    assert head_of(answer) == (401, "UNAUTHORIZED")
+
+
+async def test_a_voucher_is_good_for_a_minute(farm: Two) -> None:
+    ours, theirs = farm.follower.core.services.vouchers, farm.leader.core.services.vouchers
+    voucher = ours.issue(THERE)
+    found = []
+    for seconds in (0.0, 59.0, 2.0):
+        farm.clock.advance(seconds)
+        found.append(theirs.address_in(voucher))
+
+    assert found == [THERE, THERE, None]
+
+
+async def test_a_key_revoked_at_one_server_is_dead_at_the_other(farm: Two) -> None:
+    key = await farm.leader.new_key("jobs:read")
+    before = await farm.follower.call("GET", "/api/v1/jobs", key=key)
+    listed = await farm.leader.call("GET", "/api/v1/admin/api-keys")
+    key_id = next(row["key_id"] for row in listed.json["api_keys"] if key.startswith(row["prefix"]))
+
+    await farm.leader.call("DELETE", f"/api/v1/admin/api-keys/{key_id}")
+
+    assert (before.status, head_of(await farm.follower.call("GET", "/api/v1/jobs", key=key))) == (200, (401, "UNAUTHORIZED"))
+
+
+async def test_a_registration_token_rotated_at_one_server_is_rotated_at_the_other(farm: Two) -> None:
+    turned = await farm.follower.call("POST", "/api/v1/admin/registration-token/rotate")
+    fresh = turned.json["registration_token"]
+
+    old = await farm.leader.call("POST", "/api/v1/engines/register", key="rt_registration", json=ENGINE)
+    new = await farm.leader.call("POST", "/api/v1/engines/register", key=fresh, json=ENGINE)
+
+    assert (old.status, new.status) == (401, 200)
+
+
+async def test_a_server_that_starts_after_a_rotation_goes_by_the_new_token_and_mends_its_file(farm: Two, tmp_path: Path) -> None:
+    turned = await farm.leader.call("POST", "/api/v1/admin/registration-token/rotate")
+    written: list[str] = []
+    outside = replace(
+        farm.follower.core.outside, secrets=replace(farm.follower.core.outside.secrets, write_registration=written.append)
+    )
+    late = assemble(outside, DispatchSettings(data=tmp_path / "late")).services.registration
+
+    await late.load()
+
+    fresh = turned.json["registration_token"]
+    assert ([late.is_token(told) for told in ("rt_registration", fresh)], written) == ([False, True], [fresh])
+
+
+async def test_one_idempotency_key_at_two_servers_makes_one_job(farm: Two) -> None:
+    headers, body = {"Idempotency-Key": "once-0001"}, {"profile": "noop"}
+
+    answers = await asyncio.gather(
+        *(server.call("POST", "/api/v1/jobs", headers=headers, json=body) for server in (farm.leader, farm.follower) * 5)
+    )
+
+    made = {answer.json["job_id"] for answer in answers if answer.status == 202}
+    assert {head_of(answer) for answer in answers if answer.status != 202} <= {(409, "IDEMPOTENCY_IN_PROGRESS")}
+    listed = await farm.leader.call("GET", "/api/v1/jobs")
+    assert [job["job_id"] for job in listed.json["jobs"]] == list(made)
+
+
+async def test_a_drain_asked_of_a_follower_reaches_the_engine_at_once(farm: Two) -> None:
+    engine = await farm.leader.new_engine()
+    orders = []
+    for action in ("drain", "undrain"):
+        body = {**LEASE, "wait_s": 20.0, "request_id": f"poll-{action}"}
+        async with asyncio.TaskGroup() as owner:
+            polling = owner.create_task(farm.leader.call("POST", f"/api/v1/engines/{engine[0]}/lease", key=engine[1], json=body))
+            await until(lambda: is_inside(farm.leader))
+            await farm.follower.call("POST", f"/api/v1/engines/{engine[0]}/{action}")
+        orders.append(polling.result().json["orders"])
+
+    assert [[order["order"] for order in told] for told in orders] == [["drain"], ["undrain"]]
+
+
+async def test_a_dry_run_at_a_follower_is_done_by_the_farm(farm: Two) -> None:
+    found = await farm.follower.call("POST", "/api/v1/jobs/validate", json={"input": {"url": "https://example.com/a.mp4"}})
+
+    assert head_of(found) == (503, "NO_ENGINE")
+
+
+async def test_a_reader_goes_on_at_another_server_where_it_was_cut(farm: Two) -> None:
+    job = await farm.leader.submit()
+    path = f"/api/v1/jobs/{job['job_id']}"
+    async with opened(farm.leader, f"{path}/events") as response:
+        first = await Stream(response).next()
+    async with opened(farm.follower, f"{path}/events", **{"Last-Event-ID": first.last_id}) as response:
+        await until(lambda: watches(farm.follower, job["job_id"]))
+        await farm.leader.call("POST", f"{path}/cancel")
+        rest = await Stream(response).rest()
+
+    assert (first.event, [message.event for message in rest]) == ("JobCreated", ["JobCancelled", "TaskChanged"])
+
+
+async def watches(server: Server, job_id: str) -> bool:
+    return server.core.services.hub.is_watched(job_id, "default")
+
+
+async def test_progress_told_to_the_leader_is_seen_live_at_a_follower(farm: Two) -> None:
+    engine = await farm.leader.new_engine()
+    job = await farm.leader.submit()
+    grant = (await farm.leader.lease(engine, "poll-0001"))["tasks"][0]
+    await farm.leader.report(engine, grant, "start")
+    running = [{"task_id": grant["task_id"], "token": grant["token"], "started": True, "steps": [STEP]}]
+    async with opened(farm.follower, f"/api/v1/jobs/{job['job_id']}/events") as response:
+        stream = Stream(response)
+        while (await stream.next()).event != "TranscodingStarted":
+            pass
+        await until(lambda: watches(farm.follower, job["job_id"]))
+        await farm.leader.call("POST", f"/api/v1/engines/{engine[0]}/heartbeat", key=engine[1], json={**BEAT, "running": running})
+        told = await stream.next()
+
+    assert (told.event, LiveProgress.model_validate_json(told.text).progress_percent) == ("ProgressUpdated", 40.0)
