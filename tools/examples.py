@@ -6,6 +6,7 @@ import json
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -42,9 +43,16 @@ def _sections(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         section = _section(field)
         if section is not None:
-            yield from ("", *_comment(section.__doc__ or ""), f"[{'.'.join((*path, name))}]")
+            yield from ("", *_comment(section.__doc__ or ""), _heading(field, ".".join((*path, name))))
             yield from _keys(section)
             yield from _sections(section, (*path, name))
+
+
+def _heading(field: FieldInfo, name: str) -> str:
+    """Commented out where there need not be one, or may be several."""
+    if get_origin(field.annotation) is tuple:
+        return f"# [[{name}]]"
+    return f"[{name}]" if field.default is not None else f"# [{name}]"
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:
@@ -55,8 +63,11 @@ def _keys(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    """One that may be left out, or stand there several times, too."""
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
 
 
 def _comment(text: str) -> list[str]:

@@ -10,12 +10,17 @@ from urllib3.exceptions import HTTPError
 
 from protocol.storage import AlreadyExists, InvalidPath, NotFound, StorageError, StorageFull, StorageUnavailable
 
+
+class Conflict(StorageUnavailable):
+    """Two create-only writes of one name met; S3 tells neither of them who has won."""
+
+
 BY_CODE: dict[str, tuple[type[StorageError], str]] = {
     "NoSuchKey": (NotFound, "there is no such file"),
     "NoSuchUpload": (NotFound, "there is no such write in parts"),
     "NoSuchBucket": (StorageUnavailable, "there is no such bucket; make it, or correct storage.s3.bucket"),
     "PreconditionFailed": (AlreadyExists, "there is a file of this name"),
-    "ConditionalRequestConflict": (StorageUnavailable, "another write of this name is under way"),
+    "ConditionalRequestConflict": (Conflict, "another write of this name is under way"),
     "KeyTooLongError": (InvalidPath, "the path, with the prefix, is too long for this storage"),
     "XMinioInvalidObjectName": (InvalidPath, "this storage refuses the name"),
     "XMinioParentIsObject": (InvalidPath, "a file stands where a directory is needed"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from plugins.storage_s3.faults import status_of, told_as
+from plugins.storage_s3.faults import Conflict, status_of, told_as
 from plugins.storage_s3.keys import Keys, content_type
 from protocol.storage import AlreadyExists, NotFound, StorageUnavailable
 
@@ -153,10 +153,13 @@ class Objects:
         """A refusal of the body is none where an earlier try of the same call, whose answer was lost, made the object."""
         try:
             yield
-        except (AlreadyExists, NotFound):
+        except (AlreadyExists, NotFound, Conflict) as refused:
             standing = self.find(key)
-            if standing is None or standing.metadata.get(WRITE) != write:
-                raise
+            if standing is not None and standing.metadata.get(WRITE) == write:
+                return
+            if standing is not None and isinstance(refused, Conflict):
+                self.refuse(key)
+            raise
 
     def begin(self, key: str, made: Made) -> str:
         with told_as(self._keys.path(key)):
