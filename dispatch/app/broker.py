@@ -79,13 +79,17 @@ def assemble_broker(outside: Outside, settings: DispatchSettings, needs: Needs) 
     outbox.wake = telling.wake
     live = _live(outside, needs, broker, subjects, source)
     loops = (Carrier("broker", adapter.link.run), Carrier("broker doors", doors.run), Carrier("broker live", live.run))
-    return BrokerParts(lambda: broker.problem, lambda: begin(outside.store), (outbox, live), (telling,), loops)
+    return BrokerParts(lambda: _told(broker.problem), lambda: begin(outside.store), (outbox, live), (telling,), loops)
 
 
 def _live(outside: Outside, needs: Needs, broker: Broker, subjects: Subjects, source: str) -> LiveTelling:
     live = LiveTelling(broker, subjects, outside.clock, source, lambda: needs.leading.is_leading)
     needs.work.hub.on_progress.append(live.progress)
     return live
+
+
+def _told(problem: str | None) -> str | None:
+    return None if problem is None else f"the broker is away ({problem}): engines go by HTTP, and events wait"
 
 
 def _nothing_wrong() -> str | None:
