@@ -23,6 +23,9 @@ from protocol.jobs import OutputLink
 
 BLOCK = 1 << 20
 PARTIAL_CONTENT, OK = 206, 200
+REDIRECTS = frozenset({302, 303, 307})
+"""To where the storage itself gives the bytes: followed once, without the key, which is for the server alone."""
+
 _PATH: TypeAdapter[str] = TypeAdapter(RelativePath)
 
 
@@ -57,6 +60,13 @@ async def fetch_whole(transport: Transport, call: Call, target: Path) -> Path:
 
     async def once() -> None:
         async with transport.open(call) as response:
+            if response.status not in REDIRECTS:
+                await _save(response, partial, at=0)
+                return
+            url = _further(response)
+        async with transport.send("GET", url, {}) as response:
+            if response.status != OK:
+                raise await refusal(response)
             await _save(response, partial, at=0)
 
     async with _beside(target) as partial:
@@ -98,14 +108,27 @@ def _facts(path: Path) -> tuple[int, str]:
 async def _go_on(transport: Transport, link: OutputLink, partial: Path) -> None:
     """One connection. A server that knows no ranges, or has another file now, sends it from the start."""
     have = _size(partial)
-    url = URL(transport.server).join(URL(link.url, encoded=True))
-    async with transport.send("GET", url, {"Range": f"bytes={have}-"} if have else {}) as response:
-        if response.status == PARTIAL_CONTENT and response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            await _save(response, partial, at=have)
-        elif response.status == OK:
-            await _save(response, partial, at=0)
-        else:
-            raise await refusal(response)
+    url, headers = URL(transport.server).join(URL(link.url, encoded=True)), {"Range": f"bytes={have}-"} if have else {}
+    async with transport.send("GET", url, headers) as response:
+        if response.status not in REDIRECTS:
+            await _take(response, partial, have)
+            return
+        url = _further(response)
+    async with transport.send("GET", url, headers) as response:
+        await _take(response, partial, have)
+
+
+def _further(response: aiohttp.ClientResponse) -> URL:
+    return response.url.join(URL(response.headers.get("Location", ""), encoded=True))
+
+
+async def _take(response: aiohttp.ClientResponse, partial: Path, have: int) -> None:
+    if response.status == PARTIAL_CONTENT and response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        await _save(response, partial, at=have)
+    elif response.status == OK:
+        await _save(response, partial, at=0)
+    else:
+        raise await refusal(response)
 
 
 async def _save(response: aiohttp.ClientResponse, partial: Path, *, at: int) -> None:

@@ -48,10 +48,14 @@ def facts_of(path: Path) -> LocalFacts:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """`received` is None when the call is a repeated one and the upload is gone since: it has served its job."""
+    """`received` is None when the call is a repeated one and the upload is gone since: it has served its job.
+
+    `is_direct`: its bytes may go past the server, which tells where.
+    """
 
     upload_id: str
     received: int | None
+    is_direct: bool = False
 
 
 async def begin(transport: Transport, file: LocalFacts, *, key: str) -> Begun:
@@ -62,7 +66,7 @@ async def begin(transport: Transport, file: LocalFacts, *, key: str) -> Begun:
     upload_id, offset = answer.headers.get("Location", "").rpartition("/")[2], answer.headers.get("Upload-Offset")
     if not upload_id:
         raise Unreadable(201, "the server began an upload and did not say which")
-    return Begun(upload_id, int(offset) if offset and offset.isdigit() else None)
+    return Begun(upload_id, int(offset) if offset and offset.isdigit() else None, "Upload-Direct" in answer.headers)
 
 
 async def look(transport: Transport, upload_id: str) -> UploadView:

@@ -41,6 +41,7 @@ class ErrorCode(StrEnum):
     UPLOAD_HEADER_INVALID = "UPLOAD_HEADER_INVALID"
     UPLOAD_TOO_LARGE = "UPLOAD_TOO_LARGE"
     UPLOAD_LIMIT = "UPLOAD_LIMIT"
+    UPLOAD_NOT_DIRECT = "UPLOAD_NOT_DIRECT"
     TUS_VERSION = "TUS_VERSION"
     PROFILE_NOT_FOUND = "PROFILE_NOT_FOUND"
     ENDPOINT_NOT_FOUND = "ENDPOINT_NOT_FOUND"
@@ -159,6 +160,7 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     _C.UPLOAD_IS_FINAL: ErrorRow(403, "The upload was made of others and takes no bytes of its own."),
     _C.UPLOAD_HEADER_INVALID: ErrorRow(400, "A header of the tus protocol is missing or malformed; `details.header` names it."),
     _C.UPLOAD_TOO_LARGE: ErrorRow(413, "The upload is larger than announced, or than `Tus-Max-Size`."),
+    _C.UPLOAD_NOT_DIRECT: ErrorRow(409, "The bytes of this upload cannot go past this server. Send them here, by tus."),
     _C.UPLOAD_LIMIT: ErrorRow(429, "The tenant has as many unfinished uploads as it may. Finish or end some."),
     _C.TUS_VERSION: ErrorRow(412, "This call speaks tus 1.0.0 only. Send `Tus-Resumable: 1.0.0`."),
     _C.PROFILE_NOT_FOUND: ErrorRow(422, "No profile has this name; `details.known` lists those that exist."),

@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from protocol.base import Bytes, Identifier, Message
+from pydantic import Field
+
+from protocol.base import Bytes, Identifier, Message, Sha256
 
 
 class UploadState(StrEnum):
     OPEN = "open"  # waits for more bytes
     FINISHED = "finished"  # may be a job's input
+
+
+class DirectRequest(Message):
+    """`sha256` of the whole file, where it is known: the storage then refuses other bytes of a file that goes up whole."""
+
+    sha256: Sha256 | None = None
+
+
+class DirectPlace(Message):
+    """Where to PUT the file, each time with `headers`: whole at `url`, or as `parts` in their order.
+
+    Every part but the last holds `part_bytes`; parts may come in any order, and again. When all is there,
+    `POST /uploads/{id}/finish` names `write`. The links are good for `seconds`; they are keys to this one file.
+    """
+
+    upload_id: Identifier
+    url: Annotated[str, Field(repr=False)] = ""
+    headers: dict[str, str] = {}
+    parts: Annotated[tuple[str, ...], Field(repr=False)] = ()
+    part_bytes: Bytes = 0
+    write: str | None = None
+    seconds: int
+
+
+class DirectFinish(Message):
+    """All of the file is there. `write` is that of the places it was sent to."""
+
+    write: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
 
 
 class UploadView(Message):

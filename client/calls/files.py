@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from client.calls.base import Calls
-from client.download import fetch_file, fetch_whole
+from client.download import REDIRECTS, fetch_file, fetch_whole
 from client.transport import Call
 from protocol import jobs
 from protocol.playback import PlaybackReply
@@ -31,4 +31,4 @@ class FileCalls(Calls):
 
     async def output_file(self, job_id: str, path: str, target: Path) -> Path:
         """One output by its stable URL, which needs the key; `path` is as in `outputs`."""
-        return await fetch_whole(self._transport, Call("job_file", ids={"job_id": job_id, "path": path}), target)
+        return await fetch_whole(self._transport, Call("job_file", ids={"job_id": job_id, "path": path}, also=REDIRECTS), target)

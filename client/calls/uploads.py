@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from client import notes, tus
+from client import direct, notes, tus
 from client.calls.base import Calls
 from client.errors import ClientError
 from client.notes import Note
@@ -59,13 +59,15 @@ class UploadCalls(Calls):
         """The upload, and whether it is known to be there whole."""
         received = None if note.upload_id is None else await tus.known(self._transport, note.upload_id, file)
         if note.upload_id is not None and received is not None:
-            begun = tus.Begun(note.upload_id, received)
+            begun = tus.Begun(note.upload_id, received, is_direct=received == 0 < file.size)
         else:
             begun = await tus.begin(self._transport, file, key=self._new_key() if key is None else _key_for(key, file))
         if begun.received is None:
             return begun.upload_id, False
         note.remember(begun.upload_id)
-        await tus.send(self._transport, file, begun.upload_id, begun.received, progress)
+        is_past = begun.is_direct and begun.received == 0 and await direct.send(self._transport, file, begun.upload_id, progress)
+        if not is_past:
+            await tus.send(self._transport, file, begun.upload_id, begun.received, progress)
         return begun.upload_id, True
 
     async def _submitted(self, upload_id: str, submission: JobSubmission, note: Note, key: str | None) -> JobView:

@@ -27,6 +27,7 @@ EXPOSED = ", ".join(
         "Upload-Expires",
         "Upload-Metadata",
         "Upload-Concat",
+        "Upload-Direct",
         "Tus-Resumable",
         "Tus-Version",
         "Tus-Extension",

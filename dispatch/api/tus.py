@@ -59,6 +59,8 @@ async def create_upload(call: Call) -> web.StreamResponse:
         piece = Piece(0, call.request.content_length, None, checksum)
         upload = await _first_bytes(call, upload, piece, is_known=key is not None)
     told = {**(_told(upload) if upload else {}), **begun.answer.headers}
+    if upload is not None and call.services.direct_uploads.is_offered(upload):
+        told["Upload-Direct"] = f"{PREFIX}/{upload.upload_id}/direct"
     if begun.answer.replayed:
         told["Idempotent-Replayed"] = "true"
     return web.Response(status=begun.answer.status, headers=told)

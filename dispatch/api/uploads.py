@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import BodyPartReader, MultipartReader, web
 
-from dispatch.api import form
+from dispatch.api import direct_uploads, form
 from dispatch.api.call import BLOCK, BROKEN_OFF, Call, Handler, check_type, gathered, idempotency_key, received_blocks
 from dispatch.api.keyed import answered
 from dispatch.api.wiring import LIMITS
@@ -194,4 +194,4 @@ async def _blocks(call: Call, part: BodyPartReader) -> AsyncIterator[bytes]:
         raise ReelyardError(ErrorCode.BODY_INCOMPLETE) from error
 
 
-HANDLERS: dict[str, Handler] = {"upload_job": upload_job}
+HANDLERS: dict[str, Handler] = {"upload_job": upload_job, **direct_uploads.HANDLERS}

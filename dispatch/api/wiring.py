@@ -13,6 +13,7 @@ from dispatch.ports import Clock, Ids, Store
 from dispatch.ports.cluster import Leading
 from dispatch.services.audit import AuditService
 from dispatch.services.care import Care
+from dispatch.services.direct_uploads import DirectUploads
 from dispatch.services.engine_calls import EngineCalls
 from dispatch.services.engines import EngineService
 from dispatch.services.files import FileService
@@ -58,6 +59,7 @@ class Services:
     health: HealthService
     uploads: UploadService
     upload_creation: UploadCreation
+    direct_uploads: DirectUploads
     reservations: Reservations
     releases: ReleaseShelf
     webhooks: WebhookService

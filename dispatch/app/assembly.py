@@ -184,6 +184,7 @@ def _services(parts: Parts, tokens: TokenService, broker: BrokerParts, settings:
         health=_health(parts, broker),
         uploads=parts.uploads.service,
         upload_creation=parts.uploads.creation,
+        direct_uploads=parts.uploads.direct,
         reservations=parts.uploads.reservations,
         releases=ReleaseShelf(settings.data.absolute() / "releases"),
         webhooks=parts.webhooks.service,

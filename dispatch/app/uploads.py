@@ -8,6 +8,7 @@ from config.dispatch import DispatchSettings
 from dispatch.app.outside import Outside
 from dispatch.core.uploads import Spans
 from dispatch.ports import Store
+from dispatch.services.direct_uploads import DirectUploads
 from dispatch.services.duties import Duty
 from dispatch.services.gate import StorageGate
 from dispatch.services.idempotency import Idempotency
@@ -23,6 +24,7 @@ SWEEP_EVERY_S = 60.0
 class UploadParts:
     service: UploadService
     creation: UploadCreation
+    direct: DirectUploads
     reservations: Reservations
     duty: Duty
 
@@ -38,4 +40,5 @@ def assemble_uploads(
     service = UploadService(store, storage, reservations, clock, spans)
     creation = UploadCreation(once, service, storage, reservations, outside.ids, clock)
     sweep = UploadSweep(led, storage, reservations, clock, spans)
-    return UploadParts(service, creation, reservations, Duty("uploads", sweep.run_once, SWEEP_EVERY_S))
+    direct = DirectUploads(store, storage, service, clock)
+    return UploadParts(service, creation, direct, reservations, Duty("uploads", sweep.run_once, SWEEP_EVERY_S))

@@ -114,6 +114,26 @@ def room(upload: Upload, spans: Spans) -> int:
     return (spans.max_size if upload.size is None else upload.size) - upload.received
 
 
+def going_past(upload: Upload) -> int:
+    """The size of an upload whose bytes may still go past this server. Raises UPLOAD_NOT_DIRECT, UPLOAD_OFFSET."""
+    if upload.size is None or upload.parts or upload.size == 0:
+        raise ReelyardError(ErrorCode.UPLOAD_NOT_DIRECT)
+    if upload.received:
+        raise ReelyardError(ErrorCode.UPLOAD_OFFSET, details={"offset": upload.received})
+    return upload.size
+
+
+def write_of(upload: Upload) -> str | None:
+    """The name of the write in parts that its client was given last."""
+    told: str | None = orjson.loads(upload.metadata_json).get("write")
+    return told
+
+
+def writing(upload: Upload, write: str | None, *, now: float) -> Upload:
+    told = {**orjson.loads(upload.metadata_json), "write": write}
+    return replace(upload, metadata_json=orjson.dumps(told).decode(), updated_at=now)
+
+
 def stored(upload: Upload, received: int, *, now: float, spans: Spans) -> Upload:
     """With so many bytes durable. All of them make it finished; each step renews the time it is kept."""
     is_whole = received == upload.size

@@ -134,9 +134,9 @@ class UploadService:
                 await self._reserved.take(upload.upload_id, upload.tenant, STEP)
             at = await self._append(upload, at, intake)
             if not is_checked and upload.state not in uploads.WHOLE:  # a last step may find only the end of the body
-                upload = await self._advance(upload, at)
+                upload = await self.advance(upload, at)
         intake.verify()
-        return await self._advance(upload, at) if is_checked else upload
+        return await self.advance(upload, at) if is_checked else upload
 
     async def _append(self, upload: Upload, at: int, intake: Intake) -> int:
         try:
@@ -145,7 +145,7 @@ class UploadService:
             log.error("upload_lost", upload=upload.upload_id, reason=lost.reason)
             raise ReelyardError(ErrorCode.UPLOAD_GONE, details={"upload_id": upload.upload_id}) from lost
 
-    async def _advance(self, upload: Upload, received: int) -> Upload:
+    async def advance(self, upload: Upload, received: int) -> Upload:
         """Only what is open goes on: an upload that was ended meanwhile stays ended."""
         now = self._clock.now()
 

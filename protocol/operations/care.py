@@ -104,6 +104,7 @@ OPERATIONS: tuple[Operation, ...] = (
             " `?streamed=1` the bytes come from here all the same."
         ),
         errors=READING,
+        may_redirect=True,
     ),
     Operation(
         "list_retention",

@@ -19,6 +19,7 @@ OPERATIONS: tuple[Operation, ...] = (
         query=("download", "disposition"),
         description="A file by a signed link; ranges. Below a link of playback `key/<key id>` is a key of an encrypted job.",
         errors=(ErrorCode.OUTPUTS_NOT_READY, ErrorCode.OUTPUTS_PURGED, ErrorCode.SECRET_UNREADABLE),
+        may_redirect=True,
     ),
     Operation(
         "signed_put",

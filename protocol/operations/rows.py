@@ -32,6 +32,7 @@ class Form(StrEnum):
 STREAMS = frozenset({Form.SSE, Form.WEBSOCKET})
 """What answers for as long as the reader likes: no HEAD, no length, no tag."""
 
+
 class Follower(StrEnum):
     """What a server that does not lead does with a call, where several run on one database."""
 
@@ -51,6 +52,7 @@ class Operation:
 
     `errors` are the codes this call can give beyond those that follow from its scope, its parameters and its body.
     `is_tagged`: it answers with an ETag, and a GET knows If-None-Match. `needs_match`: it is refused without If-Match.
+    `may_redirect`: where the storage hands out links, the answer may be one.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Operation:
     errors: tuple[ErrorCode, ...] = ()
     is_tagged: bool = False
     needs_match: bool = False
+    may_redirect: bool = False
     at_follower: Follower = Follower.ANSWERS
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from protocol.admin import Scope as S
 from protocol.errors import ErrorCode as C
 from protocol.operations.rows import API, Form, Operation
-from protocol.uploads import UploadView
+from protocol.uploads import DirectFinish, DirectPlace, DirectRequest, UploadView
 
 ONE = f"{API}/uploads/{{upload_id}}"
 NAMED = (C.UPLOAD_NOT_FOUND, C.UPLOAD_GONE)
@@ -61,6 +61,31 @@ OPERATIONS: tuple[Operation, ...] = (
         takes=Form.OFFSET,
         gives=Form.NONE,
         errors=(*SPOKEN, *FILLED, *NAMED, *MOVED),
+    ),
+    Operation(
+        "direct_upload",
+        "POST",
+        f"{ONE}/direct",
+        S.FILES_WRITE,
+        "Where to send the whole file past this server",
+        DirectRequest,
+        DirectPlace,
+        description=(
+            "For an upload whose length was told and that has no bytes yet, on a storage that hands out links (the answer to"
+            " `POST /uploads` then has the header `Upload-Direct`, which names this call). Asked again it begins anew."
+        ),
+        errors=(*NAMED, C.UPLOAD_NOT_DIRECT, C.UPLOAD_OFFSET, C.STORAGE_FULL, C.STORAGE_UNAVAILABLE),
+    ),
+    Operation(
+        "finish_upload",
+        "POST",
+        f"{ONE}/finish",
+        S.FILES_WRITE,
+        "All of the file was sent past this server",
+        DirectFinish,
+        UploadView,
+        description="Once more is harmless.",
+        errors=(*NAMED, C.UPLOAD_NOT_DIRECT, C.UPLOAD_UNFINISHED, C.UPLOAD_TOO_LARGE, C.STORAGE_UNAVAILABLE),
     ),
     Operation(
         "end_upload",

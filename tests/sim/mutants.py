@@ -287,7 +287,7 @@ _HEADERS = webhooks.headers
 async def _tells_before_it_stores(self: Any, upload: Any, piece: Any, intake: Any) -> Any:
     """The row first, with bytes that are not on the disk yet."""
     body = b"".join([block async for block in intake.step()])
-    after = await self._advance(upload, upload.received + len(body))
+    after = await self.advance(upload, upload.received + len(body))
     await self._storage.append(upload.path, upload.received, _one(body))
     intake.verify()
     return after

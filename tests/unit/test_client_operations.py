@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from client import tus
+from client import direct, tus
 from client.api import ReelyardClient
 from client.calls.base import Calls
 from client.transport import Call
@@ -47,7 +47,9 @@ def _name(function: ast.expr) -> str:
 
 
 def test_every_operation_has_a_method_or_a_reason() -> None:
-    called = {name for module in (*map(inspect.getmodule, AREAS), tus) if module for name in _called(inspect.getsource(module))}
+    called = {
+        name for module in (*map(inspect.getmodule, AREAS), tus, direct) if module for name in _called(inspect.getsource(module))
+    }
 
     assert set(BY_NAME) - OF_ENGINES - called == set(NO_METHOD)
     assert called <= set(BY_NAME)

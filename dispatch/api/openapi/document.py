@@ -174,6 +174,9 @@ def _besides(operation: Operation) -> Json:
         ranged = ("Content-Range", "Accept-Ranges", "Content-Disposition")
         headers = {**kept, **{name: _header(name) for name in ranged}}
         found["206"] = {"description": "The range asked for", "headers": headers, "content": {"*/*": {"schema": {}}}}
+    if operation.may_redirect:
+        headers = {name: _header(name) for name in ("X-Request-Id", "Location", *(name for name in kept if name in replies.RATE))}
+        found["302"] = {"description": "Where the storage itself gives the bytes", "headers": headers}
     if operation.gives is Form.SSE and "{" in operation.path:
         said = "The job has ended and the reader has seen its last event"
         found["204"] = {"description": said, "headers": kept}

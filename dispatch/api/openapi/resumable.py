@@ -59,6 +59,7 @@ REPLY_HEADERS: dict[str, tuple[str, Json]] = {
     "Upload-Offset": ("Bytes the server has", {"type": "integer", "minimum": 0}),
     "Upload-Length": ("Bytes of the whole upload", {"type": "integer", "minimum": 0}),
     "Upload-Defer-Length": ("The length is not told yet", {"type": "string", "enum": ["1"]}),
+    "Upload-Direct": ("The call that tells where the bytes may go past the server", {"type": "string"}),
     "Upload-Expires": ("When an upload that stands still is removed", {"type": "string"}),
     "Upload-Metadata": ("As the client told it", {"type": "string"}),
     "Upload-Concat": ("As the client told it", {"type": "string"}),
@@ -85,7 +86,7 @@ CALLS: dict[str, Spoken] = {
     "create_upload": Spoken(
         ("Tus-Resumable", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat", "Upload-Checksum"),
         _VERSION,
-        _TOLD,
+        (*_TOLD, "Upload-Direct"),
     ),
     "get_upload": Spoken(("Tus-Resumable",), frozenset(), (*_TOLD, *_DESCRIBED)),
     "continue_upload": Spoken(("Tus-Resumable", *_PIECE), _VERSION | {"Upload-Offset"}, _TOLD),
