@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from dispatch.core.audit import AuditFilter
 from dispatch.core.copying import replace
@@ -12,8 +12,10 @@ from dispatch.store import rows, schema
 from dispatch.store.keyset import Order, load_slice
 from dispatch.store.metering import MeterQueries
 from dispatch.store.sequences import take
+from dispatch.store.statements import inserting
 
 ENGINES, KEYS, TENANTS = Order(schema.engines.c.engine_id), Order(schema.api_keys.c.key_id), Order(schema.tenants.c.name)
+INSERT_AUDIT = inserting(schema.audit)
 NEWEST_AUDIT = Order(schema.audit.c.audit_id, is_descending=True)
 
 
@@ -21,6 +23,7 @@ class AccountQueries(MeterQueries):
     """Mixed into SqlTransaction."""
 
     _connection: Connection
+    _audits: list[AuditRow]
 
     # --- lists
 
@@ -36,9 +39,16 @@ class AccountQueries(MeterQueries):
     # --- audit
 
     def audit(self, row: AuditRow) -> None:
-        """Append it under the next number: ids sort in the order of commits."""
-        (number,) = take(self._connection, "audit", 1)
-        self._connection.execute(insert(schema.audit), rows.AUDIT.params(replace(row, audit_id=f"aud_{number:012d}")))
+        """Append it; it gets its number with the events, just before the commit: ids sort in the order of commits."""
+        self._audits.append(row)
+
+    def flush_audits(self) -> None:
+        if not self._audits:
+            return
+        numbers = take(self._connection, "audit", len(self._audits))
+        made = [replace(row, audit_id=f"aud_{number:012d}") for number, row in zip(numbers, self._audits, strict=True)]
+        INSERT_AUDIT.run_many(self._connection, [rows.AUDIT.values(row) for row in made])
+        self._audits.clear()
 
     def list_audit(self, wanted: AuditFilter) -> Slice[AuditRow]:
         """Newest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, func, literal_column, select
 
 from dispatch.core.backlog import Sample, TaskSum, sample_of
 from dispatch.store import schema
@@ -13,7 +13,7 @@ HELD = tuple(sorted(state.value for state in HELD_TASK_STATES))
 UNDONE = (TaskState.WAITING.value, TaskState.PENDING.value, *HELD)
 
 _tasks, _jobs = schema.tasks, schema.jobs
-_holder = case((_tasks.c.state.in_(HELD), _tasks.c.engine_id))
+_holder = case((_tasks.c.state.in_([literal_column(f"'{state}'") for state in HELD]), _tasks.c.engine_id))
 _class = (_tasks.c.kind, _tasks.c.needs, _tasks.c.tags, _tasks.c.state)
 SUMS = (
     select(*_class, func.count(), func.sum(_tasks.c.cost_s), _holder)

@@ -67,6 +67,7 @@ class CareQueries(RetentionQueries):
     """Mixed into SqlTransaction."""
 
     _jobs: list[Job]
+    forgotten: list[Job]
 
     def forget_jobs(self, graphs: Iterable[Graph]) -> None:
         """Children first: each row refers to the one above it. The listeners, and who is told, see the job as it was.
@@ -80,7 +81,9 @@ class CareQueries(RetentionQueries):
         met = FORGET_JOB.run_many(self._connection, [(job.job_id, str(job.state), job.version) for job in jobs])
         if met != len(jobs):
             raise StaleRow(f"{len(jobs) - met} of {len(jobs)} jobs had moved on")
-        self._jobs.extend(replace(job, version=job.version + 1) for job in jobs)
+        gone = [replace(job, version=job.version + 1) for job in jobs]
+        self._jobs.extend(gone)
+        self.forgotten.extend(gone)
 
     def forget_staged(self, job_id: str) -> None:
         FORGET_STAGED.run_many(self._connection, [(job_id,)])

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal_column, not_, or_, select
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
 
 from dispatch.core.job_list import JobFilter, MetadataMatch
 from dispatch.core.paging import Slice
@@ -19,6 +33,9 @@ from protocol.states import JobState, TaskState
 WAITING: list[ColumnElement[str]] = [
     literal_column(f"'{state.value}'") for state in (JobState.PENDING, JobState.ASSIGNED, JobState.RETRYING)
 ]
+NUL, REPLACEMENT = r"\u0000", r"\ufffd"
+"""As JSON writes them: PostgreSQL reads no JSON with a NUL in it."""
+
 SORTS = {
     "created_at": schema.jobs.c.created_at,
     "completed_at": func.coalesce(schema.jobs.c.completed_at, 0.0),
@@ -89,7 +106,8 @@ class ListingQueries:
     def list_jobs(self, wanted: JobFilter) -> Slice[Graph]:
         """One page of jobs with their tasks. Stable under inserts with a cursor."""
         order = Order(SORTS[wanted.sort], schema.jobs.c.job_id, is_descending=wanted.descending)
-        statement, walked = _filtered(wanted), _filtered(wanted, schema.jobs.c.state.concat(""))
+        dialect = self._connection.dialect.name
+        statement, walked = _filtered(wanted, dialect), _filtered(wanted, dialect, schema.jobs.c.state.concat(""))
         found = load_slice(self._connection, statement, order, wanted.page, rows.load_job, of_many=walked)
         tasks = schema.tasks
         of_page = select(tasks).where(tasks.c.job_id.in_([job.job_id for job in found.rows])).order_by(tasks.c.ordinal)
@@ -98,7 +116,9 @@ class ListingQueries:
         return Slice(graphs, found.total, found.last)
 
 
-def _filtered(wanted: JobFilter, state: ColumnElement[str] = schema.jobs.c.state) -> Select[Any]:  # a row of all columns
+def _filtered(
+    wanted: JobFilter, dialect: str, state: ColumnElement[str] = schema.jobs.c.state
+) -> Select[Any]:  # a row of all columns
     """With another expression for the state its index is out of the question."""
     table = schema.jobs
     statement = select(table)
@@ -117,7 +137,7 @@ def _filtered(wanted: JobFilter, state: ColumnElement[str] = schema.jobs.c.state
         statement = statement.where(table.c.created_at < wanted.created_before)
     if wanted.text is not None:
         statement = statement.where(or_(*(column.icontains(text, autoescape=True) for column, text in _searched(wanted.text))))
-    return statement.where(*(_entry(match) for match in wanted.metadata))
+    return statement.where(*(_entry(match, dialect) for match in wanted.metadata))
 
 
 def _searched(text: str) -> tuple[tuple[ColumnElement[str], str], ...]:
@@ -130,8 +150,25 @@ def _searched(text: str) -> tuple[tuple[ColumnElement[str], str], ...]:
     )
 
 
-def _entry(match: MetadataMatch) -> ColumnElement[bool]:
-    """The entry's value as JSON text: SQLite's `->` tells numbers from strings, which json_extract would mix with 0 and 1."""
-    names = {match.path, (".".join(match.path),)}  # a key may hold a dot of its own
-    paths = ["$" + "".join(f'."{key}"' for key in path) for path in sorted(names)]
-    return or_(*(schema.jobs.c.user_metadata_json.op("->")(path).in_(match.texts) for path in paths))
+def _entry(match: MetadataMatch, dialect: str) -> ColumnElement[bool]:
+    """The entry's value as JSON text, which tells numbers from strings."""
+    names = sorted({match.path, (".".join(match.path),)})  # a key may hold a dot of its own
+    value, text = (_postgres_value, _keepable) if dialect == "postgresql" else (_sqlite_value, str)
+    return or_(*(value(path).in_([text(one) for one in match.texts]) for path in names))
+
+
+def _sqlite_value(path: Sequence[str]) -> ColumnElement[Any]:
+    """By `->`: json_extract would mix 0 and 1 with false and true."""
+    return schema.jobs.c.user_metadata_json.op("->")("$" + "".join(f'."{key}"' for key in path))
+
+
+def _postgres_value(path: Sequence[str]) -> ColumnElement[Any]:
+    """Key by key: of its two kinds of key, a path would take digits for a place in an array."""
+    value: ColumnElement[Any] = cast(func.replace(schema.jobs.c.user_metadata_json, NUL, REPLACEMENT), JSON)
+    for key in path:
+        value = value.op("->", return_type=JSON())(cast(key, Text))
+    return cast(value, Text)
+
+
+def _keepable(text: str) -> str:
+    return text.replace(NUL, REPLACEMENT)

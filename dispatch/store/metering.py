@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, literal_column, select, update
 
 from dispatch.core.metering import HeldCount, JobCount, UsageFilter
 from dispatch.core.paging import Slice
@@ -14,6 +14,7 @@ from dispatch.core.usage import Tally, month_of
 from dispatch.store import rows, schema
 from dispatch.store.backlog import BacklogQueries
 from dispatch.store.keyset import Order, load_slice
+from dispatch.store.naming import total
 from dispatch.store.statements import Statement, Values, inserting
 from protocol.states import LIGHT_TASK_KINDS, TERMINAL_JOB_STATES, JobState
 
@@ -21,14 +22,15 @@ OPEN = tuple(state.value for state in JobState if state not in TERMINAL_JOB_STAT
 LIGHT = tuple(kind.value for kind in LIGHT_TASK_KINDS)
 HOLDING = ("open", "finished")
 ACCOUNT = ("day", "tenant", "key_id")
-AMOUNTS = tuple(column.name for column in schema.usage.columns if column.name not in ACCOUNT)
-NEWEST_USAGE = Order(*(schema.usage.c[name] for name in ACCOUNT), is_descending=True)
+PLACE = (*ACCOUNT, "part")
+AMOUNTS = tuple(column.name for column in schema.usage.columns if column.name not in PLACE)
+SUMS = tuple(total(schema.usage.c[name]).label(name) for name in AMOUNTS)
 
 ADD_USAGE = Statement(
     update(schema.usage)
-    .where(*(schema.usage.c[name] == bindparam(f"of_{name}") for name in ACCOUNT))
+    .where(*(schema.usage.c[name] == bindparam(f"of_{name}") for name in PLACE))
     .values({name: schema.usage.c[name] + bindparam(f"more_{name}") for name in AMOUNTS}),
-    (*(f"more_{name}" for name in AMOUNTS), *(f"of_{name}" for name in ACCOUNT)),
+    (*(f"more_{name}" for name in AMOUNTS), *(f"of_{name}" for name in PLACE)),
 )
 INSERT_USAGE = inserting(schema.usage)
 SELECT_HELD = (
@@ -40,12 +42,15 @@ SELECT_HELD = (
 )
 
 
-def write_usage(connection: Connection, tally: Tally) -> None:
-    """Add what a batch used to its days and keys: few rows, whatever the number of jobs."""
+def write_usage(connection: Connection, tally: Tally, part: str = "") -> None:
+    """Add what a batch used to its days and keys: few rows, whatever the number of jobs.
+
+    Transactions that run side by side have each a `part` of their own: of two that add to one row, one would be undone.
+    """
     for row in tally.rows():
         account, *amounts = _parts(row)
-        if not ADD_USAGE.run_many(connection, [(*amounts, *account)]):
-            INSERT_USAGE.run_many(connection, [(*account, *amounts)])
+        if not ADD_USAGE.run_many(connection, [(*amounts, *account, part)]):
+            INSERT_USAGE.run_many(connection, [(*account, part, *amounts)])
 
 
 def _parts(row: UsageRow) -> tuple[Values, *tuple[float, ...]]:
@@ -102,13 +107,17 @@ class MeterQueries(BacklogQueries):
     # --- usage and counts
 
     def list_usage(self, wanted: UsageFilter) -> Slice[UsageRow]:
-        statement = select(schema.usage).where(*_usage_conditions(wanted))
-        return load_slice(self._connection, statement, NEWEST_USAGE, wanted.page, rows.USAGE.load)
+        account = [schema.usage.c[name] for name in ACCOUNT]
+        summed = select(*account, *SUMS).where(*_usage_conditions(wanted)).group_by(*account).subquery("summed")
+        newest = Order(*(summed.c[name] for name in ACCOUNT), is_descending=True)
+        return load_slice(self._connection, select(summed), newest, wanted.page, rows.USAGE.load)
 
     def usage_sums(self, tenant: str | None) -> list[UsageRow]:
         table = schema.usage
-        owner = table.c.tenant.concat("")  # grouped by the bare column, every row would be looked up by way of its index
-        statement = select(owner, *(func.sum(table.c[name]) for name in AMOUNTS)).group_by(owner)
+        owner = table.c.tenant.concat(
+            literal_column("''")
+        )  # grouped by the bare column, every row would be looked up by way of its index
+        statement = select(owner, *SUMS).group_by(owner)
         if tenant is not None:
             statement = statement.where(table.c.tenant == tenant)
         return [UsageRow("", row[0], "", *row[1:]) for row in self._connection.execute(statement)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Integer, MetaData
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Integer, MetaData, cast, func
 
 metadata = MetaData(
     naming_convention={
@@ -15,3 +17,8 @@ metadata = MetaData(
 
 LONG = BigInteger().with_variant(Integer(), "sqlite")
 """Bytes, tokens and sequences outgrow the four bytes PostgreSQL gives an Integer; SQLite's have eight anyway."""
+
+
+def total(column: ColumnElement[Any]) -> ColumnElement[Any]:  # whole numbers, or floats
+    """The sum in the column's own type: PostgreSQL's sum of great numbers is a decimal."""
+    return cast(func.sum(column), column.type)

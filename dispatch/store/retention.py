@@ -30,11 +30,12 @@ from dispatch.core.paging import Slice, Wanted
 from dispatch.core.retention import RECORD_STATES, Cutoffs, Item, Kind
 from dispatch.store import schema
 from dispatch.store.keyset import Order, load_slice
+from dispatch.store.naming import total
 from dispatch.store.statements import Found, Statement
 from protocol.states import JobState
 
 JOBS, ATTEMPTS, EVENTS = schema.jobs.c, schema.attempts.c, schema.events.c
-PUBLISHED = select(func.coalesce(func.sum(schema.staged_files.c.size), 0)).where(schema.staged_files.c.job_id == JOBS.job_id)
+PUBLISHED = select(func.coalesce(total(schema.staged_files.c.size), 0)).where(schema.staged_files.c.job_id == JOBS.job_id)
 ORIGINAL_PATH = case((JOBS.source_kind == "storage", JOBS.source_path), else_=literal("", String))
 """The path of a file that the server reads in place, or a URL, is nothing that goes."""
 

@@ -56,7 +56,10 @@ def columns_of(table: Table) -> tuple[str, ...]:
 
 
 class Codec(Generic[R]):
-    """How a record lies in its table: lists joined by spaces (their words hold none), enums by value, flags as 0 and 1."""
+    """How a record lies in its table: lists joined by spaces (their words hold none), enums by value, flags as 0 and 1.
+
+    Columns `aside` are no part of the record.
+    """
 
     def __init__(
         self,
@@ -66,9 +69,10 @@ class Codec(Generic[R]):
         lists: tuple[str, ...] = (),
         flags: tuple[str, ...] = (),
         enums: Enums | None = None,
+        aside: tuple[str, ...] = (),
     ) -> None:
         names = tuple(field.name for field in fields(record))  # type: ignore[arg-type]  # every record is a dataclass
-        if names != columns_of(table):
+        if names != tuple(name for name in columns_of(table) if name not in aside):
             raise TypeError(f"{record.__name__} and table {table.name} differ")
         enums = enums or {}
         self._names, self._make = names, maker(record)
@@ -112,7 +116,7 @@ ENGINES = Codec(schema.engines, Engine, lists=("tags", "own_tags"), enums={"stat
 KEYS = Codec(schema.api_keys, ApiKey, lists=("scopes", "allowed_ips"))
 TENANTS = Codec(schema.tenants, Tenant, lists=("webhook_secrets",), flags=("untrusted",))
 IDEMPOTENCY = Codec(schema.idempotency, IdempotencyRow)
-USAGE = Codec(schema.usage, UsageRow)
+USAGE = Codec(schema.usage, UsageRow, aside=("part",))
 AUDIT = Codec(schema.audit, AuditRow)
 PROFILES = Codec(schema.profiles, ProfileRow)
 ENDPOINTS = Codec(schema.webhook_endpoints, WebhookEndpoint, lists=("events", "secrets"))

@@ -23,7 +23,7 @@ jobs = Table(
     Column("source_kind", String, nullable=False),
     Column("source_path", Text, nullable=False),
     Column("source_filename", Text, nullable=False),
-    Column("source_size", Integer, nullable=False),
+    Column("source_size", LONG, nullable=False),
     Column("source_sha256", String, nullable=True),
     Column("input_json", Text),
     Column("user_metadata_json", Text, nullable=False),
@@ -87,7 +87,7 @@ tasks = Table(
     Column("recipe_json", Text),
     Column("steps_json", Text, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("token", Integer, nullable=False),
+    Column("token", LONG, nullable=False),
     Column("engine_id", String),
     Column("not_before", Float, nullable=False),
     Column("charged", Integer, nullable=False),
@@ -104,7 +104,7 @@ Index("ix_tasks_pending", tasks.c.created_at, sqlite_where=IS_PENDING, postgresq
 attempts = Table(
     "attempts",
     metadata,
-    Column("token", Integer, primary_key=True, autoincrement=False),
+    Column("token", LONG, primary_key=True, autoincrement=False),
     Column("task_id", String, ForeignKey("tasks.task_id"), nullable=False),
     Column("job_id", String, nullable=False),
     Column("engine_id", String, nullable=False),
@@ -135,8 +135,8 @@ staged_files = Table(
     Column("job_id", String, ForeignKey("jobs.job_id"), primary_key=True),
     Column("path", String, primary_key=True),
     Column("task_id", String, nullable=False),
-    Column("token", Integer, nullable=False),
-    Column("size", Integer, nullable=False),
+    Column("token", LONG, nullable=False),
+    Column("size", LONG, nullable=False),
     Column("sha256", String, nullable=False),
     Column("facts_json", Text, nullable=False),
 )
@@ -144,7 +144,7 @@ staged_files = Table(
 events = Table(
     "events",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("seq", LONG, primary_key=True, autoincrement=False),
     Column("type", String, nullable=False),
     Column("at", Float, nullable=False),
     Column("tenant", String, nullable=False),
@@ -207,7 +207,7 @@ tenants = Table(
     Column("created_at", Float, nullable=False),
     Column("max_running", Integer),
     Column("max_queued", Integer),
-    Column("max_bytes_per_month", Integer),
+    Column("max_bytes_per_month", LONG),
     Column("prefix", String, nullable=False, server_default=""),
     Column("default_profile", String),
     Column("webhook_secrets", Text, nullable=False, server_default=""),
@@ -237,15 +237,20 @@ usage = Table(
     Column("day", String, primary_key=True),
     Column("tenant", String, primary_key=True),
     Column("key_id", String, primary_key=True),
-    Column("jobs_created", Integer, nullable=False),
-    Column("jobs_completed", Integer, nullable=False),
-    Column("jobs_failed", Integer, nullable=False),
-    Column("jobs_cancelled", Integer, nullable=False),
-    Column("input_bytes", Integer, nullable=False),
-    Column("output_bytes", Integer, nullable=False),
+    Column("part", String, primary_key=True, server_default=""),
+    Column("jobs_created", LONG, nullable=False),
+    Column("jobs_completed", LONG, nullable=False),
+    Column("jobs_failed", LONG, nullable=False),
+    Column("jobs_cancelled", LONG, nullable=False),
+    Column("input_bytes", LONG, nullable=False),
+    Column("output_bytes", LONG, nullable=False),
     Column("processing_seconds", Float, nullable=False),
     Index("ix_usage_tenant", "tenant", "day"),
 )
+"""Sums, which many jobs a second add to: each that writes at the same time as others does so in a `part` of its own."""
+
+USAGE_SUMS = [column for column in usage.columns if column.name != "part"]
+
 
 audit = Table(
     "audit",
@@ -295,7 +300,7 @@ webhook_deliveries = Table(
     Column("endpoint_id", String),
     Column("url", Text, nullable=False),
     Column("job_id", String, nullable=False),
-    Column("seq", Integer, nullable=False),
+    Column("seq", LONG, nullable=False),
     Column("event", String, nullable=False),
     Column("payload", Text, nullable=False),
     Column("state", String, nullable=False),
@@ -323,8 +328,8 @@ uploads = Table(
     Column("tenant", String, nullable=False),
     Column("key_id", String, nullable=False),
     Column("filename", Text, nullable=False),
-    Column("size", Integer),
-    Column("received", Integer, nullable=False),
+    Column("size", LONG),
+    Column("received", LONG, nullable=False),
     Column("state", String, nullable=False),
     Column("metadata_json", Text, nullable=False),
     Column("parts", Text, nullable=False),
@@ -350,6 +355,9 @@ sequences = Table(
     "sequences",
     metadata,
     Column("name", String, primary_key=True),
-    Column("value", Integer, nullable=False),
+    Column("value", LONG, nullable=False),
 )
-"""`token`, `event` and `audit`: counter rows, taken inside the transaction that uses them, so they rise in commit order."""
+"""`token`, `event` and `audit`: counter rows, taken inside the transaction that uses them, so they rise in commit order.
+
+PostgreSQL has sequences of its own for these. There `dropped` tells the last of the `changes` that were forgotten.
+"""

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from dispatch.ports import CommitListener, Transaction
 from dispatch.store.running import PRAGMAS, Answer, Function, connect, is_fatal, run_batch, unavailable
@@ -73,6 +73,10 @@ class SqliteStore:
         """The same on a thread of its own: a second's walk through a million jobs holds up no other reader."""
         self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._searcher, self._read, function)
+
+    async def in_order(self, function: Callable[[Transaction], T]) -> T:
+        """A read that stands among the commits: what it shows was told before it answers, all else is told after."""
+        return await self.transact(function)
 
     async def close(self) -> None:
         """Finish what is queued, then stop. Harmless when called twice or before the start."""
@@ -137,7 +141,7 @@ class SqliteStore:
     def _run(self, connection: Connection, batch: list[Waiting]) -> None:
         try:
             answers = run_batch(connection, [function for function, _ in batch], self._public_url)
-        except OperationalError as error:
+        except (OperationalError, IntegrityError) as error:
             self._batch_died(connection, batch, error)
         except BaseException as error:
             self._fatal(f"the writer thread met {error!r}")
@@ -145,7 +149,7 @@ class SqliteStore:
         else:
             self._deliver(batch, answers)
 
-    def _batch_died(self, connection: Connection, batch: list[Waiting], error: OperationalError) -> None:
+    def _batch_died(self, connection: Connection, batch: list[Waiting], error: DBAPIError) -> None:
         """Everything was rolled back: each function runs again alone, and the one that cannot gets the reason."""
         if is_fatal(error):
             self._fatal(str(error.orig))
@@ -155,7 +159,7 @@ class SqliteStore:
                 self._run(connection, [waiting])
             return
         answer = Answer()
-        answer.error = unavailable(error)
+        answer.error = error if isinstance(error, IntegrityError) else unavailable(error)
         self._deliver(batch, [answer])
 
     def _deliver(self, batch: list[Waiting], answers: list[Answer]) -> None:

@@ -82,6 +82,7 @@ SELECT_READY = (
     .where(schema.IS_PENDING, schema.jobs.c.state.not_in([s.value for s in TERMINAL_JOB_STATES]))
 )
 SELECT_EVENTS = select(schema.events).where(schema.events.c.seq > bindparam("after")).order_by(schema.events.c.seq)
+SELECT_EVENTS_SINCE = Statement(SELECT_EVENTS, ("after",))
 
 
 class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQueries, AccountQueries, CareQueries, ClusterQueries):
@@ -101,6 +102,9 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
         super().__init__(connection)
         self._clock = clock
         self._facts = []
+        self._audits = []
+        self.forgotten = []
+        self._active = None
         self.used, self.used_before = Tally(), used_before or Tally()
         self.put_profiles: list[ProfileRow] = []
         self.gone_profiles: list[str] = []
@@ -238,11 +242,19 @@ class SqlTransaction(RegistryQueries, ListingQueries, WebhookQueries, UploadQuer
 
     # --- events and sequences
 
+    @property
+    def has_unnumbered(self) -> bool:
+        return bool(self._pending_events or self._audits)
+
     def append(self, events: Iterable[NewEvent]) -> None:
         self._pending_events.extend(events)
 
+    def flush(self) -> None:
+        self.flush_events()
+        self.flush_audits()
+
     def flush_events(self) -> None:
-        """Number the events and write them: the counter row is locked last. Called once, just before the commit."""
+        """Number the events and write them, with who is to be told. Called once, just before the commit."""
         if not self._pending_events:
             return
         numbers = self._take("event", len(self._pending_events))

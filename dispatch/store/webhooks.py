@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, insert, literal, s
 
 from dispatch.core import webhooks
 from dispatch.core.paging import Slice
-from dispatch.core.records import Delivery, Event, Job, WebhookEndpoint
+from dispatch.core.records import Delivery, Event, Job, NewEvent, WebhookEndpoint
 from dispatch.ports.webhooks import DeliveryFilter
 from dispatch.store import rows, schema
 from dispatch.store.keyset import Order, load_slice
@@ -77,15 +77,24 @@ class WebhookQueries:
     _gone_endpoints: list[str]
     _deliveries: list[Delivery]
     _receivers: Receivers
+    _pending_events: list[NewEvent]
+    _active: list[WebhookEndpoint] | None
 
     # --- made with the events they tell of
+
+    def find_receivers(self) -> None:
+        """Now, for events that get their numbers later: who comes after them does not hear of them."""
+        told = webhooks.told([Event(0, new) for new in self._pending_events])
+        self._active = self._receivers.of(self._connection, (event.new.tenant for event in told))
 
     def make_deliveries(self, events: Sequence[Event], jobs: Iterable[Job]) -> None:
         """Rows for everybody who wants to be told of these events, in the transaction of the events themselves."""
         told = webhooks.told(events)
         if not told:
             return
-        active = self._receivers.of(self._connection, (event.new.tenant for event in told))
+        active = self._active
+        if active is None:
+            active = self._receivers.of(self._connection, (event.new.tenant for event in told))
         latest = {job.job_id: job for job in jobs}
         if not active and all(job.webhook_url is None for job in latest.values()):
             return

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
 
+from dispatch.clock import SystemClock
 from dispatch.core import lifecycle
 from dispatch.core.lifecycle import GrantTo
 from dispatch.core.records import Graph, NewEvent
@@ -16,12 +19,16 @@ from dispatch.events.bus import CommitBus
 from dispatch.ports import Store, Transaction
 from dispatch.store.inline import InlineStore
 from dispatch.store.migrate import migrate
+from dispatch.store.postgres.connecting import Reach
+from dispatch.store.postgres.store import Names, PostgresStore, Sizes, Surroundings
 from dispatch.store.running import connect
 from dispatch.store.sqlite import SqliteStore
 from protocol.events import EventType
+from tests.servers.postgres import database
 from tests.unit.dispatch_jobs import NOW, submitted
 
-ADAPTERS = ("inline", "sqlite")
+ADAPTERS = ("inline", "sqlite", "postgres")
+_runs = count(1)
 
 
 class Fatal(Exception):
@@ -60,11 +67,32 @@ async def sqlite_store(directory: Path, bus: CommitBus | None = None) -> AsyncIt
 
 
 @asynccontextmanager
+async def postgres_store(
+    url: str, bus: CommitBus | None = None, *, server: str = "srv_1", sizes: Sizes | None = None, reach: Reach | None = None
+) -> AsyncIterator[PostgresStore]:
+    """A server's store on the database that is there already."""
+    chance = Random(7).random
+    names = Names(server, f"run_{server}_{next(_runs)}")
+    around = Surroundings(SystemClock(), chance, died)
+    store = PostgresStore(reach or Reach(url), [bus or CommitBus()], names, around, sizes)
+    store.start()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
 async def open_store(adapter: str, directory: Path, bus: CommitBus | None = None) -> AsyncIterator[Store]:
     """The adapter on an empty database."""
     if adapter == "sqlite":
         async with sqlite_store(directory, bus) as store:
             yield store
+        return
+    if adapter == "postgres":
+        with database() as url:
+            async with postgres_store(url, bus) as store:
+                yield store
         return
     connection = connect("sqlite://", pragmas=("foreign_keys=ON",))
     raw: Any = connection.connection.dbapi_connection  # as above

@@ -237,7 +237,7 @@ async def test_a_function_that_lost_a_race_runs_again_and_does_nothing_twice(sto
             raise StaleRow
         return token
 
-    assert await store.transact(put_after_a_miss) == 1
+    assert await store.transact(put_after_a_miss) >= 1  # numbers that a try took may be lost with it
     assert len(tries) == 3
     events = await store.read(lambda tx: tx.events_after(0, job_id=None, tenant="-", limit=10))
     assert [event.new.to_state for event in events] == ["try 3"]
@@ -328,7 +328,7 @@ async def test_what_fails_leaves_nothing_behind_and_is_told_to_its_caller(store:
 async def test_a_row_that_exists_already_is_the_callers_error(store: Store) -> None:
     await store.transact(lambda tx: tx.insert([job("a")]))
 
-    with pytest.raises(Exception, match="UNIQUE"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         await store.transact(lambda tx: tx.insert([job("a")]))
 
     await store.transact(lambda tx: tx.insert([job("b")]))

@@ -35,7 +35,7 @@ class Rows:
         self.tasks: list[Task] = [rows.TASKS.load(row) for row in connection.execute(select(schema.tasks))]
         self.attempts: list[Attempt] = [rows.ATTEMPTS.load(row) for row in connection.execute(select(schema.attempts))]
         self.staged: list[StagedRow] = [rows.STAGED.load(row) for row in connection.execute(select(schema.staged_files))]
-        self.usage: list[UsageRow] = [rows.USAGE.load(row) for row in connection.execute(select(schema.usage))]
+        self.usage: list[UsageRow] = [rows.USAGE.load(row) for row in connection.execute(select(*schema.USAGE_SUMS))]
         self.deletions = [row[0] for row in connection.execute(select(schema.deletions.c.path))]
         self.events = [
             rows.load_event(row).new for row in connection.execute(select(schema.events).order_by(schema.events.c.seq))

@@ -14,6 +14,13 @@ LONG = sa.BigInteger().with_variant(sa.Integer(), 'sqlite')
 
 
 def upgrade() -> None:
+    with op.batch_alter_table('usage', recreate='auto') as usage:
+        usage.add_column(sa.Column('part', sa.String(), server_default='', nullable=False))
+        usage.drop_constraint('pk_usage', type_='primary')
+        usage.create_primary_key('pk_usage', ['day', 'tenant', 'key_id', 'part'])
+    if op.get_bind().dialect.name == 'postgresql':
+        for name in ('token', 'event', 'audit', 'change'):
+            op.execute(f'CREATE SEQUENCE {name}_numbers AS bigint')
     op.create_table(
         'leadership',
         sa.Column('name', sa.String(), nullable=False),
