@@ -94,7 +94,8 @@ def _row(name: str, limits: Limits) -> Operation:
 
 def _serving(services: Services, limits: Limits) -> Serving:
     monotonic = services.clock.monotonic
-    throttle = Throttle(calls_per_s=limits.calls_per_s, tenant_calls_per_s=limits.tenant_calls_per_s, monotonic=monotonic)
+    windows = services.windows
+    throttle = Throttle(windows, calls_per_s=limits.calls_per_s, tenant_calls_per_s=limits.tenant_calls_per_s)
     return Serving(services, throttle, Failures(free=limits.failures_free, monotonic=monotonic))
 
 

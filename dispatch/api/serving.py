@@ -108,15 +108,15 @@ class Serving:
         except ReelyardError as fault:
             raise self._judged(call, fault) from None
         finally:
-            refusal = self._charge(call)
+            refusal = await self._charge(call)
         if refusal is not None:
             raise refusal
 
-    def _charge(self, call: Call) -> ReelyardError | None:
+    async def _charge(self, call: Call) -> ReelyardError | None:
         """Also a key that lacks the scope has made a call; only a stranger has not."""
         if not call.who.key_id or vouched_address(call) is not None:
             return None  # one that was passed on has been charged where it came in
-        call.request[RATE], refusal = self._throttle.charge(call.who, call.operation.name)
+        call.request[RATE], refusal = await self._throttle.charge(call.who, call.operation.name)
         return refusal
 
     def _judged(self, call: Call, fault: ReelyardError) -> ReelyardError:

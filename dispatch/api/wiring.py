@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from dispatch.events.hub import EventHub
 from dispatch.ports import Clock, Ids, Store
+from dispatch.ports.limits import RateWindows
 from dispatch.ports.cluster import Leading
 from dispatch.services.audit import AuditService
 from dispatch.services.care import Care
@@ -73,6 +74,7 @@ class Services:
     profile_changes: ProfileService
     stats: StatsService
     metrics: MetricsService
+    windows: RateWindows
     config: Mapping[str, JsonValue]
     clock: Clock
     ids: Ids

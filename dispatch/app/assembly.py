@@ -33,6 +33,7 @@ from dispatch.services.health import HealthService, Hindrances
 from dispatch.services.jobs import JobService
 from dispatch.services.leading import Lead, LeadingStore
 from dispatch.services.leases import LeaseService
+from dispatch.services.limits import MemoryWindows
 from dispatch.services.live import LiveService
 from dispatch.services.metrics import MetricsService
 from dispatch.services.publishing import Publisher
@@ -197,6 +198,7 @@ def _services(parts: Parts, tokens: TokenService, broker: BrokerParts, settings:
         profile_changes=owners.profile_changes,
         stats=StatsService(outside.store, work.registry, backlog),
         metrics=MetricsService(outside.store, work.registry, backlog),
+        windows=outside.windows or MemoryWindows(outside.clock),
         config=masked(settings.model_dump(mode="json")),
         clock=outside.clock,
         ids=outside.ids,

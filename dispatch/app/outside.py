@@ -9,6 +9,7 @@ from dispatch.app.secrets import Secrets
 from dispatch.core.cluster import ServerRow
 from dispatch.events.bus import CommitBus
 from dispatch.ports import Clock, Ids, Store
+from dispatch.ports.limits import RateWindows
 from dispatch.ports.webhooks import WebhookSender
 from dispatch.services.leases import Chance
 from dispatch.services.s3_inputs import NO_BUCKETS, S3Inputs
@@ -32,5 +33,7 @@ class Outside:
     profiles: Sequence[Profile]
     secrets: Secrets
     sender: WebhookSender | None = None
+    windows: RateWindows | None = None
+    """Of several servers together; in the memory of this one where there are none."""
     buckets: S3Inputs = NO_BUCKETS
     server: ServerRow = THE_ONLY_ONE

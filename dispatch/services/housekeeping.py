@@ -1,4 +1,5 @@
-"""The slow duty: staging that nobody needs, originals without a job, writes that never ended, old idempotency keys."""
+"""The slow duty: staging that nobody needs, originals without a job, writes that never ended, old idempotency keys,
+limits that have ended."""
 
 from __future__ import annotations
 
@@ -36,6 +37,7 @@ class Housekeeping:
 
     async def run_once(self) -> None:
         await self._timers.forget_keys()
+        await self._store.transact(lambda tx: tx.forget_rate_windows())
         try:
             await self._storage.sweep_temporary(older_than_s=ORPHAN_AGE_S, now=self._clock.now())
             staged = {file.path.split("/")[1]: file for file in await self._storage.list("staging") if file.path.count("/") > 1}

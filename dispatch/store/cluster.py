@@ -66,6 +66,9 @@ class ClusterQueries:
     def drop_servers(self, server_ids: Iterable[str]) -> None:
         self._connection.execute(delete(schema.servers).where(schema.servers.c.server_id.in_(list(server_ids))))
 
+    def forget_rate_windows(self) -> None:
+        self._connection.execute(delete(schema.rate_windows).where(schema.rate_windows.c.ends <= self.moment()))
+
     def fact(self, name: str) -> str | None:
         found = self._connection.execute(select(schema.facts.c.value).where(schema.facts.c.name == name)).scalar()
         return None if found is None else str(found)

@@ -8,16 +8,26 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from dispatch.api.peers import Peers, household
-from dispatch.api.throttle import NO_LIMIT, Failures, Throttle, Windows
+from dispatch.api.throttle import NO_LIMIT, Failures, Throttle
 from dispatch.core.callers import Caller
+from dispatch.ports.limits import Limit
+from dispatch.services.limits import MemoryWindows
 from protocol.errors import ErrorCode
 
 
 @dataclass
 class Watch:
+    """A clock; and, called, its monotonic time."""
+
     elapsed: float = 1000.0
 
     def __call__(self) -> float:
+        return self.elapsed
+
+    def now(self) -> float:
+        return self.elapsed
+
+    def monotonic(self) -> float:
         return self.elapsed
 
 
@@ -26,74 +36,84 @@ def caller(key: str = "key_1", *, tenant: str = "default", jobs: int | None = 2)
 
 
 def throttle(watch: Watch, calls: int = 3, tenant_calls: int = 5) -> Throttle:
-    return Throttle(calls_per_s=calls, tenant_calls_per_s=tenant_calls, monotonic=watch)
+    return Throttle(MemoryWindows(watch), calls_per_s=calls, tenant_calls_per_s=tenant_calls)
 
 
-def charged(limits: Throttle, who: Caller, operation: str) -> tuple[str, str, str, float | None]:
-    headers, refusal = limits.charge(who, operation)
+async def charged(limits: Throttle, who: Caller, operation: str) -> tuple[str, str, str, float | None]:
+    headers, refusal = await limits.charge(who, operation)
     numbers = (headers["RateLimit-Limit"], headers["RateLimit-Remaining"], headers["RateLimit-Reset"])
     return (*numbers, None if refusal is None else refusal.retry_after)
 
 
-def test_calls_that_make_jobs_are_counted_by_the_hour() -> None:
+async def test_calls_that_make_jobs_are_counted_by_the_hour() -> None:
     watch = Watch()
     limits = throttle(watch)
-    told = [charged(limits, caller(), "submit_job") for _ in range(2)]
+    told = [await charged(limits, caller(), "submit_job") for _ in range(2)]
     watch.elapsed += 3000
-    refused = charged(limits, caller(), "submit_batch")
+    refused = await charged(limits, caller(), "submit_batch")
     watch.elapsed += 600
-    again = charged(limits, caller(), "upload_job")
+    again = await charged(limits, caller(), "upload_job")
 
     assert told == [("2", "1", "3600", None), ("2", "0", "3600", None)]
     assert (refused, again) == (("2", "0", "600", 600), ("2", "1", "3600", None))
 
 
-def test_other_calls_are_counted_by_the_second_and_apart_from_those() -> None:
+async def test_other_calls_are_counted_by_the_second_and_apart_from_those() -> None:
     watch = Watch()
     limits = throttle(watch)
-    told = [charged(limits, caller(), "get_job")[3] for _ in range(4)]
-    job = charged(limits, caller(), "submit_job")
+    told = [(await charged(limits, caller(), "get_job"))[3] for _ in range(4)]
+    job = await charged(limits, caller(), "submit_job")
     watch.elapsed += 1.0
 
-    assert (told, job[3], charged(limits, caller(), "get_job")) == ([None, None, None, 1], None, ("3", "2", "1", None))
+    assert (told, job[3]) == ([None, None, None, 1], None)
+    assert await charged(limits, caller(), "get_job") == ("3", "2", "1", None)
 
 
-def test_keys_of_one_tenant_share_what_the_tenant_may() -> None:
+async def test_keys_of_one_tenant_share_what_the_tenant_may() -> None:
     limits = throttle(Watch())
-    told = [charged(limits, caller(f"key_{number}"), "get_job") for number in range(6)]
+    told = [await charged(limits, caller(f"key_{number}"), "get_job") for number in range(6)]
+    other = await charged(limits, caller("key_9", tenant="acme"), "get_job")
 
     assert [row[3] for row in told] == [None] * 5 + [1]
-    assert (told[5][0], charged(limits, caller("key_9", tenant="acme"), "get_job")[3]) == ("5", None)
+    assert (told[5][0], other[3]) == ("5", None)
 
 
-def test_unlimited_caller_is_told_so_and_never_counted() -> None:
+async def test_what_a_key_may_not_do_is_not_counted_against_its_tenant() -> None:
+    limits = throttle(Watch(), calls=1)
+    for _ in range(20):
+        await charged(limits, caller(), "get_job")
+    others = [(await charged(limits, caller(f"other_{number}"), "get_job"))[3] for number in range(5)]
+
+    assert others == [None] * 4 + [1]
+
+
+async def test_unlimited_caller_is_told_so_and_never_counted() -> None:
     limits = throttle(Watch(), calls=1, tenant_calls=1)
 
-    assert [limits.charge(caller(jobs=None), "get_job") for _ in range(5)] == [(NO_LIMIT, None)] * 5
+    assert [await limits.charge(caller(jobs=None), "get_job") for _ in range(5)] == [(NO_LIMIT, None)] * 5
 
 
-def test_the_window_that_ends_next_makes_room_and_never_a_longer_one() -> None:
-    windows = Windows(Watch(), most=2)
-    for key, span in (("hour", 3600), ("a", 1), ("b", 2), ("c", 1)):
-        windows.incr(key, span)
-
-    assert [windows.get(key) for key in ("hour", "a", "b", "c")] == [1, 0, 0, 1]
+async def counted(windows: MemoryWindows, name: str, span_s: int) -> int:
+    return (await windows.count([Limit(name, 100, span_s)]))[0].calls
 
 
-def test_a_window_that_has_ended_is_no_room_and_begins_anew_with_its_next_call() -> None:
+async def test_the_window_that_ends_next_makes_room_and_never_a_longer_one() -> None:
+    windows = MemoryWindows(Watch(), most=2)
+    for name, span_s in (("hour", 3600), ("a", 1), ("b", 2), ("c", 1)):
+        await counted(windows, name, span_s)
+
+    assert [await counted(windows, *window) for window in (("hour", 3600), ("c", 1))] == [2, 2]
+
+
+async def test_a_window_begins_with_its_first_call_and_anew_with_the_first_after_its_end() -> None:
     watch = Watch()
-    windows = Windows(watch, most=2)
-    for key, span in (("hour", 3600), ("a", 1)):
-        windows.incr(key, span)
-    windows.clear("a")
-    watch.elapsed += 0.5
-    windows.incr("a", 1)
-    watch.elapsed += 0.5  # the first one's end
-    still = windows.incr("a", 1)
-    watch.elapsed += 0.5
-    again = [windows.incr(key, 1) for key in ("b", "a")]
+    windows = MemoryWindows(watch)
+    counts = []
+    for _ in range(4):
+        counts.append(await counted(windows, "a", 1))
+        watch.elapsed += 0.5
 
-    assert (still, again, windows.get("hour")) == (2, [1, 1], 1)
+    assert counts == [1, 2, 1, 2]
 
 
 def test_wrong_keys_cost_longer_and_longer_waits() -> None:
