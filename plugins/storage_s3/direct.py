@@ -97,12 +97,14 @@ class S3Direct:
         self._objects.expect(key, size)
 
     def _parts(self, path: str, key: str, upload: str) -> list[PartTypeDef]:
+        """By number. Of a part that was sent twice the later one counts; SeaweedFS lists both."""
         found: list[PartTypeDef] = []
         pages = self._objects.client.get_paginator("list_parts")
         with told_as(path):
             for page in pages.paginate(Bucket=self._objects.bucket, Key=key, UploadId=upload):
                 found += page.get("Parts", [])
-        return found
+        latest = {part.get("PartNumber", 0): part for part in sorted(found, key=_when)}
+        return [latest[number] for number in sorted(latest)]
 
     def _sign(self, call: str, about: dict[str, Any], seconds: int) -> str:  # Any: keywords of boto3
         if not 0 < seconds <= LONGEST_LINK_S:
@@ -114,6 +116,11 @@ class S3Direct:
 def _through(cdn_url: str, link: str) -> str:
     cdn, signed = urlsplit(cdn_url), urlsplit(link)
     return urlunsplit((cdn.scheme, cdn.netloc, f"{cdn.path.rstrip('/')}{signed.path}", signed.query, ""))
+
+
+def _when(part: PartTypeDef) -> float:
+    put = part.get("LastModified")
+    return put.timestamp() if put is not None else 0.0
 
 
 def _completed(parts: list[PartTypeDef]) -> list[CompletedPartTypeDef]:

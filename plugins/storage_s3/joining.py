@@ -64,6 +64,6 @@ def parts_of(sizes: Sequence[int], *, smallest: int, largest: int) -> list[Part]
 def part_size(number: int, *, first: int) -> int:
     """How large part `number` (from 1) of a write of unknown length is: twice as large after each thousand.
 
-    So the 10,000 parts of S3 hold more than its largest object, and a small file costs little memory.
+    So the 10,000 parts of S3 hold terabytes, and a small file costs little memory.
     """
     return first << min((number - 1) // 1000, 9)

@@ -26,6 +26,9 @@ class S3Source:
     def __init__(self, reach: ObjectReach) -> None:
         self._client: S3Client = client_of(reach)
 
+    def close(self) -> None:
+        self._client.close()
+
     async def look(self, bucket: str, key: str, *, head_bytes: int) -> ObjectFacts:
         return await asyncio.to_thread(self._look, bucket, key, head_bytes)
 
