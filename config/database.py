@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 
 from config.sections import Section, Span
 
+OTHERS = 4
+"""Connections besides those of the writers: one hears of commits, two search, and at least one reads."""
+
 PostgresUrl = Annotated[str, Field(pattern=r"^postgres(ql)?://[!-~]+$", max_length=2048)]
 
 
@@ -28,7 +31,7 @@ class Database(Section):
     cert_file: Path | None = None
     key_file: Path | None = None
     pool_min: Annotated[int, Field(ge=1, le=100)] = 2
-    pool_max: Annotated[int, Field(ge=4, le=1000)] = 30
+    pool_max: Annotated[int, Field(ge=5, le=1000)] = 30
     idle_s: Span = 300.0
     connect_timeout_s: Span = 5.0
     statement_timeout_s: Span = 30.0
@@ -36,8 +39,8 @@ class Database(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Database:
-        if self.pool_min > self.pool_max or self.writers >= self.pool_max:
-            raise ValueError("pool_max must be at least pool_min, and more than writers")
+        if self.pool_min > self.pool_max or self.writers + OTHERS > self.pool_max:
+            raise ValueError(f"pool_max must be at least pool_min, and at least {OTHERS} more than writers")
         if self.url is None and (self.read_url is not None or self.password_file is not None):
             raise ValueError("read_url and password_file belong to a url, and there is none")
         if self.ssl_mode.startswith("verify") and self.ca_file is None:

@@ -26,15 +26,11 @@ from dispatch.api.wiring import Limits
 from dispatch.app.assembly import Core, Outside, assemble
 from dispatch.app.buckets import load_buckets
 from dispatch.app.cluster import server_of
+from dispatch.app.database import OpenedStore, Opening, open_store
 from dispatch.app.locking import lock
-from dispatch.app.moved import admit_sqlite
 from dispatch.app.secrets import Unusable, load_secrets
-from dispatch.app.webhooks import public_url_of
 from dispatch.clock import RandomIds, SystemChance, SystemClock
 from dispatch.events.bus import CommitBus
-from dispatch.store.migrate import migrate
-from dispatch.store.running import connect
-from dispatch.store.sqlite import SqliteStore
 from protocol.storage import StorageProvider
 
 log = structlog.get_logger("dispatch")
@@ -68,11 +64,6 @@ def load_storage(settings: Storage, root: str) -> StorageProvider:
     return made
 
 
-def _make_private(database: Path) -> None:
-    """For its owner alone, before SQLite makes it; its -wal and -shm follow it. What is there stays as its operator set it."""
-    os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
 def die(reason: str) -> None:
     """The state in memory can no longer be trusted: stop at once, the database is the record."""
     log.critical("fatal", reason=reason)
@@ -80,31 +71,24 @@ def die(reason: str) -> None:
     os._exit(EXIT_FATAL)
 
 
-def prepare(settings: DispatchSettings) -> tuple[Core, SqliteStore]:
+def prepare(settings: DispatchSettings) -> tuple[Core, OpenedStore]:
     """Directories, secrets, the newest schema, then the services. Nothing runs yet."""
     data = settings.data.absolute()
     root = (settings.storage.root or data / "storage").absolute()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     root.mkdir(parents=True, exist_ok=True)
     lock(data)
-    admit_sqlite(data)
-    ids = RandomIds()
+    ids, clock = RandomIds(), SystemClock()
     secrets = load_secrets(data, ids, settings.cluster.secrets)
-    database = str(data / "dispatch.db")
-    _make_private(data / "dispatch.db")
-    connection = connect(f"sqlite:///{database}")
-    migrate(connection)
-    connection.close()
+    server = server_of(data, settings, ids, clock)
     bus = CommitBus()
-    store = SqliteStore(database, [bus], die, public_url=public_url_of(settings))
+    store = open_store(Opening(settings, data, server, die), [bus])
     storage = load_storage(settings.storage, str(root))
     profiles = load_profiles([data / "profiles"] if (data / "profiles").is_dir() else [])
     wanted, known = settings.jobs.default_profile, sorted(profile.name for profile in profiles)
     if wanted not in known:
         raise Unusable(f"jobs.default_profile: there is no profile {wanted!r}; known are {', '.join(known)}")
     buckets = load_buckets(settings)
-    clock = SystemClock()
-    server = server_of(data, settings, ids, clock)
     outside = Outside(store, bus, storage, clock, ids, SystemChance(), profiles, secrets, buckets=buckets, server=server)
     return assemble(outside, settings), store
 

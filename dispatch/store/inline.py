@@ -50,6 +50,3 @@ class InlineStore:
 
     async def search(self, function: Callable[[Transaction], T]) -> T:
         return await self.read(function)
-
-    async def in_order(self, function: Callable[[Transaction], T]) -> T:
-        return await self.read(function)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from dispatch.core.records import ApiKey, Engine, IdempotencyRow, Tenant
 from dispatch.store import rows, schema
-from dispatch.store.statements import Statement, inserting
+from dispatch.store.statements import Lookup, Statement, by_ids, inserting
+from dispatch.store.updates import Columns, Update
 
 # What every call of an engine or a client runs; building a statement costs more than running it.
 SELECT_ENGINE = Statement(select(schema.engines).where(schema.engines.c.engine_id == bindparam("wanted_id")), ("wanted_id",))
@@ -20,6 +23,19 @@ UPDATE_ENGINE = Statement(
     (*schema.engines.columns.keys(), "wanted_id"),
 )
 INSERT_ENGINE = inserting(schema.engines)
+ENGINES_BY_ID = Lookup(by_ids(schema.engines, "engine_id"))
+UPDATE_BEATEN = Update(
+    schema.engines,
+    Engine,
+    Columns(
+        guards=("engine_id", "version"),
+        keeps="engine_id registered_at",
+        usual="state slots_json load_json last_heartbeat_at version",
+    ),
+    rows.ENGINES.values_of,
+)
+"""What a heartbeat changes leaves the capabilities alone, which are most of the row."""
+
 SELECT_TENANTS = Statement(select(schema.tenants).order_by(schema.tenants.c.name))
 SAME_CALL = tuple(schema.idempotency.c[name] == bindparam(f"of_{name}") for name in ("tenant", "route", "key"))
 CALL = ("of_tenant", "of_route", "of_key")
@@ -55,6 +71,15 @@ class RegistryQueries:
         if not UPDATE_ENGINE.run_many(self._connection, [(*values, engine.engine_id)]):
             INSERT_ENGINE.run_many(self._connection, [values])
         self._engines.append(engine)
+
+    def engines_of(self, engine_ids: Iterable[str]) -> dict[str, Engine]:
+        found = map(rows.ENGINES.load, ENGINES_BY_ID.rows(self._connection, dict.fromkeys(engine_ids)))
+        return {engine.engine_id: engine for engine in found}
+
+    def put_engines(self, changes: Iterable[tuple[Engine, Engine]]) -> None:
+        wanted = list(changes)
+        UPDATE_BEATEN.run(self._connection, wanted)
+        self._engines.extend(new for _, new in wanted)
 
     def delete_engine(self, engine_id: str) -> None:
         self._connection.execute(delete(schema.engines).where(schema.engines.c.engine_id == engine_id))

@@ -74,10 +74,6 @@ class SqliteStore:
         self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._searcher, self._read, function)
 
-    async def in_order(self, function: Callable[[Transaction], T]) -> T:
-        """A read that stands among the commits: what it shows was told before it answers, all else is told after."""
-        return await self.transact(function)
-
     async def close(self) -> None:
         """Finish what is queued, then stop. Harmless when called twice or before the start."""
         self._is_closed = True

@@ -6,35 +6,34 @@ were touched are loaded in one snapshot and told as one commit. State so only ev
 
 from __future__ import annotations
 
-import asyncio
 import select
 import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from dispatch.ports import Commit, Transaction
+from dispatch.ports import Commit
 from dispatch.store.postgres import changes
-from dispatch.store.postgres.faults import Fault, as_told, fault_of
+from dispatch.store.postgres.faults import Fault, fault_of
 from dispatch.store.postgres.order import Order
 from dispatch.store.postgres.pool import close
 from dispatch.store.postgres.refs import load_commit, merged
 from dispatch.store.postgres.writer import Pair
-from dispatch.store.statements import command
-from dispatch.store.transaction import SqlTransaction
+from dispatch.store.statements import Found, command
 
 log = structlog.get_logger("store")
 POLL_S = 0.5
 MOST_TRIES_AT_THE_END = 10
+MOST_HEARD = 100
+"""Of so many commits of our own in a row, which tell themselves, there is a look all the same."""
+
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-Function = Callable[[Transaction], Any]  # each has its own result
-Asked = tuple[Function, "asyncio.Future[Any]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +53,14 @@ class Told:
 
     commits: Sequence[Commit] = ()
     pairs: Sequence[Pair] = ()
-    asked: Sequence[tuple[asyncio.Future[Any], Any, BaseException | None]] = ()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
-    """What one look into the database found."""
+    """What one look into the database found: the rows of changes, and with those of others among them, what to tell."""
 
-    rows: Sequence[Any] = ()
+    rows: Sequence[Found]
     commit: Commit | None = None
-    asked: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = field(default_factory=list)
 
 
 class Feed:
@@ -84,7 +81,6 @@ class Feed:
         self._lock = threading.Lock()
         self._order: Order[Landed] = Order(0)
         self._last_event = 0
-        self._asked: list[Asked] = []
         self._is_looking = False
         self._is_closing = False
         self._wake_up, self._woken = socket.socketpair()
@@ -119,14 +115,6 @@ class Feed:
             self._order.land(seq, None)
             if not self._is_looking:
                 self._tell_ready()
-
-    # --- from the event loop
-
-    def ask(self, function: Function, future: asyncio.Future[Any]) -> None:
-        """Run it on a snapshot: all commits it shows are told before the answer, and all others after."""
-        with self._lock:
-            self._asked.append((function, future))
-        self._wake()
 
     def close(self) -> None:
         """What has landed is told first, if the database lets it."""
@@ -170,33 +158,28 @@ class Feed:
             self._drop()
             if fault_of(error) is Fault.OURS:
                 raise
-            with self._lock:
-                asked, self._asked = self._asked, []
-            if asked:
-                told = as_told(error)
-                self._tell(Told(asked=[(future, None, told) for _, future in asked]))
+            log.warning("feed_broken_off", reason=str(error.orig).strip())
 
     def _wait(self, span: float = POLL_S) -> None:
         """Until another server commits, or somebody here wants a look; at most for a moment."""
-        watched: list[Any] = [self._woken]
-        raw = None if self._connection is None else self._connection.connection.dbapi_connection
-        if raw is not None:
-            watched.append(raw)
-        is_ours = True
+        watched = select.poll()
+        watched.register(self._woken, select.POLLIN)
+        raw: Any = None if self._connection is None else self._connection.connection.dbapi_connection  # psycopg.Connection
         try:
-            while is_ours:
-                ready, _, _ = select.select(watched, [], [], span)
-                if self._woken in ready:
+            if raw is not None:
+                watched.register(raw, select.POLLIN)
+            for _ in range(MOST_HEARD):
+                ready = {descriptor for descriptor, _ in watched.poll(span * 1000)}
+                if self._woken.fileno() in ready:
                     self._woken.recv(4096)
                     return
-                if not ready:
+                if not ready or not self._is_only_ours(raw):
                     return
-                is_ours = self._only_ours(raw)
         except (OSError, ValueError, self._engine.dialect.loaded_dbapi.Error):
             self._drop()
             threading.Event().wait(POLL_S / 10)
 
-    def _only_ours(self, raw: Any) -> bool:  # psycopg.Connection
+    def _is_only_ours(self, raw: Any) -> bool:  # psycopg.Connection
         """Whether all that was heard is of our own commits, which land by themselves."""
         heard = [notify.payload for notify in raw.notifies(timeout=0)]
         return bool(heard) and all(payload == self._run_id for payload in heard)
@@ -208,45 +191,37 @@ class Feed:
     # --- one look
 
     def _catch_up(self) -> None:
+        """Writers that land meanwhile do not tell: what is between may be what is being looked at."""
         connection = self._open()
         with self._lock:
-            self._is_looking = True
-            asked, after = list(self._asked), self._order.last
+            self._is_looking, after = True, self._order.last
         try:
-            seen = self._see(connection, asked, after)
+            seen = self._see(connection, after)
         finally:
             with self._lock:
                 self._is_looking = False
         with self._lock:
-            del self._asked[: len(asked)]
             self._move_on(seen)
 
-    def _see(self, connection: Connection, asked: Sequence[Asked], after: int) -> Seen:
+    def _see(self, connection: Connection, after: int) -> Seen:
         command(connection, SNAPSHOT)
         try:
-            seen = Seen(changes.changes_since(connection, after))
-            if seen.rows and changes.last_dropped(connection) > after:
+            rows = changes.changes_since(connection, after)
+            if rows and changes.last_dropped(connection) > after:
                 self._fatal(f"changes after {after} were forgotten before this server heard of them: it stood still for too long")
-            if asked or any(row[1] != self._run_id for row in seen.rows):
-                refs = merged(row[2] for row in seen.rows)
-                if seen.rows:
-                    seen.commit = load_commit(connection, refs, self._last_event)
-                transaction = SqlTransaction(connection)
-                seen.asked = [_answered(transaction, function, future) for function, future in asked]
+            if all(row[1] == self._run_id for row in rows):
+                return Seen(rows)
+            return Seen(rows, load_commit(connection, merged(row[2] for row in rows), self._last_event))
         finally:
             command(connection, "ROLLBACK")
-        return seen
 
     def _move_on(self, seen: Seen) -> None:
         if seen.commit is not None:
-            upto = int(seen.rows[-1][0])
-            pairs = [pair for landed in self._order.jump(upto) for pair in landed.pairs]
+            pairs = [pair for landed in self._order.jump(int(seen.rows[-1][0])) for pair in landed.pairs]
             self._note_events([seen.commit])
             self._tell(Told([seen.commit], pairs))
         elif seen.rows:
             self._order.skip((int(row[0]) for row in seen.rows), int(seen.rows[-1][0]))
-        if seen.asked:
-            self._tell(Told(asked=seen.asked))
         self._tell_ready()
 
     def _tell_ready(self) -> None:
@@ -269,14 +244,3 @@ class Feed:
         if self._connection is not None:
             close(self._connection)
             self._connection = None
-
-
-def _answered(
-    transaction: Transaction, function: Function, future: asyncio.Future[Any]
-) -> tuple[asyncio.Future[Any], Any, BaseException | None]:
-    try:
-        return future, function(transaction), None
-    except DBAPIError:
-        raise
-    except Exception as error:  # noqa: BLE001  # belongs to the caller of the function, who gets it raised
-        return future, None, error

@@ -129,17 +129,6 @@ class PostgresStore:
         self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._searchers, self._read, function)
 
-    async def in_order(self, function: Callable[[Transaction], T]) -> T:
-        """A read that stands among the commits: what it shows was told before it answers, all else is told after.
-
-        For state in memory that is loaded while commits are told to it.
-        """
-        self._check_open()
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._feed.ask(function, future)
-        result: T = await future
-        return result
-
     async def close(self) -> None:
         """Finish what is queued, then stop. Harmless when called twice or before the start."""
         if self._is_closed:
@@ -224,8 +213,6 @@ class PostgresStore:
                 listener(commit)
         for (_, future), answer in told.pairs:
             _settle(future, answer.result, answer.error)
-        for future, result, error in told.asked:
-            _settle(future, result, error)
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
