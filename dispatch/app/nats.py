@@ -18,6 +18,7 @@ from protocol.subjects import Subjects
 
 log = structlog.get_logger("broker")
 AGAIN_S = 5.0
+UNREADABLE = b""
 
 
 class NatsParts:
@@ -47,7 +48,7 @@ class NatsParts:
             try:
                 return Outcome(answer=await desk.report(_letter(arrived)))
             except NotBelieved as fault:
-                return Outcome(dead=f"UNAUTHORIZED: {fault}")
+                return Outcome(answer=UNREADABLE, dead=f"UNAUTHORIZED: {fault}")
             except NotNow:
                 return Outcome(again_s=AGAIN_S)
 
@@ -59,7 +60,7 @@ class NatsParts:
                 case "later":
                     return Outcome(again_s=verdict.seconds)
                 case "dead":
-                    return Outcome(dead=verdict.reason)
+                    return Outcome(dead=verdict.reason, is_secret=verdict.is_secret)
 
         return NatsDoors(self.link, self._subjects, Handlers(ask, beat, report, incoming))
 
@@ -68,10 +69,10 @@ def _letter(arrived: Arrived) -> Letter:
     return Letter(arrived.subject, arrived.engine_id, arrived.body, arrived.message_id)
 
 
-async def _believed(answer: Awaitable[bytes]) -> bytes | None:
-    """What is not believed gets no answer: the engine goes on by HTTP, and is told there what is wrong."""
+async def _believed(answer: Awaitable[bytes]) -> bytes:
+    """What is not believed gets an answer that nobody can read: the engine goes on by HTTP, and is told there what is wrong."""
     try:
         return await answer
     except NotBelieved as fault:
         log.warning("ask_not_believed", reason=str(fault))
-        return None
+        return UNREADABLE

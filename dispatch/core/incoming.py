@@ -20,12 +20,17 @@ from protocol.jobs import JobSubmission
 ROUTE = "broker VideoUploaded"
 TYPES = frozenset({VIDEO_UPLOADED, TYPE_PREFIX + VIDEO_UPLOADED})
 LARGEST = 1 << 20
+NO_KEYS = "content_keys do not go over a broker: submit this job by HTTP"
 LATER = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.QUOTA_EXCEEDED, ErrorCode.IDEMPOTENCY_IN_PROGRESS})
 """Refusals that end by themselves: the event waits."""
 
 
 class Unusable(ValueError):
-    """No job can ever come of it; the text says why."""
+    """No job can ever come of it; the text says why. With `is_secret` it holds what may not be kept anywhere."""
+
+    def __init__(self, why: str, *, is_secret: bool = False) -> None:
+        super().__init__(why)
+        self.is_secret = is_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ def wanted_of(body: bytes, tenants: Sequence[str]) -> Wanted:
     """`tenants` are those that may be named; the first is meant where none is. Raises Unusable."""
     if len(body) > LARGEST:
         raise Unusable(f"larger than {LARGEST} bytes")
+    if b'"content_keys"' in body:
+        raise Unusable(NO_KEYS, is_secret=True)
     try:
         event = CloudEvent.model_validate_json(body)
     except ValidationError as invalid:
@@ -52,7 +59,7 @@ def wanted_of(body: bytes, tenants: Sequence[str]) -> Wanted:
     except ValidationError as invalid:
         raise Unusable(f"data is no submission: {_told(invalid)}") from None
     if data.content_keys is not None:
-        raise Unusable("content_keys do not go over a broker: submit this job by HTTP")
+        raise Unusable(NO_KEYS, is_secret=True)
     tenant = data.tenant or tenants[0]
     if tenant not in tenants:
         raise Unusable(f"the tenant {tenant} is none of nats.tenants")

@@ -38,10 +38,14 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What becomes of a message that was kept: `answer` is given first. `dead` is why nobody can use it."""
+    """What becomes of a message that was kept: `answer` is given first. `dead` is why nobody can use it.
+
+    Of what `is_secret` the dead letter holds the reason alone.
+    """
 
     answer: bytes | None = None
     dead: str | None = None
+    is_secret: bool = False
     again_s: float | None = None
 
 
@@ -51,7 +55,7 @@ Take = Callable[[Arrived], Awaitable[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """`ask` and `beat` give no answer where it is not this server's to give, or the message is not believed."""
+    """`ask` and `beat` give no answer where it is not this server's to give."""
 
     ask: Ask
     beat: Ask
@@ -124,7 +128,8 @@ class NatsDoors:
 
     async def _conclude(self, message: Msg, outcome: Outcome, origin: str) -> None:
         if outcome.dead is not None:
-            await self._bury(message.subject, message.data, outcome.dead, origin, f"{origin}-{message.metadata.sequence.stream}")
+            body = b"" if outcome.is_secret else message.data
+            await self._bury(message.subject, body, outcome.dead, origin, f"{origin}-{message.metadata.sequence.stream}")
             await message.term()
         elif outcome.again_s is not None:
             await message.nak(delay=outcome.again_s)

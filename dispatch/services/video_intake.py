@@ -21,11 +21,15 @@ LATER_S, LONGEST_LATER_S = 5.0, 600.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`taken`: committed, now or by an earlier copy. `later`: comes again after `seconds`. `dead`: for `reason`."""
+    """`taken`: committed, now or by an earlier copy. `later`: comes again after `seconds`. `dead`: for `reason`.
+
+    Of what `is_secret` the dead letter holds the reason alone.
+    """
 
     kind: Literal["taken", "later", "dead"]
     reason: str = ""
     seconds: float = 0.0
+    is_secret: bool = False
 
 
 TAKEN = Verdict("taken")
@@ -41,7 +45,7 @@ class VideoIntake:
         try:
             wanted = wanted_of(body, self._tenants)
         except Unusable as unusable:
-            return Verdict("dead", f"VALIDATION_FAILED: {unusable}")
+            return Verdict("dead", f"VALIDATION_FAILED: {unusable}", is_secret=unusable.is_secret)
         if wanted.who.tenant not in self._book:
             return Verdict("dead", f"TENANT_NOT_FOUND: there is no tenant {wanted.who.tenant}")
         try:
