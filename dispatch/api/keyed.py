@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -11,16 +11,22 @@ from dispatch.api import answers
 from dispatch.api.call import Call, idempotency_key
 from dispatch.core.callers import IdempotencyKey
 from dispatch.services.idempotency import Answered
+from protocol.operations import Form
 
 
-@contextmanager
-def holding_key(call: Call) -> Iterator[None]:
+@asynccontextmanager
+async def holding_key(call: Call) -> AsyncIterator[None]:
     """From before the body is read until the answer. Raises IDEMPOTENCY_KEY_* and IDEMPOTENCY_IN_PROGRESS."""
     if not call.operation.is_idempotent_by_key:
         yield
         return
     key = idempotency_key(call.request.headers)
-    with call.services.idempotency.held(call.who.tenant, call.operation.name, key):
+    once, operation = call.services.idempotency, call.operation
+    if operation.takes is Form.MULTIPART:  # its files are stored before its commit
+        async with once.claimed(call.who.tenant, operation.name, key):
+            yield
+        return
+    with once.held(call.who.tenant, operation.name, key):
         yield
 
 

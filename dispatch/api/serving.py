@@ -95,7 +95,7 @@ class Serving:
             call = Call(request, operation, self._services)
             await self._admit(call)
             check_encoding(request.headers)
-            with holding_key(call):
+            async with holding_key(call):
                 if "Expect" in request.headers:
                     await _let_the_body_come(request)
                 return await handler(call)

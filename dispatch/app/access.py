@@ -37,7 +37,8 @@ class AccessParts:
 def assemble_access(outside: Outside, settings: DispatchSettings) -> AccessParts:
     store, clock, ids, secrets = outside.store, outside.clock, outside.ids, outside.secrets
     sealer = Sealer(secrets.signing, ids.secret)
-    rules = KeyRules(outside.server.boot_id, settings.api.require_idempotency_key)
+    is_shared = settings.database.url is not None
+    rules = KeyRules(outside.server.boot_id, settings.api.require_idempotency_key, is_shared)
     once = Idempotency(store, sealer, clock, rules)
     keys = KeyService(store, once, ids, clock, jobs_per_hour=settings.api.jobs_per_hour)
     policy = Policy(settings.registration.policy)

@@ -52,8 +52,8 @@ from dispatch.services.vouching import Vouchers
 from dispatch.services.watched import WatchedProgress
 
 TENANTS = ("default",)
-WATCHED_EVERY_S = 3600.0
-"""It is woken whenever there is anything to tell."""
+WATCHED_EVERY_S, CLAIMS_EVERY_S = 3600.0, 5.0
+"""Progress is told when there is any: its duty is woken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def assemble(given: Outside, settings: DispatchSettings) -> Core:
     watched.wake = watching.wake
     outside.bus.add(*broker.listeners, watched)
     services = _services(parts, tokens, broker, settings)
-    own_duties = (*token_duties, work.duty, watching)
+    own_duties = (*token_duties, work.duty, watching, Duty("claims", access.once.claims.run_once, CLAIMS_EVERY_S))
     return Core(services, work, webhooks.deliverer, own_duties, broker, cluster, given, settings.database.url is not None)
 
 
@@ -181,7 +181,7 @@ def _services(parts: Parts, tokens: TokenService, broker: BrokerParts, settings:
         files=files,
         playback=assemble_playback(outside, settings, files, access.sealer),
         live=_live(outside, settings, files),
-        staging=StagingService(outside.storage, outside.clock, outside.secrets.signing),
+        staging=StagingService(outside.storage, outside.clock, outside.secrets.signing, access.once.claims),
         health=_health(parts, broker),
         uploads=parts.uploads.service,
         upload_creation=parts.uploads.creation,

@@ -37,7 +37,7 @@ def assemble_uploads(
     wanted = settings.uploads
     spans = Spans(wanted.open_s, wanted.kept_s, settings.inputs.limits.max_bytes, wanted.max_open)
     reservations = Reservations(gate, MonthlyBytes(store, clock), clock, wanted.idle_s)
-    service = UploadService(store, storage, reservations, clock, spans)
+    service = UploadService(store, storage, reservations, clock, spans, once.claims)
     creation = UploadCreation(once, service, storage, reservations, outside.ids, clock)
     sweep = UploadSweep(led, storage, reservations, clock, spans)
     direct = DirectUploads(store, storage, service, clock)

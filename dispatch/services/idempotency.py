@@ -12,14 +12,14 @@ How a service uses it, when its effect is one transaction and its answer follows
 Whatever `make` raises is not stored, so a refused call may be repeated with the same key. Work that should not be done
 twice before the transaction (a file checked, a body stored) asks `replay` first. What must happen after the commit, such
 as a cache to be told, is done for a replay too, or only `if not answer.replayed`. The API layer holds the key while the
-call runs (`held`), for every row of the operations table with `is_idempotent_by_key`; handlers get the key by
+call runs (`held`, `claimed`), for every row of the operations table with `is_idempotent_by_key`; handlers get the key by
 `call.keyed_message` and give the answer by `dispatch.api.keyed.answered`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -28,6 +28,7 @@ from pydantic import BaseModel
 from dispatch.core.callers import Caller, IdempotencyKey
 from dispatch.core.records import IdempotencyRow
 from dispatch.ports import Clock, Store, Transaction
+from dispatch.services.claims import Claimed, Claims
 from dispatch.services.sealing import Sealer, Unsealable
 from protocol.errors import ErrorCode, ReelyardError
 
@@ -54,16 +55,21 @@ def answer_of(reply: BaseModel, status: int, headers: Mapping[str, str] | None =
 
 @dataclass(frozen=True, slots=True)
 class KeyRules:
-    """`is_required`: calls that take a key are refused without one. `boot_id` is that of this server's run."""
+    """`is_required`: calls that take a key are refused without one. `boot_id` is that of this server's run.
+
+    `is_shared`: other servers work on the same database.
+    """
 
     boot_id: str
     is_required: bool = False
+    is_shared: bool = False
 
 
 class Idempotency:
     def __init__(self, store: Store, sealer: Sealer, clock: Clock, rules: KeyRules) -> None:
         self._store, self._sealer, self._clock, self._rules = store, sealer, clock, rules
         self._running: set[tuple[str, str, str]] = set()
+        self.claims = Claims(store, clock, rules.boot_id, is_shared=rules.is_shared)
 
     @contextmanager
     def held(self, tenant: str, route: str, key: str | None) -> Iterator[None]:
@@ -84,6 +90,19 @@ class Idempotency:
             yield
         finally:
             self._running.discard(name)
+
+    @asynccontextmanager
+    async def claimed(self, tenant: str, route: str, key: str | None) -> AsyncIterator[None]:
+        """The same for a call whose work begins long before its commit, against other servers too: a row tells who runs it.
+
+        Calls without such work need no row: of two at once one is committed, and the other gives its answer.
+        """
+        with self.held(tenant, route, key):
+            if key is None:
+                yield
+                return
+            async with self.claims.held(Claimed(route, key, ErrorCode.IDEMPOTENCY_IN_PROGRESS, tenant)):
+                yield
 
     async def replay(self, who: Caller, key: IdempotencyKey | None) -> Answered | None:
         """The answer to the first call, if there was one. Raises IDEMPOTENCY_MISMATCH when that asked for something else."""

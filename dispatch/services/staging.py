@@ -11,6 +11,7 @@ import structlog
 
 from dispatch.core.staged_pieces import StagedPiece
 from dispatch.ports import Clock
+from dispatch.services.claims import Claims
 from dispatch.services.files import as_client_error
 from dispatch.services.intake import Intake
 from dispatch.services.turns import Line, Turns
@@ -26,9 +27,9 @@ UNFINISHED = "~"
 
 
 class StagingService:
-    def __init__(self, storage: StorageProvider, clock: Clock, secret: bytes) -> None:
+    def __init__(self, storage: StorageProvider, clock: Clock, secret: bytes, claims: Claims) -> None:
         self._storage, self._clock, self._secret = storage, clock, secret
-        self._turns = Turns(clock)
+        self._turns = Turns(clock, claims)
 
     async def received(self, signature: str, path: str, line: Line) -> int:
         """How many bytes are there. A request that stands still is ended first.

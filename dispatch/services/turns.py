@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from dispatch.ports import Clock
+from dispatch.services.claims import Claimed, Claims
 from protocol.errors import ErrorCode, ReelyardError
 
 STILL_S, GIVE_WAY_S = 2.0, 10.0
@@ -48,8 +49,10 @@ class Turn:
 
 
 class Turns:
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    """`claims` hold what is sent to against other servers. A request that stands still at one of them is ended there alone."""
+
+    def __init__(self, clock: Clock, claims: Claims) -> None:
+        self._clock, self._claims = clock, claims
         self._held: dict[str, Turn] = {}
 
     @asynccontextmanager
@@ -60,7 +63,8 @@ class Turns:
             raise ReelyardError(ErrorCode.UPLOAD_LOCKED, retry_after=STILL_S)
         turn = self._held[upload_id] = Turn(self._clock, line)
         try:
-            yield turn
+            async with self._claims.held(Claimed("bytes", upload_id, ErrorCode.UPLOAD_LOCKED)):
+                yield turn
         finally:
             del self._held[upload_id]
             turn.over.set()

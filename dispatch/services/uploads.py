@@ -15,9 +15,10 @@ from dispatch.core.records import Upload
 from dispatch.core.tus import Piece
 from dispatch.core.uploads import Spans
 from dispatch.ports import Clock, Store, Transaction
+from dispatch.services.claims import Claims
 from dispatch.services.intake import STEP, Intake
 from dispatch.services.reservations import Reservations
-from dispatch.services.turns import Line, Turns
+from dispatch.services.turns import STILL_S, Line, Turns
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.storage import AlreadyExists, NotFound, StorageError, StorageProvider
 
@@ -34,10 +35,12 @@ class Body:
 
 
 class UploadService:
-    def __init__(self, store: Store, storage: StorageProvider, reservations: Reservations, clock: Clock, spans: Spans) -> None:
+    def __init__(
+        self, store: Store, storage: StorageProvider, reservations: Reservations, clock: Clock, spans: Spans, claims: Claims
+    ) -> None:
         self._store, self._storage, self._reserved = store, storage, reservations
         self._clock, self.spans = clock, spans
-        self._turns = Turns(clock)
+        self._turns = Turns(clock, claims)
 
     async def load(self) -> None:
         """After a restart: what open uploads may still bring is reserved again."""
@@ -151,8 +154,10 @@ class UploadService:
 
         def advance(tx: Transaction) -> Upload:
             before = tx.upload(upload.upload_id)
-            if before is None or before.state != uploads.OPEN or before.received != upload.received:
+            if before is None or before.state != uploads.OPEN:
                 raise ReelyardError(ErrorCode.UPLOAD_GONE, details={"upload_id": upload.upload_id})
+            if before.received != upload.received:  # a server that had long been silent is there again
+                raise ReelyardError(ErrorCode.UPLOAD_LOCKED, retry_after=STILL_S)
             after = uploads.stored(replace(before, size=upload.size), received, now=now, spans=self.spans)
             tx.save_upload(before, after)
             return after

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from config.database import Database
 from config.dispatch import DispatchSettings
 from dispatch.api.server import application, runner
 from dispatch.api.wiring import Limits
@@ -29,6 +30,15 @@ from tests.unit.dispatch_jobs import PROFILES
 
 Sections = Mapping[str, Any]  # models of config.dispatch by their name
 NO_SECTIONS: Sections = {}
+NOWHERE = "postgresql://127.0.0.1:9/nowhere"
+"""Says that the database is shared; the store is another."""
+
+
+class Ticking(Moments):
+    """Wall time stands still until it is moved; monotonic time goes on, for servers say again and again that they are there."""
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
 
 
 class Both(CommitBus):
@@ -52,7 +62,7 @@ class Two:
 
 @asynccontextmanager
 async def two(directory: Path, limits: Limits = UNCOUNTED, sections: Sections = NO_SECTIONS) -> AsyncIterator[Two]:
-    buses, clock = (CommitBus(), CommitBus()), Moments()
+    buses, clock = (CommitBus(), CommitBus()), Ticking()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store("inline", directory, Both(*buses)))
         servers = [
@@ -68,7 +78,8 @@ def assembled(directory: Path, name: str, store: Store, bus: CommitBus, clock: M
     row = ServerRow(f"srv_{name}", f"run_{name}", "", "0.1", clock.now(), clock.now())
     secrets = Secrets(b"signing", "rk_admin", "rt_registration", str)
     made = (store, bus, LocalStorage(str(root)), clock, RandomIds(), Even(), list(PROFILES.values()), secrets)
-    return assemble(Outside(*made, server=row), DispatchSettings(data=directory / name, **sections))
+    settings = DispatchSettings(data=directory / name, database=Database(url=NOWHERE), **sections)
+    return assemble(Outside(*made, server=row), settings)
 
 
 @asynccontextmanager

@@ -14,10 +14,12 @@ from config.dispatch import DispatchSettings
 from dispatch.api.closing import DOOR
 from dispatch.api.leaders import PASSED_ON
 from dispatch.app.assembly import assemble
+from dispatch.services.claims import NOBODY, ROUTE
 from protocol.operations import OPERATIONS, Follower
 from tests.contract.api_server import ENGINE, UNCOUNTED, Answer, Server, head_of, until
 from tests.contract.farm_of_two import Two, two
 from tests.contract.test_api_streams import Stream, opened
+from tests.contract.test_uploads_tus import BYTES, FILM, begun, offset, send
 
 BEAT = {
     "boot_id": "boot-0001",
@@ -296,3 +298,61 @@ async def test_progress_told_to_the_leader_is_seen_live_at_a_follower(farm: Two)
         told = await stream.next()
 
     assert (told.event, LiveProgress.model_validate_json(told.text).progress_percent) == ("ProgressUpdated", 40.0)
+
+
+async def is_claimed(server: Server, what: str, name: str, tenant: str = "-") -> bool:
+    row = await server.core.outside.store.read(lambda tx: tx.idempotency(tenant, ROUTE + what, name))
+    return row is not None and row.boot_id != NOBODY
+
+
+async def opening(first: bytes, rest: bytes, gate: asyncio.Event) -> AsyncIterator[bytes]:
+    """A body of which the rest comes once the gate is open."""
+    yield first
+    await gate.wait()
+    yield rest
+
+
+def opened_gate() -> asyncio.Event:
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
+FORM_HEAD = b'--b\r\nContent-Disposition: form-data; name="priority"\r\n\r\n8\r\n'
+FORM_FILE = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\n' + FILM + b"\r\n--b--\r\n"
+
+
+async def send_form(server: Server, key: str, gate: asyncio.Event) -> Answer:
+    headers = {"Idempotency-Key": key, "Content-Type": "multipart/form-data; boundary=b"}
+    body = opening(FORM_HEAD, FORM_FILE, gate)
+    return await server.call("POST", "/api/v1/jobs/upload", headers=headers, data=body)
+
+
+async def test_a_form_sent_to_two_servers_under_one_key_is_taken_in_once(farm: Two) -> None:
+    gate = asyncio.Event()
+    async with asyncio.TaskGroup() as owner:
+        first = owner.create_task(send_form(farm.leader, "form-0001", gate))
+        await until(lambda: is_claimed(farm.leader, "upload_job", "form-0001", "default"))
+        meanwhile = await send_form(farm.follower, "form-0001", opened_gate())
+        gate.set()
+    again = await send_form(farm.follower, "form-0001", opened_gate())
+
+    assert (first.result().status, head_of(meanwhile)) == (202, (409, "IDEMPOTENCY_IN_PROGRESS"))
+    assert (again.status, again.headers["Idempotent-Replayed"]) == (202, "true")
+    assert again.json["job_id"] == first.result().json["job_id"]
+
+
+async def test_two_servers_never_write_to_one_upload_at_once(farm: Two) -> None:
+    url, gate = await begun(farm.leader, 10), asyncio.Event()
+    headers = {**BYTES, "Upload-Offset": "0"}
+    async with asyncio.TaskGroup() as owner:
+        first = owner.create_task(farm.leader.call("PATCH", url, headers=headers, data=opening(b"01234", b"56", gate)))
+        await until(lambda: is_claimed(farm.leader, "bytes", url.rpartition("/")[2]))
+        meanwhile = await send(farm.follower, url, 0, b"0123456789")
+        gate.set()
+    rest = await send(farm.follower, url, 7, b"789")
+
+    assert (first.result().status, head_of(meanwhile), rest.status) == (204, (423, "UPLOAD_LOCKED"), 204)
+    assert await offset(farm.leader, url) == 10
+    blocks = await farm.leader.core.outside.storage.read(f"uploads/{url.rpartition('/')[2]}")
+    assert b"".join([block async for block in blocks]) == b"0123456789"

@@ -63,6 +63,7 @@ HEADERS_OF_STATUS: dict[int, tuple[str, ...]] = {
     409: ("Retry-After",),
     416: ("Content-Range",),
     421: ("Retry-After",),
+    423: ("Retry-After",),
     429: ("Retry-After",),
     503: ("Retry-After",),
 }
