@@ -36,6 +36,7 @@ class EngineRegistry:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._seen: dict[str, Seen] = {}
+        self._present = 0
 
     def load(self, engines: Iterable[Engine]) -> None:
         for engine in engines:
@@ -45,7 +46,7 @@ class EngineRegistry:
         for engine in commit.engines:
             self._put(engine)
         for engine_id in commit.gone_engines:
-            self._seen.pop(engine_id, None)
+            self._count(self._seen.pop(engine_id, None), -1)
 
     def _put(self, engine: Engine) -> None:
         known = self._seen.get(engine.engine_id)
@@ -56,7 +57,14 @@ class EngineRegistry:
             provided, speeds = told.provided, speeds_of(told.speeds)
         is_unheard = known is not None and known.engine.last_heartbeat_at == engine.last_heartbeat_at
         heard_at = known.heard_at if known is not None and is_unheard else self._clock.monotonic()
-        self._seen[engine.engine_id] = Seen(engine, provided, heard_at, speeds)
+        self._count(known, -1)
+        self._seen[engine.engine_id] = seen = Seen(engine, provided, heard_at, speeds)
+        self._count(seen, +1)
+
+    def _count(self, seen: Seen | None, by: int) -> None:
+        """Kept, because every heartbeat asks for it."""
+        if seen is not None and seen.engine.state in PRESENT:
+            self._present += by
 
     def hear_all(self) -> None:
         """This server begins to judge who is silent: nobody has been so before now."""
@@ -70,7 +78,7 @@ class EngineRegistry:
         return len(self._seen)
 
     def count_present(self) -> int:
-        return sum(seen.engine.state in PRESENT for seen in self._seen.values())
+        return self._present
 
     def encoding_slots(self) -> dict[str, int]:
         """Of each engine that is there."""
