@@ -56,7 +56,7 @@ lint: setup  ## style, format, types, contracts between packages, size of module
 	$(BIN)/python -m tools.docs --check
 
 # Names of programs some tests use, and of the packages that bring them.
-TEST_TOOLS := bwrap=bubblewrap HandBrakeCLI=handbrake-cli espeak-ng=espeak-ng chromium=chromium
+TEST_TOOLS := bwrap=bubblewrap HandBrakeCLI=handbrake-cli espeak-ng=espeak-ng chromium=chromium nginx=nginx-light
 APT := timeout 240 apt-get install -y -qq --no-install-recommends
 
 .PHONY: tools

@@ -20,6 +20,8 @@ from dispatch.services.retention import RetentionService
 from dispatch.services.validation import Inputs, ValidationService
 
 REMOVALS_EVERY_S, RETENTION_EVERY_S, VALIDATIONS_EVERY_S = 30.0, 600.0, 60.0
+OTHERS_S = 60.0
+"""No dry run takes so long (`validation.WAIT_S`), and clocks of servers may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ def assemble_care(
     """Only names and order stand here, no decisions. `led` is the store of what the leader alone does: the duties."""
     store, storage, clock = outside.store, outside.storage, outside.clock
     outputs = OutputService(store, clock, outside.secrets.signing, settings.api.public_url or "")
-    validations = ValidationService(store, inputs, registry, outside.ids, clock)
+    others_s = 0.0 if settings.database.url is None else OTHERS_S
+    validations = ValidationService(store, inputs, registry, outside.ids, clock, others_s=others_s)
     retention = RetentionService(led, clock, _spans(settings))
     care = Care(
         outputs=outputs,

@@ -63,9 +63,10 @@ class Inputs:
 class ValidationService:
     """A CommitListener: whoever waits hears of the end of its job with the commit. A duty sweeps what nobody waits for."""
 
-    def __init__(self, store: Store, inputs: Inputs, farm: Farm, ids: Ids, clock: Clock, *, wait_s: float = WAIT_S) -> None:
+    def __init__(self, store: Store, inputs: Inputs, farm: Farm, ids: Ids, clock: Clock, *, others_s: float = 0.0) -> None:
+        """`others_s`: how long the calls of other servers on the same database may take; a look is swept after that."""
         self._store, self._inputs, self._farm = store, inputs, farm
-        self._ids, self._clock, self._wait_s = ids, clock, wait_s
+        self._ids, self._clock, self._others_s = ids, clock, others_s
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._at_once = AtOnce(MOST_OF_A_TENANT, "dry runs", retry_after_s=RETRY_AFTER_S)
         self._is_closed = False
@@ -129,11 +130,16 @@ class ValidationService:
             raise ReelyardError(ErrorCode.SHUTTING_DOWN, retry_after=RETRY_AFTER_S)
 
     async def run_once(self) -> None:
-        """Remove what an earlier run of this server left, and what outlived its call."""
-        for job_id in await self._store.read(lambda tx: tx.jobs_of(NO_TENANT)):
+        """Remove what an earlier run of a server left, and what outlived its call."""
+        for job_id in await self._store.read(self._left):
             if job_id not in self._waiting:
                 await self._store.transact(_concluding(job_id, now=self._clock.now()))
                 log.info("validation_swept", job=job_id)
+
+    def _left(self, tx: Transaction) -> list[str]:
+        before = self._clock.now() - self._others_s
+        graphs = tx.graphs(tx.jobs_of(NO_TENANT))
+        return [job_id for job_id, graph in graphs.items() if graph.job.created_at <= before]
 
     async def _profiles(self) -> Sequence[Profile]:
         return (await self._inputs.profiles.list(Wanted(limit=MOST))).profiles
@@ -179,7 +185,7 @@ class ValidationService:
 
     async def _wait(self, ended: asyncio.Future[None]) -> None:
         try:
-            async with asyncio.timeout(self._wait_s):
+            async with asyncio.timeout(WAIT_S):
                 await ended
         except TimeoutError:
             return

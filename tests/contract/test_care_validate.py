@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from config.database import Database
 from dispatch.core import validation
 from dispatch.core.job_list import JobFilter
 from dispatch.core.metering import UsageFilter
@@ -196,6 +197,21 @@ async def test_a_call_that_is_cut_off_leaves_its_look_to_the_sweep(farm: World) 
     await farm.duty("validations")
 
     assert (meanwhile, await rows(farm)) == ((1, 1, 0), (0, 0, 0))
+
+
+async def test_a_look_that_another_server_waits_for_is_left_alone(tmp_path: Path) -> None:
+    frame = Frame("job_9", NO_TENANT, 10, NOW, ("tsk_8", "tsk_9"))
+    source = Source("url", "https://example.org/film.mp4", "film.mp4", 0)
+    theirs = validation.graph_of(frame, source, WEB.model_dump_json(), InputLimits(), Demands((), ()))
+    left = []
+    async with world(tmp_path, sections={"database": Database(url="postgresql://127.0.0.1:9/nowhere")}) as farm:
+        await farm.core.outside.store.transact(lambda tx: tx.insert([theirs]))
+        for seconds in (59.0, 2.0):
+            farm.clock.advance(seconds)
+            await farm.duty("validations")
+            left.append((await rows(farm))[0])
+
+    assert left == [1, 0]
 
 
 async def test_what_a_stopped_server_left_is_swept_at_its_next_start(tmp_path: Path) -> None:
