@@ -18,7 +18,7 @@ from dispatch.app.moved import COPY, DATABASE, INSTALLATION, Mark, Note, drop_no
 from dispatch.app.secrets import Unusable
 from dispatch.store import schema
 from dispatch.store.copying_tables import LEFT_BEHIND, Copied, copy_tables, count_rows, empty_tables
-from dispatch.store.migrate import migrate
+from dispatch.store.migrate import migrate, seed
 from dispatch.store.revisions import revisions
 from dispatch.store.running import connect
 from dispatch.store.statements import command
@@ -128,11 +128,11 @@ def _carried(plan: Move, source: Connection, target: Connection, mark: Mark) -> 
         _carry(plan, source, target, mark, told)
     except BaseException:
         with suppress(DBAPIError):
-            target.rollback()
+            command(target, "ROLLBACK")
         drop_note(plan.data)
         raise
     try:
-        target.commit()
+        command(target, "COMMIT")
     except DBAPIError as lost:
         _settle(plan, mark, lost)
     return copied
@@ -141,10 +141,12 @@ def _carried(plan: Move, source: Connection, target: Connection, mark: Mark) -> 
 def _carry(plan: Move, source: Connection, target: Connection, mark: Mark, told: Callable[[Copied], None]) -> None:
     """In one transaction of the target, which is left open. Nobody else writes there meanwhile."""
     names = ", ".join(table.name for table in schema.metadata.sorted_tables)
+    command(target, "BEGIN")
     target.exec_driver_sql(f"LOCK TABLE {names} IN EXCLUSIVE MODE")
     _check_free(target, plan.to, mark)  # a server may have been started there since
     empty_tables(target)
     copy_tables(source, target, told)
+    seed(target)  # numbers go on after those that came along
     target.exec_driver_sql("ANALYZE")
 
 
