@@ -48,7 +48,10 @@ class EngineEventData(Message):
 
 
 class VideoTranscodedData(Message):
-    """A job that has completed. Links are the stable ones: they need a key and do not expire; absolute with `api.public_url`."""
+    """A job that has completed. Links are the stable ones: they need a key and do not expire; absolute with `api.public_url`.
+
+    `outputs` is null where a job has none, or more than fits the broker's largest message.
+    """
 
     job_id: Identifier
     tenant: str

@@ -35,6 +35,10 @@ class Subjects:
         """Where what is kept for dispatch comes to one of its servers: `of` is status, in or advice."""
         return f"{self.prefix}.dispatch.{of}"
 
+    def inbox(self, role: str) -> str:
+        """What the answers to `role` (dispatch, engine) come to begins so: permissions can keep them apart."""
+        return f"_INBOX_{self.prefix}_{role}"
+
     def stream(self, name: str) -> str:
         """`name` is TASKS, STATUS, EVENTS, IN, DEAD or ADVICE."""
         return f"{self.prefix.upper()}_{name}"

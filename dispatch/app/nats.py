@@ -26,6 +26,7 @@ class NatsParts:
         place = NatsPlace(
             servers=wanted.servers,
             name=f"reelyard dispatch {server_id}",
+            inbox=subjects.inbox("dispatch"),
             credentials_file=wanted.credentials_file,
             user=wanted.user,
             password_file=wanted.password_file,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
+from pydantic import JsonValue
 
 from dispatch.core.records import Engine, Event, Job
 from dispatch.core.times import rfc3339
@@ -25,6 +26,7 @@ from protocol.broker_events import (
 from protocol.cloud_events import TYPE_PREFIX, CloudEvent
 from protocol.events import EventType
 
+LARGE = frozenset({"outputs", "error"})
 STORED = frozenset(EventType) & EVENTS_OUT.keys()
 
 
@@ -79,6 +81,13 @@ def _data(event: Event, job: Job | None, public_url: str) -> Message:
     known = {} if job is None else about(job, new.to_state, public_url)
     told = {name: known[name] for name in ("profile", "created_at", "user_metadata", "error", "links") if name in known}
     return JobEventData(job_id=new.job_id, tenant=new.tenant, details=details, **moved, **told)
+
+
+def cut(one: Named) -> Named:
+    """Without what may be of any size: who wants that asks for the job."""
+    held = one.event.data if isinstance(one.event.data, dict) else {}
+    data: dict[str, JsonValue] = {name: None if name in LARGE else value for name, value in held.items()}
+    return replace(one, event=one.event.model_copy(update={"data": data}))
 
 
 def _transcoded(event: Event, job: Job, public_url: str) -> VideoTranscodedData:

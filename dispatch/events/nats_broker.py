@@ -14,7 +14,7 @@ from dispatch.ports.broker import BrokerAway, Outgoing
 from protocol.broker import MESSAGE_ID
 from protocol.subjects import Subjects
 
-ACK_S = 5.0
+ACK_S, HEADROOM = 5.0, 4096
 FAULTS = (nats.errors.Error, TimeoutError, OSError, ValueError)
 """What a publish may end with; ValueError: the answer is no JSON."""
 
@@ -28,6 +28,10 @@ class NatsBroker:
     @property
     def problem(self) -> str | None:
         return self._link.problem
+
+    @property
+    def largest(self) -> int:
+        return self._link.client.max_payload - HEADROOM
 
     async def _set_up(self) -> None:
         self._queues.clear()

@@ -15,7 +15,7 @@ import structlog
 from nats.aio.msg import Msg
 
 from dispatch.events.nats_link import NatsLink
-from dispatch.events.nats_streams import ADVICE, DEAD, IN, STATUS, TASKS, shared_consumer
+from dispatch.events.nats_streams import ADVICE, IN, STATUS, TASKS, shared_consumer
 from protocol.broker import ANSWERS, MESSAGE_ID, ORIGIN, REASON
 from protocol.subjects import Subjects
 
@@ -84,9 +84,8 @@ class NatsDoors:
         client = self._link.client
         await client.subscribe(subjects.ask("*"), cb=self._owned(self._asked))
         await client.subscribe(subjects.status("progress", "*"), cb=self._owned(self._beaten))
-        await client.subscribe(subjects.dispatch("status"), queue="dispatch", cb=self._owned(self._reported))
-        await client.subscribe(subjects.dispatch("in"), queue="dispatch", cb=self._owned(self._came_in))
-        await client.subscribe(subjects.dispatch("advice"), queue="dispatch", cb=self._owned(self._given_up))
+        for of, handle in (("status", self._reported), ("in", self._came_in), ("advice", self._given_up)):
+            await client.subscribe(subjects.dispatch(of), queue="dispatch", cb=self._owned(_if_kept(handle)))
         self._is_open = True
 
     def _owned(self, handle: Callable[[Msg], Awaitable[None]]) -> Callable[[Msg], Awaitable[None]]:
@@ -144,18 +143,33 @@ class NatsDoors:
 
     async def _given_up(self, message: Msg) -> None:
         """The broker stops to deliver a message after so many tries, and leaves it lie: it is moved to the dead letters."""
-        advice = orjson.loads(message.data)
-        stream, seq = advice["stream"], advice["stream_seq"]
+        origins = {self._subjects.stream(name): name.lower() for name in (TASKS, STATUS, IN)}
+        try:
+            advice = orjson.loads(message.data)
+            stream, seq, told = advice["stream"], int(advice["stream_seq"]), advice["deliveries"]
+            origin = origins[stream]
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            await message.term()  # whoever wrote that, it was not the broker
+            return
         try:
             left = await self._link.js.get_msg(stream, seq)
         except nats.js.errors.NotFoundError:
             await message.ack()  # moved by an earlier try, or too old
             return
-        origin = {self._subjects.stream(name): name.lower() for name in (TASKS, STATUS, IN)}.get(stream, DEAD.lower())
-        reason = f"not taken by {advice['consumer']} in {advice['deliveries']} deliveries"
+        reason = f"not taken in {told} deliveries"
         await self._bury(left.subject or "", left.data or b"", reason, origin, f"{stream}-{seq}")
         await self._link.js.delete_msg(stream, seq)
         await message.ack()
+
+
+def _if_kept(handle: Callable[[Msg], Awaitable[None]]) -> Callable[[Msg], Awaitable[None]]:
+    """What did not come out of a stream is nobody's business here."""
+
+    async def handled(message: Msg) -> None:
+        if message.reply.startswith("$JS.ACK."):
+            await handle(message)
+
+    return handled
 
 
 def _arrived(message: Msg) -> Arrived:

@@ -22,10 +22,14 @@ CLOSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class NatsPlace:
-    """Where the broker is, and how to be let in. Files are read at each connection, so that they may be changed."""
+    """Where the broker is, and how to be let in. Files are read at each connection, so that they may be changed.
+
+    `inbox` begins the subjects that answers come to: those of engines are others, and may be kept apart.
+    """
 
     servers: tuple[str, ...]
     name: str
+    inbox: str = "_INBOX"
     credentials_file: Path | None = None
     user: str | None = None
     password_file: Path | None = None
@@ -67,6 +71,7 @@ class NatsLink:
         await self.client.connect(
             servers=list(place.servers),
             name=place.name,
+            inbox_prefix=place.inbox,
             connect_timeout=CONNECT_S,
             reconnect_time_wait=RECONNECT_S,
             max_reconnect_attempts=-1,

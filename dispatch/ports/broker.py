@@ -28,6 +28,11 @@ class Broker(Protocol):
         """Why it is away, as a clause for people; None while it is there."""
         ...
 
+    @property
+    def largest(self) -> int:
+        """Bytes of a body that it takes."""
+        ...
+
     async def keep(self, messages: Sequence[Outgoing]) -> None:
         """All of them on the broker's disk, in this order. Raises BrokerAway: some of the first ones may be there then."""
         ...

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from dispatch.core import cloud_events
+from dispatch.core.cloud_events import Named
 from dispatch.core.records import Event, Job
 from dispatch.ports import Commit, Store, Transaction
 from dispatch.ports.broker import Broker, BrokerAway, Outgoing
@@ -64,10 +65,18 @@ class Outbox:
         if not events:
             return False
         told = cloud_events.named(events, jobs, self._sender.source, self._sender.public_url)
-        await self._broker.keep([Outgoing(self._subjects.event(one.name), one.body, one.message_id) for one in told])
+        await self._broker.keep([outgoing for one in told if (outgoing := self._outgoing(one)) is not None])
         upto = events[-1].seq
         await self._store.transact(lambda tx: _move(tx, upto))
         return len(events) == MOST_AT_ONCE
+
+    def _outgoing(self, one: Named) -> Outgoing | None:
+        """What the broker cannot take must not keep all that follows from going out."""
+        body = one.body
+        if len(body) > self._broker.largest:
+            log.warning("event_cut", type=one.name, subject=one.event.subject, bytes=len(body))
+            body = cloud_events.cut(one).body
+        return None if len(body) > self._broker.largest else Outgoing(self._subjects.event(one.name), body, one.message_id)
 
 
 def _after_cursor(tx: Transaction) -> tuple[int | None, list[Event], dict[str, Job]]:

@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from engine.shell.broker import BrokerPlace
+from protocol.subjects import Subjects
 
 CONNECT_S, RECONNECT_S, PING_S = 2, 1, 10
 """Whole seconds, as the library takes them. A server that is frozen is given up after two pings without an answer."""
@@ -48,6 +49,7 @@ class NatsLink:
             await self.client.connect(
                 servers=list(place.servers),
                 name=place.name,
+                inbox_prefix=Subjects(place.prefix).inbox("engine"),
                 connect_timeout=CONNECT_S,
                 reconnect_time_wait=RECONNECT_S,
                 max_reconnect_attempts=-1,

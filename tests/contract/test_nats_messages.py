@@ -148,7 +148,7 @@ async def test_a_grant_that_no_engine_takes_becomes_a_dead_letter(world: Ground)
     await box.ask("r1")
     (dead,) = await world.until("DEAD", bool)
     assert (dead.headers or {})[ORIGIN] == world.subjects.tasks(box.who.engine_id)
-    assert "not taken by" in (dead.headers or {})[REASON]
+    assert "not taken in 3 deliveries" in (dead.headers or {})[REASON]
     await world.until("TASKS", lambda kept: not kept)
 
 
