@@ -42,7 +42,7 @@ def assert_plays(directory: Path, *, seconds: float, size: tuple[int, int], audi
     for film in films:
         if film.suffix == ".m3u8":
             assert_whole(film)
-        _assert_film(film, seconds=seconds, size=size, audio=audio)
+        assert_film(film, seconds=seconds, size=size, audio=audio)
 
 
 def assert_whole(playlist: Path) -> None:
@@ -55,7 +55,8 @@ def assert_whole(playlist: Path) -> None:
     assert [name for name in names if not (playlist.parent / name).is_file()] == []
 
 
-def _assert_film(film: Path, *, seconds: float, size: tuple[int, int], audio: bool) -> None:
+def assert_film(film: Path, *, seconds: float, size: tuple[int, int], audio: bool = True) -> None:
+    """It has the length and the picture asked for, and decodes to its end without a word."""
     probed = _run(ffprobe_path(), "-v", "error", "-show_streams", "-show_format", "-of", "json", str(film))
     facts = json.loads(probed)
     pictures = [(s["width"], s["height"]) for s in facts["streams"] if s["codec_type"] == "video"]
