@@ -16,6 +16,7 @@ from dispatch.core.machine import Row, StateTable
 from dispatch.core.task_machine import TASK_TABLE
 from protocol.errors import ERRORS, ErrorCode
 from protocol.states import HELD_TASK_STATES, TERMINAL_JOB_STATES, JobState
+from tools.events_page import events_page
 from tools.examples import dispatch_example, engine_example
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -130,6 +131,7 @@ def openapi_page() -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/errors.md": errors_page,
     "docs/states.md": states_page,
+    "docs/events.md": events_page,
     "docs/openapi.json": openapi_page,
     "config/examples/dispatch.toml": dispatch_example,
     "config/examples/engine.toml": engine_example,
