@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from plugins.storage_s3.growing import chain, pieces_of
 from plugins.storage_s3.objects import DIGEST, Made, Object
@@ -30,6 +31,14 @@ class Linking:
         except AlreadyExists:
             if not await self._stands():
                 raise
+        else:
+            await self._note(sources)
+
+    async def _note(self, sources: Sequence[Object]) -> None:
+        """What the storage cannot vouch for need not be read once more when the job is published."""
+        if len(sources) > 1 or sources[0].sha256 is None:
+            found = await self._tools.threads.run(partial(self._tools.objects.expect, self._target, self._file.size))
+            self._tools.proving.remember(found, self._file.sha256)
 
     async def _stands(self) -> bool:
         """Whether the target holds these bytes. Raises AlreadyExists when it holds others."""

@@ -86,10 +86,12 @@ class Objects:
         if self.find(key) is not None:
             raise AlreadyExists(self._keys.path(key), "there is a file of this name")
 
-    def expect(self, key: str, size: int) -> None:
+    def expect(self, key: str, size: int) -> Object:
         """What was made in parts is looked at before anybody is told that it is there."""
-        if (found := self.head(key)).size != size:
+        found = self.head(key)
+        if found.size != size:
             raise StorageUnavailable(self._keys.path(key), f"{found.size} bytes stand where {size} were written")
+        return found
 
     def find(self, key: str) -> Object | None:
         try:

@@ -83,7 +83,7 @@ class S3Storage:
         """A cancel or a failure leaves nothing; a cancel in the very last call may come too late, like a lost reply."""
         key = self._keys.of(path)
         await self._try_once()
-        writing = Writing(self._threads, self._objects, key, self._made())
+        writing = Writing(self._threads, self._objects, self._proving, key, self._made())
         return await writing.run(blocks, first=self._settings.part_bytes, create_only=create_only)
 
     async def stat(self, path: str) -> Stat:

@@ -1,8 +1,9 @@
 """Whether an object holds the bytes that it should. Nothing is published on anybody's word but the storage's own.
 
 The storage's word is the SHA-256 of the whole object that it checked against the bytes when they came in one PUT; of objects
-put in parts it has none, so their bytes are read here. What this storage has proven once it notes in the metadata of the copy
-it makes; only copies, whose names are never given out for writing, are believed by that note.
+put in parts it has none, so their bytes are read here, unless this process itself has hashed them and their ETag is still the
+same. What was proven is noted in the metadata of the copy that is made; only copies, whose names are never given out for
+writing, are believed by that note.
 """
 
 from __future__ import annotations
@@ -20,15 +21,30 @@ STEP = 64 * MIB
 """Bytes hashed in one call, so that a cancel is felt within a second."""
 
 
+MOST_KNOWN = 10_000
+"""Objects whose digests are remembered, the newest."""
+
+
 class Proving:
     def __init__(self, threads: Threads, objects: Objects) -> None:
         self._threads, self._objects = threads, objects
+        self._known: dict[tuple[str, str], str] = {}
+
+    def remember(self, found: Object, sha256: str) -> None:
+        """This process has hashed these bytes, when it sent or when it read them."""
+        while len(self._known) >= MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[found.key, found.etag] = sha256
 
     async def holds(self, found: Object, *, size: int, sha256: str) -> bool:
         """Of something that anybody may have written."""
         if found.size != size:
             return False
-        return (found.sha256 or await self.digest([found])) == sha256
+        told = found.sha256 or self._known.get((found.key, found.etag))
+        if told is None:
+            told = await self.digest([found])
+            self.remember(found, told)
+        return told == sha256
 
     async def is_copy(self, found: Object, *, size: int, sha256: str) -> bool:
         """Of something that only this storage writes: what it noted is enough."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,9 +26,13 @@ class S3Source:
 
     def __init__(self, reach: ObjectReach) -> None:
         self._client: S3Client = client_of(reach)
+        self._signer = self._client
+        if reach.public_endpoint is not None:
+            self._signer = client_of(replace(reach, endpoint=reach.public_endpoint))
 
     def close(self) -> None:
         self._client.close()
+        self._signer.close()
 
     async def look(self, bucket: str, key: str, *, head_bytes: int) -> ObjectFacts:
         return await asyncio.to_thread(self._look, bucket, key, head_bytes)
@@ -54,7 +59,7 @@ class S3Source:
     def read_link(self, bucket: str, key: str, *, seconds: int) -> str:
         """Raises StorageUnavailable where the machine's chain gives no credentials."""
         try:
-            return self._client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds)
+            return self._signer.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds)
         except BotoCoreError as error:
             raise StorageUnavailable(key, type(error).__name__) from error
 

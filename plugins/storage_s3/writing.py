@@ -9,23 +9,25 @@ from contextlib import suppress
 from functools import partial
 
 from plugins.storage_s3.joining import part_size
-from plugins.storage_s3.objects import Made, Objects
+from plugins.storage_s3.objects import Made, Object, Objects
 from plugins.storage_s3.parts import InParts
+from plugins.storage_s3.proving import Proving
 from plugins.storage_s3.threads import Threads, ended
 from protocol.storage import StorageError, Written
 
-AT_ONCE = 4
+AT_ONCE = 8
 """Parts of one write under way, besides the one that fills."""
 
 
 class Writing:
     """`run` once. A failure or a cancel leaves nothing; in the very last call a cancel may come too late, like a lost reply."""
 
-    def __init__(self, threads: Threads, objects: Objects, key: str, made: Made) -> None:
-        self._threads, self._objects, self._key, self._made = threads, objects, key, made
+    def __init__(self, threads: Threads, objects: Objects, proving: Proving, key: str, made: Made) -> None:
+        self._threads, self._objects, self._proving, self._key, self._made = threads, objects, proving, key, made
         self._parts = InParts(objects, key, made)
         self._digest, self._size, self._number = hashlib.sha256(), 0, 0
         self._running: list[Future[None]] = []
+        self._counting: Future[None] | None = None
 
     async def run(self, blocks: AsyncIterator[bytes], *, first: int, create_only: bool) -> Written:
         held: list[bytes] = []
@@ -39,7 +41,7 @@ class Writing:
                     held, filled = [], 0
             return await self._end(held, create_only=create_only)
         except BaseException:
-            for running in self._running:
+            for running in (*self._running, *([] if self._counting is None else [self._counting])):
                 await ended(running)
             with suppress(StorageError):  # the sweep ends it
                 await self._threads.run(self._parts.abort)
@@ -53,12 +55,14 @@ class Writing:
             await self._threads.finish(self._running.pop(0))
         self._number += 1
         self._running.append(self._threads.start(partial(self._parts.send, self._number, content)))
-        await self._count(content)
+        await self._counted()
+        self._count(content)
 
     async def _end(self, held: list[bytes], *, create_only: bool) -> Written:
         if self._number == 0:
             content = b"".join(held)
-            await self._count(content)
+            self._count(content)
+            await self._counted()
             written = self._written()
             put = partial(self._objects.put, create_only=create_only, sha256=written.sha256)
             await self._threads.run(partial(put, self._key, content, self._made))
@@ -67,8 +71,11 @@ class Writing:
             await self._part(held, create_only=create_only)
         while self._running:
             await self._threads.finish(self._running.pop(0))
-        await self._threads.run(partial(self._complete, create_only=create_only))
-        return self._written()
+        await self._counted()
+        found = await self._threads.run(partial(self._complete, create_only=create_only))
+        written = self._written()
+        self._proving.remember(found, written.sha256)
+        return written
 
     def _begin(self, *, create_only: bool) -> None:
         """A name that is taken is told before more is sent in vain; the end decides."""
@@ -76,13 +83,19 @@ class Writing:
             self._objects.refuse(self._key)
         self._parts.begin()
 
-    def _complete(self, *, create_only: bool) -> None:
+    def _complete(self, *, create_only: bool) -> Object:
         self._parts.complete(create_only=create_only)
-        self._objects.expect(self._key, self._size)
+        return self._objects.expect(self._key, self._size)
 
-    async def _count(self, content: bytes) -> None:
-        await self._threads.run(partial(self._digest.update, content))
+    def _count(self, content: bytes) -> None:
+        """In a thread, while the part is sent and the next one fills; one after the other, for a digest has an order."""
+        self._counting = self._threads.start(partial(self._digest.update, content))
         self._size += len(content)
+
+    async def _counted(self) -> None:
+        if self._counting is not None:
+            await self._threads.finish(self._counting)
+            self._counting = None
 
     def _written(self) -> Written:
         return Written(self._size, self._digest.hexdigest())

@@ -66,7 +66,7 @@ class SeaweedServer:
         command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-webdav=false", "-admin.ui=false"]
         command += ["-s3.port.iceberg=0", "-s3.port.lance=0", *(f"-{name}={port}" for name, port in self._ports.items())]
         # Ports that this version opens besides, at numbers of its own, would meet those of another server.
-        command += [f"-admin.port={free_ports(1)[0]}", f"-admin.port.grpc={free_ports(1)[0]}", "-volume.max=8"]
+        command += [f"-admin.port={free_ports(1)[0]}", f"-admin.port.grpc={free_ports(1)[0]}", "-volume.max=40"]
         keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
