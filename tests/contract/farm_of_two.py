@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from config.cluster import Cluster
 from config.database import Database
 from config.dispatch import DispatchSettings
 from dispatch.api.server import application, runner
@@ -25,13 +26,17 @@ from dispatch.ports import Commit, Store
 from plugins.storage_local.provider import LocalStorage
 from tests.contract.api_server import UNCOUNTED, Server
 from tests.contract.services_world import Even, Moments
-from tests.contract.store_adapters import open_store
+from tests.contract.store_adapters import open_store, postgres_store
+from tests.servers.postgres import database
 from tests.unit.dispatch_jobs import PROFILES
 
 Sections = Mapping[str, Any]  # models of config.dispatch by their name
 NO_SECTIONS: Sections = {}
 NOWHERE = "postgresql://127.0.0.1:9/nowhere"
 """Says that the database is shared; the store is another."""
+
+PATIENT = Cluster(lease_s=60.0)
+"""On a busy machine the first goes on leading."""
 
 
 class Ticking(Moments):
@@ -61,13 +66,21 @@ class Two:
 
 
 @asynccontextmanager
-async def two(directory: Path, limits: Limits = UNCOUNTED, sections: Sections = NO_SECTIONS) -> AsyncIterator[Two]:
+async def two(
+    directory: Path, limits: Limits = UNCOUNTED, sections: Sections = NO_SECTIONS, adapter: str = "inline"
+) -> AsyncIterator[Two]:
+    """On PostgreSQL each server has a store of its own; else they share one, which tells both of each commit."""
     buses, clock = (CommitBus(), CommitBus()), Ticking()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store("inline", directory, Both(*buses)))
+        if adapter == "postgres":
+            url = stack.enter_context(database())
+            opening = (postgres_store(url, bus, server=f"srv_{name}") for name, bus in zip("ab", buses, strict=True))
+            stores: list[Store] = [await stack.enter_async_context(store) for store in opening]
+        else:
+            stores = [await stack.enter_async_context(open_store(adapter, directory, Both(*buses)))] * 2
         servers = [
             await stack.enter_async_context(_server(assembled(directory, name, store, bus, clock, sections), limits))
-            for name, bus in zip("ab", buses, strict=True)
+            for name, store, bus in zip("ab", stores, buses, strict=True)
         ]
         yield Two(servers[0], servers[1], clock)
 
@@ -78,7 +91,7 @@ def assembled(directory: Path, name: str, store: Store, bus: CommitBus, clock: M
     row = ServerRow(f"srv_{name}", f"run_{name}", "", "0.1", clock.now(), clock.now())
     secrets = Secrets(b"signing", "rk_admin", "rt_registration", str)
     made = (store, bus, LocalStorage(str(root)), clock, RandomIds(), Even(), list(PROFILES.values()), secrets)
-    settings = DispatchSettings(data=directory / name, database=Database(url=NOWHERE), **sections)
+    settings = DispatchSettings(data=directory / name, database=Database(url=NOWHERE), cluster=PATIENT, **sections)
     return assemble(Outside(*made, server=row), settings)
 
 
