@@ -18,6 +18,7 @@ BENCHES = {
     "peers": "the same no-op jobs with other queues, on PostgreSQL",
     "choice": "choosing one task among a million, in memory",
     "api": "the API under load: status beside an encode, calls of all kinds, a hundred uploads at once",
+    "broker": "how soon an engine has the work that comes: over HTTP and over NATS, by turns",
     "engines": "what an engine costs its box: idle, while FFmpeg works, and at its start",
     "streaming": "a packaged ladder against shaka-streamer's, and how soon the first segment can be played",
     "quality": "bits that a target quality saves against a fixed one, on an easy and a hard film",
