@@ -6,11 +6,14 @@ import asyncio
 import base64
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
+from pydantic import ValidationError
 from yarl import URL
 
 from client import tus
@@ -19,6 +22,7 @@ from client.patience import Patience
 from client.transport import Call, Transport, json_body
 from client.tus import LocalFacts
 from client.upload import Progress
+from protocol.base import Message
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.uploads import DirectFinish, DirectPlace, DirectRequest, UploadView
 
@@ -36,34 +40,69 @@ class _StartOver(Exception):
     """The links hold no more, or what came by them is gone."""
 
 
-async def send(transport: Transport, file: LocalFacts, upload_id: str, progress: Progress) -> bool:
-    """Send the whole file. False, with nothing sent, where the bytes have to go to the server itself.
+class Sent(Message):
+    """Where the parts of a file go, and which of them are there: what the next run goes on from."""
+
+    place: DirectPlace
+    done: frozenset[int] = frozenset()
+
+
+@dataclass(slots=True)
+class Keep:
+    """`path` is a file for its user alone, for it holds links; None keeps nothing."""
+
+    path: Path | None = None
+
+    def read(self, upload_id: str) -> Sent | None:
+        try:
+            sent = None if self.path is None else Sent.model_validate_json(self.path.read_bytes())
+        except (OSError, ValidationError):
+            return None
+        return sent if sent is not None and sent.place.upload_id == upload_id else None
+
+    def write(self, sent: Sent) -> None:
+        if self.path is None or not sent.place.parts:
+            return
+        beside = self.path.with_suffix(".new")
+        with suppress(OSError):  # a full disk costs the comfort, not the upload
+            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+                file.write(sent.model_dump_json())
+            beside.replace(self.path)
+
+    def forget(self) -> None:
+        if self.path is not None:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+
+
+async def send(transport: Transport, file: LocalFacts, upload_id: str, progress: Progress, keep: Keep) -> bool:
+    """Send the whole file, on from where an earlier run broke off. False where the bytes have to go to the server itself.
 
     Raises ClientError LOCAL_FILE when the file changes meanwhile.
     """
     with await asyncio.to_thread(_open, file) as source:
         for _ in range(MOST_STARTS):
             try:
-                place = await _place(transport, file, upload_id)
-                if place is None:
-                    return False
-                if not await _Sending(transport, file, source, place, progress).run():
+                sent = keep.read(upload_id) or await _begun(transport, file, upload_id)
+                if sent is None or not await _Sending(transport, file, source, sent, progress, keep).run():
                     return False
             except _StartOver:
+                keep.forget()
                 continue
+            keep.forget()
             if tus.facts_of(file.path) != file:
                 raise _changed(file)
             return True
     raise Unreadable(502, "the storage refuses the links that the server gave for this upload")
 
 
-async def _place(transport: Transport, file: LocalFacts, upload_id: str) -> DirectPlace | None:
+async def _begun(transport: Transport, file: LocalFacts, upload_id: str) -> Sent | None:
     digest = await asyncio.to_thread(_sha256, file) if file.size <= DIGESTED_BYTES else None
     call = Call("direct_upload", ids={"upload_id": upload_id}, make_body=json_body(DirectRequest(sha256=digest)))
     patience = Patience(transport.longest_wait_s)
     while True:
         try:
-            return await transport.ask(call, DirectPlace)
+            return Sent(place=await transport.ask(call, DirectPlace))
         except (ReelyardError, ClientError) as error:
             if isinstance(error, ReelyardError) and error.code in NOT_DIRECT:
                 return None
@@ -75,20 +114,26 @@ class _Sending:
     transport: Transport
     file: LocalFacts
     source: BinaryIO
-    place: DirectPlace
+    sent: Sent
     progress: Progress
-    sent: int = 0
+    keep: Keep
 
     async def run(self) -> bool:
         """False where the storage cannot be reached from here at all."""
-        place, size = self.place, self.file.size
-        self.progress(0, size)
-        try:
-            await self._put(place.url or place.parts[0], (0, place.part_bytes or size), is_first=True)
-        except Unreachable:
-            return False
-        for number, link in enumerate(place.parts[1:], start=1):
-            await self._put(link, (number * place.part_bytes, place.part_bytes))
+        place, size = self.sent.place, self.file.size
+        span, is_first = place.part_bytes or size, True
+        self.progress(min(size, len(self.sent.done) * span), size)
+        for number, link in enumerate(place.parts or (place.url,)):
+            if number in self.sent.done:
+                continue
+            try:
+                await self._put(link, (number * span, span), is_first=is_first)
+            except Unreachable:
+                if is_first:
+                    return False
+                raise
+            is_first, self.sent = False, self.sent.model_copy(update={"done": self.sent.done | {number}})
+            self.keep.write(self.sent)
         await self._finish()
         return True
 
@@ -97,7 +142,7 @@ class _Sending:
         patience, start = Patience(self.transport.longest_wait_s), span[0]
         size = min(span[1], self.file.size - start)
         digest = base64.b64encode(await asyncio.to_thread(_md5, self.source, start, size)).decode()
-        headers = {**self.place.headers, "Content-MD5": digest}
+        headers = {**self.sent.place.headers, "Content-MD5": digest}
         while True:
             body = _Part(self.source, start, size, self)
             try:
@@ -119,8 +164,8 @@ class _Sending:
             raise Unreadable(response.status, f"the storage answered {response.status} to the upload")
 
     async def _finish(self) -> None:
-        told, patience = DirectFinish(write=self.place.write), Patience(self.transport.longest_wait_s)
-        call = Call("finish_upload", ids={"upload_id": self.place.upload_id}, make_body=json_body(told))
+        told, patience = DirectFinish(write=self.sent.place.write), Patience(self.transport.longest_wait_s)
+        call = Call("finish_upload", ids={"upload_id": self.sent.place.upload_id}, make_body=json_body(told))
         while True:
             try:
                 await self.transport.ask(call, UploadView)

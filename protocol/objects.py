@@ -11,12 +11,13 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class ObjectReach:
-    """How the buckets of a source are reached. Without `credentials_file` the chain of the machine is asked.
+    """How the buckets of a source are reached; links name `public_endpoint` where engines go by another host. Without `credentials_file` the chain of the machine is asked.
 
     `credentials_file` has the form of AWS: a section `[default]` with `aws_access_key_id` and `aws_secret_access_key`.
     """
 
     endpoint: str | None = None
+    public_endpoint: str | None = None
     region: str | None = None
     path_style: bool = False
     credentials_file: str | None = None

@@ -65,10 +65,14 @@ class UploadCalls(Calls):
         if begun.received is None:
             return begun.upload_id, False
         note.remember(begun.upload_id)
-        is_past = begun.is_direct and begun.received == 0 and await direct.send(self._transport, file, begun.upload_id, progress)
+        is_past = begun.is_direct and begun.received == 0 and await self._past(file, begun, note, progress)
         if not is_past:
             await tus.send(self._transport, file, begun.upload_id, begun.received, progress)
         return begun.upload_id, True
+
+    async def _past(self, file: tus.LocalFacts, begun: tus.Begun, note: Note, progress: Progress) -> bool:
+        keep = direct.Keep(None if note.path is None else note.path.with_suffix(".parts"))
+        return await direct.send(self._transport, file, begun.upload_id, progress, keep)
 
     async def _submitted(self, upload_id: str, submission: JobSubmission, note: Note, key: str | None) -> JobView:
         told = submission.model_copy(update={"input": JobInput(upload_id=upload_id)})

@@ -28,6 +28,7 @@ def load_buckets(settings: DispatchSettings) -> S3Inputs:
 def _buckets(make: Callable[[ObjectReach], ObjectSource], wanted: Wanted) -> Buckets:
     reach = ObjectReach(
         endpoint=wanted.endpoint,
+        public_endpoint=wanted.public_endpoint,
         region=wanted.region,
         path_style=wanted.path_style,
         credentials_file=None if wanted.credentials_file is None else str(wanted.credentials_file),

@@ -20,7 +20,7 @@ from engine.ports import Clock
 from engine.shell.download import Download, check_answer, check_version, is_complete
 from engine.shell.resuming import ResumedUpload
 from engine.shell.scratch import watching_for_space
-from engine.shell.tries import Again, TransferFailed, Tries
+from engine.shell.tries import Again, TransferFailed, Tries, worded
 from protocol.leases import InputAccess
 from protocol.storage import Written
 
@@ -80,7 +80,7 @@ class Transfer:
                     break
                 except (aiohttp.ClientError, TimeoutError, ConnectionError, Again) as reason:
                     self.servers.missed(server)
-                    await tries.pause(f"input {access.filename}", str(reason))
+                    await tries.pause(f"input {access.filename}", worded(reason))
         with watching_for_space():
             await download.finish()
         self.pace.note(access.size, self.clock.now() - began)
@@ -116,7 +116,7 @@ class Transfer:
                     raise Again(f"ended before byte {at} of {end}")
             except (aiohttp.ClientError, TimeoutError, ConnectionError, Again) as reason:
                 self.servers.missed(server)
-                await tries.pause(what, str(reason))
+                await tries.pause(what, worded(reason))
 
     async def stage(self, staging_url: str, path: str, source: Path, moved: Moved) -> Written:
         """Put one file below the signed prefix. Raises TransferFailed.
@@ -139,7 +139,7 @@ class Transfer:
                     return await upload.once(self.url_of(link), TIMEOUT)
                 except (aiohttp.ClientError, TimeoutError, ConnectionError, Again) as reason:
                     self.servers.missed(server)
-                    await tries.pause(f"output {path}", str(reason))
+                    await tries.pause(f"output {path}", worded(reason))
 
     async def put(self, prefix_url: str, path: str, content: bytes) -> None:
         """A small file that replaces what stood there, as the playlists of a stream do. Raises TransferFailed."""
@@ -152,7 +152,7 @@ class Transfer:
                     return
             except (aiohttp.ClientError, TimeoutError, ConnectionError, Again) as reason:
                 self.servers.missed(server)
-                await tries.pause(f"output {path}", str(reason))
+                await tries.pause(f"output {path}", worded(reason))
 
     def new_tries(self) -> Tries:
         return Tries(self.clock, self.chance, self.patience_s)

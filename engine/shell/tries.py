@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import aiohttp
 import structlog
 
 from engine.core.backoff import full_jitter
@@ -19,6 +20,11 @@ class TransferFailed(Exception):
 
 class Again(Exception):
     """This try failed; the next may not."""
+
+
+def worded(reason: Exception) -> str:
+    """What may stand in a log: some texts of aiohttp hold the link, which is a key."""
+    return type(reason).__name__ if isinstance(reason, aiohttp.ClientResponseError | aiohttp.InvalidURL) else str(reason)
 
 
 @dataclass(slots=True)

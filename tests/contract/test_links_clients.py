@@ -98,6 +98,42 @@ async def test_a_cut_part_of_an_upload_is_sent_again_alone(tmp_path: Path) -> No
         assert [path.rpartition("/")[2] for path in way.bucket.puts] == ["0", "0", "0", "1", "2"]
 
 
+class Killed(Exception):
+    """The run ends here."""
+
+
+async def test_the_next_run_sends_only_the_parts_that_are_missing(tmp_path: Path) -> None:
+    def die(sent: int, total: int) -> None:
+        if sent > PART_BYTES + 1000:
+            raise Killed
+
+    async with lane(tmp_path) as way:
+        file, told = way.film(SIZE), []
+        with pytest.raises(Killed):
+            await way.client.send_file(file, progress=die)
+        way.bucket.puts.clear()
+
+        upload_id = await way.client.send_file(file, progress=lambda sent, total: told.append(sent))
+
+        assert (way.bucket.root / "uploads" / upload_id).read_bytes() == file.read_bytes()
+        assert {path.rpartition("/")[2] for path in way.bucket.puts} == {"1", "2"}
+        assert (told[0], told[-1]) == (PART_BYTES, SIZE)
+        assert [path.name for path in (tmp_path / "notes").glob("*.parts")] == []
+
+
+async def test_notes_of_an_upload_are_for_their_user_alone(tmp_path: Path) -> None:
+    def die(sent: int, total: int) -> None:
+        if sent > PART_BYTES + 1000:
+            raise Killed
+
+    async with lane(tmp_path) as way:
+        with pytest.raises(Killed):
+            await way.client.send_file(way.film(SIZE), progress=die)
+
+        (note,) = (tmp_path / "notes").glob("*.parts")
+        assert note.stat().st_mode & 0o777 == 0o600
+
+
 async def test_links_of_an_upload_that_expired_are_asked_for_again(tmp_path: Path) -> None:
     async with lane(tmp_path) as way:
         way.bucket.refuses[:] = [403]
