@@ -15,6 +15,7 @@ from config.nats import Nats
 from config.s3 import S3
 from config.s3_inputs import S3Inputs
 from config.scaling import Scaling
+from config.shards import Shards
 from config.sections import LAST_PORT, Port, Section, Share, Span, Url
 from protocol.recipes import InputLimits
 
@@ -254,3 +255,4 @@ class DispatchSettings(BaseSettings):
     cluster: Cluster = Cluster()
     nats: Nats = Nats()
     scaling: Scaling = Scaling()
+    shards: Shards = Shards()

@@ -15,6 +15,9 @@ from protocol.admin import Scope
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.operations import KEY_SUBPROTOCOL
 
+FROM_SHARD = "X-Reelyard-From-Shard"
+"""Holds a voucher of another farm, which passed this call on."""
+
 LONGEST_SECRET = 8192
 """A token of another issuer may carry many claims; one header cannot be longer in any case."""
 
@@ -60,8 +63,14 @@ async def _identify(call: Call) -> Caller:
 
 
 def address_of(call: Call) -> str:
-    """The client's own, also where another server of the farm passed the call on."""
-    return vouched_address(call) or call.request.app[PEERS].address(call.request)
+    """The client's own, also where another server of the farm, or another farm, passed the call on."""
+    return vouched_address(call) or shard_address(call) or call.request.app[PEERS].address(call.request)
+
+
+def shard_address(call: Call) -> str | None:
+    """Where the client came from, when another farm says so."""
+    voucher = call.header(FROM_SHARD)
+    return None if voucher is None else call.services.vouchers.address_in(voucher)
 
 
 async def _admit_engine(call: Call) -> None:

@@ -33,13 +33,14 @@ NOBODY = Caller("", "", frozenset())
 
 @dataclass(slots=True)
 class Call:
-    """`who` holds for calls with an API key, `engine_id` for calls of an engine."""
+    """`who` holds for calls with an API key, `engine_id` for calls of an engine. `body` is one that was read already."""
 
     request: web.Request
     operation: Operation
     services: Services
     who: Caller = NOBODY
     engine_id: str = ""
+    body: bytes | None = None
 
     def path(self, name: str) -> str:
         return self.request.match_info[name]
@@ -66,6 +67,8 @@ class Call:
     async def json_bytes(self) -> bytes:
         """The raw body. Raises BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE."""
         request = self.request
+        if self.body is not None:
+            return self.body
         if not request.can_read_body:
             return b""
         check_type(request.headers)

@@ -19,6 +19,7 @@ from dispatch.api import (
     playback,
     profiles,
     releases,
+    shards,
     sockets,
     streams,
     tasks,
@@ -82,6 +83,8 @@ def application(services: Services, limits: Limits, *, at_shutdown: Iterable[Cal
     for name, handler in _checked(HANDLERS).items():
         serving.route(app, _row(name, limits), handler)
     serving.close()
+    if services.shards is not None:
+        app.cleanup_ctx.append(shards.line)
     app.on_response_prepare.append(signer(Origins(limits.cors_origins, limits.playback_origins)))
     app.on_response_prepare.append(tus.sign)
     return app

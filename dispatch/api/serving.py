@@ -9,13 +9,13 @@ from http import HTTPStatus
 
 from aiohttp import HttpVersion11, web
 
-from dispatch.api import compression
-from dispatch.api.authentication import admit
+from dispatch.api import compression, shards
+from dispatch.api.authentication import address_of, admit
 from dispatch.api.call import Call, Handler, check_encoding
 from dispatch.api.guard import RATE
 from dispatch.api.keyed import holding_key
 from dispatch.api.leaders import led, vouched_address
-from dispatch.api.peers import PEERS, household
+from dispatch.api.peers import household
 from dispatch.api.throttle import Failures, Throttle
 from dispatch.api.wiring import Services
 from protocol.admin import Scope
@@ -30,6 +30,7 @@ class Serving:
 
     def __init__(self, services: Services, throttle: Throttle, failures: Failures) -> None:
         self._services, self._throttle, self._failures = services, throttle, failures
+        self._shards = services.shards
         self._resources: dict[str, web.Resource] = {}
 
     def route(self, app: web.Application, operation: Operation, handler: Handler) -> None:
@@ -93,7 +94,11 @@ class Serving:
     def _keyed(self, operation: Operation, handler: Handler) -> Serve:
         async def serve(request: web.Request) -> web.StreamResponse:
             call = Call(request, operation, self._services)
+            if self._shards is not None and (url := shards.of_secret(call, self._shards)) is not None:
+                return await self._passed_on(call, url)
             await self._admit(call)
+            if self._shards is not None and (url := await shards.of_tenant(call, self._shards)) is not None:
+                return await self._passed_on(call, url)
             check_encoding(request.headers)
             async with holding_key(call):
                 if "Expect" in request.headers:
@@ -101,6 +106,11 @@ class Serving:
                 return await handler(call)
 
         return serve
+
+    async def _passed_on(self, call: Call, url: str) -> web.StreamResponse:
+        if "Expect" in call.request.headers:
+            await _let_the_body_come(call.request)
+        return await shards.pass_on(call, url)
 
     async def _admit(self, call: Call) -> None:
         try:
@@ -123,7 +133,7 @@ class Serving:
         """A wrong key counts against the address it came from; no key at all does not."""
         if fault.code is not ErrorCode.UNAUTHORIZED or not _shows_a_key(call.request):
             return fault
-        place = household(call.request.app[PEERS].address(call.request))
+        place = household(address_of(call))
         return self._failures.note(place) or fault
 
     def _dressed(self, handler: Handler) -> Handler:

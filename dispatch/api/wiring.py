@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from dispatch.events.hub import EventHub
+from dispatch.core.sharding import Shards
 from dispatch.ports import Clock, Ids, Store
 from dispatch.ports.limits import RateWindows
 from dispatch.ports.cluster import Leading
@@ -75,6 +76,7 @@ class Services:
     stats: StatsService
     metrics: MetricsService
     windows: RateWindows
+    shards: Shards | None
     config: Mapping[str, JsonValue]
     clock: Clock
     ids: Ids

@@ -11,6 +11,7 @@ from dispatch.app.outside import Outside
 from dispatch.app.secrets import Unusable
 from dispatch.core.claims import TokenRules
 from dispatch.ports import CommitListener
+from dispatch.core.sharding import key_prefix
 from dispatch.services.audit import AuditService
 from dispatch.services.duties import Duty
 from dispatch.services.idempotency import Idempotency, KeyRules
@@ -40,7 +41,8 @@ def assemble_access(outside: Outside, settings: DispatchSettings) -> AccessParts
     is_shared = settings.database.url is not None
     rules = KeyRules(outside.server.boot_id, settings.api.require_idempotency_key, is_shared)
     once = Idempotency(store, sealer, clock, rules)
-    keys = KeyService(store, once, ids, clock, jobs_per_hour=settings.api.jobs_per_hour)
+    prefix = key_prefix(settings.shards.own)
+    keys = KeyService(store, once, ids, clock, jobs_per_hour=settings.api.jobs_per_hour, prefix=prefix)
     policy = Policy(settings.registration.policy)
     file = TokenFile(secrets.registration, lambda: f"rt_{ids.secret()}", secrets.write_registration, sealer)
     registration = RegistrationService(policy, file, keys, once, store, clock)

@@ -14,6 +14,7 @@ from dispatch.app.care import CareParts, assemble_care
 from dispatch.app.cluster import ClusterParts, assemble_cluster
 from dispatch.app.farm_secrets import settle_signing_key
 from dispatch.app.outside import Outside as Outside
+from dispatch.app.shards import shards_of
 from dispatch.app.playback import assemble_playback
 from dispatch.app.tenants import TenantParts, assemble_tenants
 from dispatch.app.uploads import UploadParts, assemble_uploads
@@ -199,6 +200,7 @@ def _services(parts: Parts, tokens: TokenService, broker: BrokerParts, settings:
         stats=StatsService(outside.store, work.registry, backlog),
         metrics=MetricsService(outside.store, work.registry, backlog),
         windows=outside.windows or MemoryWindows(outside.clock),
+        shards=shards_of(settings),
         config=masked(settings.model_dump(mode="json")),
         clock=outside.clock,
         ids=outside.ids,

@@ -169,7 +169,7 @@ def classes_of(sums: Iterable[TaskSum]) -> list[Class]:
         key = (row.needs, row.tags, kind_of(row.kind, row.needs))
         one = classes.setdefault(key, Class(key))
         if row.state is TaskState.WAITING:
-            count, cost_s = known[row.kind] if row.kind in known else (0.0, 0.0)
+            count, cost_s = known.get(row.kind, (0.0, 0.0))
             one.waiting += row.count
             one.work_s += max(row.cost_s, row.count * cost_s / count if count else 0.0)
         elif row.state in HELD_TASK_STATES:

@@ -26,12 +26,14 @@ WARNING = "This key is shown once. Keep it where only its user can read it."
 class KeyService:
     """A CommitListener: a key that any server changed is looked up anew.
 
-    `jobs_per_hour` is the limit of keys that are made without one.
+    `jobs_per_hour` is the limit of keys that are made without one; `prefix` is what they begin with.
     """
 
-    def __init__(self, store: Store, once: Idempotency, ids: Ids, clock: Clock, *, jobs_per_hour: int) -> None:
+    def __init__(
+        self, store: Store, once: Idempotency, ids: Ids, clock: Clock, *, jobs_per_hour: int, prefix: str = PREFIX
+    ) -> None:
         self._store, self._once, self._ids, self._clock = store, once, ids, clock
-        self._jobs_per_hour = jobs_per_hour
+        self._jobs_per_hour, self._prefix = jobs_per_hour, prefix
         self._known: dict[str, ApiKey] = {}
         self._changes = 0
 
@@ -91,7 +93,7 @@ class KeyService:
 
     async def create(self, who: Caller, request: KeyRequest, key: IdempotencyKey | None = None) -> Answered:
         """The answer is `KeyCreated`. Raises VALIDATION_FAILED."""
-        secret = PREFIX + self._ids.secret()
+        secret = self._prefix + self._ids.secret()
         made = self._new_key(request, secret)
 
         def save(tx: Transaction) -> Answered:
@@ -124,7 +126,7 @@ class KeyService:
 
     async def rotate(self, who: Caller, key_id: str, request: RotateRequest, key: IdempotencyKey | None = None) -> Answered:
         """A new secret for the same key; the answer is `KeyCreated`. Raises KEY_NOT_FOUND, KEY_ENDED."""
-        secret, now = PREFIX + self._ids.secret(), self._clock.now()
+        secret, now = self._prefix + self._ids.secret(), self._clock.now()
 
         def save(tx: Transaction) -> Answered:
             turned = api_keys.rotated(_present(tx, key_id), secret, digest(secret), overlap_s=request.overlap_s, now=now)
