@@ -80,7 +80,7 @@ async def send(transport: Transport, file: LocalFacts, upload_id: str, progress:
 
     Raises ClientError LOCAL_FILE when the file changes meanwhile.
     """
-    with await asyncio.to_thread(_open, file) as source:
+    with _open(file) as source:  # at once: in a thread, a cancel would leave it open
         for _ in range(MOST_STARTS):
             try:
                 sent = keep.read(upload_id) or await _begun(transport, file, upload_id)

@@ -92,7 +92,7 @@ async def send(transport: Transport, file: LocalFacts, upload_id: str, received:
     """Send what is missing. Raises ClientError LOCAL_FILE when the file changes meanwhile."""
     patience, at = Patience(transport.longest_wait_s), received
     progress(at, file.size)
-    with await asyncio.to_thread(_open, file.path) as source:
+    with _open(file.path) as source:  # at once: in a thread, a cancel would leave it open
         while at < file.size:
             try:
                 piece = await asyncio.to_thread(_piece, source, at, file)
