@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import TypeVar
 
 from dispatch.app.assembly import Core
 from engine.core.agent import Agent
@@ -11,8 +12,9 @@ from engine.core.attempts import Key, key_of
 from engine.core.messages import Changes, Identity, Saved, SavedAttempt, Setup
 from engine.core.messages import Policy as EnginePolicy
 from engine.core.recovery import Death
+from engine.core.servers import Route, Servers
 from engine.core.slots import plain_slots
-from engine.ports import QueueFull
+from engine.ports import QueueFull, Unreachable
 from engine.shell.crash import take_over
 from engine.shell.daemon import Daemon, Rhythm, World
 from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest
@@ -20,12 +22,13 @@ from protocol.errors import ErrorCode, ReelyardError
 from protocol.leases import Ack, Fail, Goodbye, Heartbeat, HeartbeatReply, LeaseReply, LeaseRequest
 from tests.sim.ground import EngineClock, Ground
 from tests.sim.minder import Fate, Minder
-from tests.sim.network import Line, Network
+from tests.sim.network import Handler, Line, Network
 from tests.sim.plan import EnginePlan, Plan
 from tests.sim.process import Process
 from tests.sim.server import REGISTRATION
 from tests.sim.tool import Bench, Tool
 
+T = TypeVar("T")
 OPERATIONS = frozenset({"operation:noop", "operation:analyze"})
 MORE = frozenset({"operation:transcribe", "speech:any", "operation:frames", "operation:package", "operation:measure"})
 WEB = frozenset({"operation:transcode", "encoder:libx264", "encoder:aac", "encoder:libmp3lame", "encoder:mjpeg", "metric:vmaf"})
@@ -109,6 +112,34 @@ class Client:
 
     def __init__(self, box: Box, process: Process) -> None:
         self._box, self._process, self._watch = box, process, box.watch
+        self._servers = Servers(box.network.urls)
+
+    async def _to_leader(self, handler: Handler[T], wait_s: float = 0.0) -> T:
+        """As the engine's own client: from one server to the next, as far as they point at one another."""
+
+        async def led(core: Core) -> T:
+            leading = core.services.leading
+            if not leading.is_leading:
+                raise ReelyardError(ErrorCode.NOT_LEADER, details={"leader": leading.leader_url})
+            return await handler(core)
+
+        route: Route | None = self._servers.begin()
+        fault: Exception = Unreachable("nobody to ask")
+        while route is not None:
+            try:
+                reply = await self._box.network.call(self._box.line, led, wait_s=wait_s, url=route.server)
+            except Unreachable as silence:
+                fault, route = silence, self._servers.failed(route, is_unsent=str(silence) == "refused")
+            except ReelyardError as answer:
+                if answer.code is not ErrorCode.NOT_LEADER:
+                    raise
+                self._box.ground.count["not the leader"] += 1
+                told = answer.details.get("leader")
+                fault, route = answer, self._servers.pointed(route, told if isinstance(told, str) else None)
+            else:
+                self._servers.answered(route)
+                return reply
+        raise fault
 
     async def register(self, request: RegisterRequest, credential: str | None) -> RegisterReply:
         async def handler(core: Core) -> RegisterReply:
@@ -123,7 +154,7 @@ class Client:
             self._watch.refused.update(kept.token for kept in reply.held if not kept.keep)
             return reply
 
-        reply = await self._box.network.call(self._box.line, handler)
+        reply = await self._to_leader(handler)
         self._process.check()
         return reply.model_copy(update={"heartbeat_s": self._box.plan.heartbeat_s})
 
@@ -136,7 +167,7 @@ class Client:
             self._watch.refused.update({running.token for running in request.running} - {key.token for key in renewed})
             return reply
 
-        reply = await self._box.network.call(self._box.line, handler)
+        reply = await self._to_leader(handler)
         self._process.check()
         # A farm of hundreds beats every 15 s, a small one every second. The slower is the harder rhythm, and cheaper.
         return reply.model_copy(update={"heartbeat_s": self._box.plan.heartbeat_s})
@@ -152,7 +183,7 @@ class Client:
             self._watch.answered(request, reply, before)
             return reply
 
-        reply = await self._box.network.call(self._box.line, handler, wait_s=request.wait_s)
+        reply = await self._to_leader(handler, request.wait_s)
         self._process.check()
         return reply
 

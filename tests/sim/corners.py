@@ -184,6 +184,22 @@ def draw_ahead(seed: int) -> Plan:
     return Plan(seed, engines, jobs, (), NO_FAULTS)
 
 
+def draw_farm(seed: int) -> Plan:
+    """Two servers on one database; the one that leads is killed, frozen past its lease, or cut off the database."""
+    rng = random.Random(f"farm {seed}")
+    engines = tuple(EnginePlan(f"box{number}", 2, 1, frozenset(), True) for number in range(2))
+    jobs = tuple(
+        JobPlan(n, rng.uniform(0.0, 22.0), rng.choice(TENANTS), rng.choice(("nap", "web")), 5, frozenset(), None, 4)
+        for n in range(7)
+    )
+    kinds = (FaultKind.FREEZE_DISPATCH, FaultKind.FREEZE_DISPATCH, FaultKind.CUT_DATABASE, FaultKind.KILL_DISPATCH)
+    faults = [Fault(2.0 + 10.0 * n + rng.uniform(0.0, 6.0), rng.choice(kinds), rng.uniform(2.0, 16.0), n) for n in range(3)]
+    faults += [Fault(rng.uniform(2.0, 30.0), FaultKind.STOP_DISPATCH, rng.uniform(0.5, 5.0), rng.randrange(8))]
+    faults += [Fault(rng.uniform(2.0, 25.0), FaultKind.KILL_ENGINE, rng.uniform(0.5, 15.0), rng.randrange(2))]
+    rates = Rates(lose=0.02, repeat=0.02, kill_dispatch=0.0005, slow_commit=0.08, storage=0.005)
+    return Plan(seed, engines, jobs, tuple(faults), rates, servers=2)
+
+
 DRAWS = {
     "edge": draw_edge,
     "fetch": draw_fetch,
@@ -197,4 +213,5 @@ DRAWS = {
     "measured": draw_measured,
     "untrusted": draw_untrusted,
     "ahead": draw_ahead,
+    "farm": draw_farm,
 }

@@ -56,6 +56,7 @@ from tests.sim.corners import (
     draw_upload,
 )
 from tests.sim.ground import Clock
+from tests.sim.leaders import LEADERS
 from tests.sim.measures import MEASURES
 from tests.sim.mutant import Mutant
 from tests.sim.takeovers import TAKEOVERS
@@ -390,4 +391,5 @@ MUTANTS: dict[str, Mutant] = {
     **TAKEOVERS,
     **AHEAD,
     **MEASURES,
+    **LEADERS,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -33,20 +33,30 @@ class Line:
 
 
 class Network:
-    def __init__(self, ground: Ground, server: Server) -> None:
-        self._ground, self._server = ground, server
+    def __init__(self, ground: Ground, servers: Sequence[Server]) -> None:
+        self._ground, self._servers = ground, servers
         self.on_their_way = 0
         """Requests sent a second time that are still to come: the world is not quiet before."""
 
-    async def call(self, line: Line, handler: Handler[T], *, wait_s: float = 0.0) -> T:
+    @property
+    def urls(self) -> list[str]:
+        return [server.url for server in self._servers]
+
+    def _at(self, url: str | None) -> Server:
+        """Where the call goes: whoever names no server is sent to any of them."""
+        if url is not None:
+            return next(server for server in self._servers if server.url == url)
+        return self._servers[0] if len(self._servers) == 1 else self._ground.rng.choice(self._servers)
+
+    async def call(self, line: Line, handler: Handler[T], *, wait_s: float = 0.0, url: str | None = None) -> T:
         """The handler's answer. Raises Unreachable, or the ReelyardError it ended with."""
-        ground = self._ground
+        ground, server = self._ground, self._at(url)
         await line.thawed()
         await self._pass(line, "request lost")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        ground.group.create_task(self._deliver(handler, answer))
+        ground.group.create_task(self._deliver(server, handler, answer))
         if ground.hits("request repeated", ground.rates.repeat):
-            ground.group.create_task(self._again(handler))
+            ground.group.create_task(self._again(server, handler))
         try:
             async with asyncio.timeout(wait_s + PATIENCE_S):
                 result = await answer
@@ -66,15 +76,15 @@ class Network:
             await ground.pause(2.0)
             raise Unreachable(lost)
 
-    async def _again(self, handler: Handler[T]) -> None:
+    async def _again(self, server: Server, handler: Handler[T]) -> None:
         self.on_their_way += 1
         await self._ground.pause(LATE_S)
-        await self._deliver(handler, asyncio.get_running_loop().create_future())
+        await self._deliver(server, handler, asyncio.get_running_loop().create_future())
         self.on_their_way -= 1
 
-    async def _deliver(self, handler: Handler[T], answer: asyncio.Future[T]) -> None:
+    async def _deliver(self, server: Server, handler: Handler[T], answer: asyncio.Future[T]) -> None:
         """The packet lives on when its sender has died."""
-        result = await self._server.handle(handler)
+        result = await server.handle(handler)
         if answer.done():
             return
         if not isinstance(result, BaseException):

@@ -84,6 +84,12 @@ class FaultKind(StrEnum):
     FULL_STORAGE = "storage full"
     LOSE_STAGED = "lose staged file"
     SLOW_DISK = "slow disk"
+    FREEZE_DISPATCH = "freeze dispatch"
+    CUT_DATABASE = "cut database off"
+
+
+OF_FARMS = frozenset({FaultKind.FREEZE_DISPATCH, FaultKind.CUT_DATABASE})
+"""What means nothing to a server that is alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,8 @@ class Plan:
     """How much longer than usual the tools take."""
     untrusted: frozenset[str] = frozenset()
     """Tenants whose jobs run only in a sandbox of tier 2 and up."""
+    servers: int = 1
+    """How many dispatch servers work on the database."""
     caps: tuple[tuple[str, int], ...] = ()
     """How many tasks of a tenant may run at once, where that is limited."""
 

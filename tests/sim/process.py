@@ -6,20 +6,24 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from tests.sim.freezing import Frozen, context_of
 from tests.sim.ground import Ground
 
 
 class Process:
     """What it runs are tasks of the world. After `kill`, whatever still unwinds in it reaches nothing outside."""
 
-    def __init__(self, ground: Ground, name: str) -> None:
+    def __init__(self, ground: Ground, name: str, *, may_freeze: bool = False) -> None:
         self._ground, self.name = ground, name
+        self.may_freeze = may_freeze
+        self._context = context_of(self) if may_freeze else None
+        self.frozen: Frozen = None
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self.is_dead = False
         self.over = asyncio.Event()
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = self._ground.group.create_task(coroutine)
+        task = self._ground.group.create_task(coroutine, context=self._context)
         self._tasks[task] = None
         task.add_done_callback(self._forget)
         return task
@@ -33,6 +37,16 @@ class Process:
             self._ground.note("killed", self.name)
             self.is_dead = True
             self.end()
+            self.thaw()
+
+    def freeze(self) -> None:
+        if self.frozen is None:
+            self.frozen = asyncio.Event()
+
+    def thaw(self) -> None:
+        frozen, self.frozen = self.frozen, None
+        if frozen is not None:
+            frozen.set()
 
     def end(self) -> None:
         """Cancel what runs, as a process does that stops in order."""

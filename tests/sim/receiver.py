@@ -13,6 +13,7 @@ from dispatch.core.webhooks import Tried
 from dispatch.services.sealing import Sealer
 from dispatch.services.webhook_keys import WebhookKeys
 from protocol.webhooks import ENDINGS, WebhookEvent
+from tests.sim.freezing import context_of
 from tests.sim.ground import EPOCH, NO_FAULTS, Ground
 from tests.sim.process import Process
 
@@ -82,7 +83,11 @@ class SimSender:
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Tried:
         self._process.check()
-        return await self._wire.carry(self._process, Heard(url, headers["webhook-id"], body))
+        heard = Heard(url, headers["webhook-id"], body)
+        if not self._process.may_freeze:
+            return await self._wire.carry(self._process, heard)
+        # What is on its way arrives, though its sender freezes.
+        return await self._wire.ground.group.create_task(self._wire.carry(self._process, heard), context=context_of(None))
 
     async def close(self) -> None:
         return None

@@ -21,7 +21,8 @@ FLOOR: dict[str, dict[str, int]] = {
     "graph": {"read of a sibling": 150, "kill dispatch": 20, "killed while it worked": 5},
     "measured": {"found by measuring": 60, "staged file lost": 10, "kill dispatch": 20, "killed while it worked": 5},
     "capped": {"at the cap": 1000, "kill dispatch": 40},
-    "ahead": {"waited ahead": 300, "wanted back": 30},
+    "ahead": {"waited ahead": 300, "wanted back": 20},
+    "farm": {"terms": 60, "freeze dispatch": 20, "cut database off": 8, "kill dispatch": 8, "not the leader": 300},
     "untrusted": {"in a sandbox": 100, "kill dispatch": 40},
 }
 

@@ -314,6 +314,9 @@ class Watch:
                 raise self._wrong(f"{engine_id} was told to keep {key}, which had ended")
             self._renewed[key.token] = now
 
+    def is_leaving(self, engine_id: str) -> bool:
+        return self._leaving[engine_id] > 0
+
     def leaving(self, engine_id: str | None, change: int) -> None:
         """While an engine registers or says goodbye, what it does not hold ends at once."""
         if engine_id is not None:

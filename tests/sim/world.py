@@ -14,21 +14,25 @@ import structlog
 
 from dispatch.app.assembly import Core
 from dispatch.core.callers import Caller
+from dispatch.core.cluster import Leadership
 from dispatch.core.records import Tenant
 from dispatch.ports import Transaction
 from dispatch.store.running import run_batch
+from dispatch.store.transaction import SqlTransaction
 from protocol.admin import Scope
 from protocol.states import JobState
 from tests.sim import told, verdict
 from tests.sim.ahead import Waiting
 from tests.sim.box import Box
+from tests.sim.farm import Leaders
+from tests.sim.freezing import task_factory
 from tests.sim.ground import EPOCH, NO_FAULTS, Broken, Ground
 from tests.sim.network import Network
 from tests.sim.plan import BUSY_S, Fault, FaultKind, Plan, draw_plan
-from tests.sim.receiver import endpoint
-from tests.sim.server import Server
+from tests.sim.receiver import Wire, endpoint
+from tests.sim.server import Server, Shared
 from tests.sim.storage import Disk
-from tests.sim.store import empty_database
+from tests.sim.store import Wires, empty_database
 from tests.sim.tenant import Client
 from tests.sim.tool import Bench
 from tests.sim.watch import OVER, Watch
@@ -64,8 +68,12 @@ class World:
         self.watch = Watch(self.ground, plan, self.disk.files)
         self.disk.objection = self.watch.objection
         self.bench = Bench(self.ground, self.watch, {job.number: job for job in plan.jobs})
-        self.server = Server(self.ground, plan, self.connection, self.disk, self.watch)
-        self.network = Network(self.ground, self.server)
+        self.leaders = Leaders(self.ground, self.watch, self._leadership)
+        self.wire = Wire(self.ground, random.Random(f"receivers {plan.seed}"))
+        parts = (self.ground, plan, self.connection, self.disk, self.watch, self.wire, Wires(self.ground))
+        shared = Shared(*parts, self.leaders.check)
+        self.servers = self.leaders.servers = [Server(f"server{number}", shared) for number in range(plan.servers)]
+        self.network = Network(self.ground, self.servers)
         self.boxes = [Box(own, plan, self.network, self.bench) for own in plan.engines]
         self.clients = [Client(job, self.network, self.bench) for job in plan.jobs]
         self.busy_s = BUSY_S
@@ -89,19 +97,26 @@ class World:
         try:
             async with asyncio.TaskGroup() as group:
                 self.ground.tasks = group
-                lives = [group.create_task(self.server.live())]
+                if len(self.servers) > 1:
+                    asyncio.get_running_loop().set_task_factory(task_factory)  # type: ignore[arg-type]  # it passes all on
+                lives = [group.create_task(server.live()) for server in self.servers]
+                lives += [group.create_task(self.leaders.watch())] if len(self.servers) > 1 else []
                 lives += [group.create_task(box.live()) for box in self.boxes]
                 lives.append(group.create_task(Waiting(self.ground, self.plan, self.boxes).watch()))
                 clients = [group.create_task(client.live()) for client in self.clients]
                 faults = [group.create_task(self._fault(fault)) for fault in self.plan.faults]
-                await asyncio.sleep(self.busy_s)
-                await self._heal()
-                await asyncio.wait(faults) if faults else None
-                problems = await self._settle(clients)
-                for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                    task.cancel()
+                problems = await self._story(clients, faults)
         finally:
             self.watch_time = self.ground.time
+        return problems
+
+    async def _story(self, clients: list[asyncio.Task[None]], faults: list[asyncio.Task[None]]) -> list[str]:
+        await asyncio.sleep(self.busy_s)
+        await self._heal()
+        await asyncio.wait(faults) if faults else None
+        problems = await self._settle(clients)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
         return problems
 
     async def _heal(self) -> None:
@@ -116,7 +131,7 @@ class World:
                 break
             await asyncio.sleep(LOOK_S)
         await asyncio.sleep(LOOK_S)
-        core = self.server.core
+        core = self._leader().core
         if core is None:
             return ["dispatch is down at the end"]
         await self._hush(core)
@@ -127,7 +142,7 @@ class World:
         problems += verdict.of_originals(found, self.disk, self.bench)
         problems += [*verdict.of_uploads(found, self.disk, self.clients), *verdict.of_usage(found, self.watch)]
         problems += verdict.of_purges(found, self.clients, self.disk)
-        problems += told.of_webhooks(found, told.Deliveries(self.connection), self.server.wire, core)
+        problems += told.of_webhooks(found, told.Deliveries(self.connection), self.wire, core)
         return [*problems, *verdict.of_memory(found, core), *verdict.of_boxes(self.boxes)]
 
     async def _hush(self, core: Core) -> None:
@@ -137,13 +152,25 @@ class World:
                 return
             await asyncio.sleep(LOOK_S / HUSH)
 
+    def _leader(self) -> Server:
+        """Whoever leads; any server while nobody does."""
+        return next((server for server in self.servers if server.is_leading), self.servers[0])
+
+    def _hit(self, fault: Fault) -> Server:
+        """Mostly the leader."""
+        return self.servers[fault.which % len(self.servers)] if fault.which % 4 == 3 else self._leader()
+
+    def _leadership(self) -> Leadership | None:
+        return SqlTransaction(self.connection).leadership()
+
     def _is_quiet(self, clients: list[asyncio.Task[None]]) -> bool:
         return (
             all(task.done() for task in clients)
             and all(job.state in OVER for job in self.watch.jobs.values())
             and not any(box.disk.rows for box in self.boxes)
             and not self.network.on_their_way
-            and self.server.core is not None
+            and self._leader().core is not None
+            and all(server.core is not None for server in self.servers)
         )
 
     async def _fault(self, fault: Fault) -> None:
@@ -161,11 +188,15 @@ class World:
             case FaultKind.STOP_ENGINE:
                 box.stop()
             case FaultKind.KILL_DISPATCH:
-                self.server.kill(fault.span)
+                self._hit(fault).kill(fault.span)
             case FaultKind.STOP_DISPATCH:
-                self.server.stop(fault.span)
+                self._hit(fault).stop(fault.span)
             case FaultKind.DRAIN_ENGINE:
                 await self._drain(box, fault.span)
+            case FaultKind.FREEZE_DISPATCH:
+                await self._hit(fault).freeze(fault.span)
+            case FaultKind.CUT_DATABASE:
+                await self._hit(fault).cut(fault.span)
             case _:
                 await self._fault_around(fault)
 
@@ -220,7 +251,7 @@ class World:
             await (engines.drain if what == "drain" else engines.undrain)(OPERATOR, identity.engine_id)
             return True
 
-        return await self.server.handle(handler) is True
+        return await self._leader().handle(handler) is True
 
 
 def _tenants(plan: Plan) -> list[Callable[[Transaction], None]]:
