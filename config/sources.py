@@ -5,7 +5,8 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsError, TomlConfigSettingsSource
@@ -46,11 +47,16 @@ def _not_json(fault: SettingsError, prefix: str, environ: Mapping[str, str]) -> 
 
 
 def _variables(model: type[BaseModel], delimiter: str = "__") -> Iterator[str]:
-    """The names of the environment after the prefix: every key, and the keys of every section."""
+    """The names of the environment after the prefix: every key, and the keys of every section, one that may be left out too."""
     for name, field in model.model_fields.items():
         yield name.upper()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from (f"{name.upper()}{delimiter}{inner}" for inner in _variables(field.annotation))
+        for kind in (field.annotation, *_alternatives(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from (f"{name.upper()}{delimiter}{inner}" for inner in _variables(kind))
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:  # Any: what a type may look like
+    return get_args(annotation) if isinstance(annotation, UnionType) else ()
 
 
 def _with_file(model: type[S], toml: Path | None) -> type[S]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from dataclasses import replace
@@ -10,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from config.dispatch import PREFIX, DispatchSettings, Storage
 from config.s3 import S3
+from config.sources import read_settings
+from dispatch.app.process import load_storage
+from dispatch.app.secrets import Unusable
 from plugins.storage_s3.connecting import connect
 from plugins.storage_s3.lifecycle import put_rules
 from plugins.storage_s3.provider import S3Storage
@@ -52,6 +57,23 @@ def test_the_adapter_is_told_every_setting_there_is() -> None:
     told = S3(bucket="films").model_dump()
 
     assert S3Settings(**told) == S3Settings("films")
+
+
+def test_the_environment_tells_the_section_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("ADAPTER", "s3"), ("S3__BUCKET", "films"), ("S3__PART_BYTES", "6000000")):
+        monkeypatch.setenv(f"{PREFIX}STORAGE__{name}", value)
+    found = read_settings(DispatchSettings, {}, toml=None, environ=os.environ)
+
+    assert found.storage == Storage(adapter="s3", s3=S3(bucket="films", part_bytes=6_000_000))
+
+
+def test_what_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+    given = Storage(adapter="s3", s3=S3(bucket="films", credentials_file=tmp_path / "none"))
+
+    with pytest.raises(Unusable, match="the credentials file"):
+        load_storage(given, str(tmp_path))
+    with pytest.raises(Unusable, match="known are local, s3"):
+        load_storage(Storage(adapter="tape"), str(tmp_path))
 
 
 async def test_the_policy_shown_is_what_the_storage_needs() -> None:
