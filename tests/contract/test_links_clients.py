@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -15,6 +15,7 @@ from aiohttp import web
 from client.api import ReelyardClient
 from client.transport import RetryPolicy
 from dispatch.api.server import application
+from dispatch.api.wiring import Limits
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobSubmission
 from protocol.uploads import UploadState
@@ -53,11 +54,11 @@ class Lane:
 
 
 @asynccontextmanager
-async def lane(tmp_path: Path, *, is_direct: bool = True) -> AsyncIterator[Lane]:
+async def lane(tmp_path: Path, *, is_direct: bool = True, limits: Limits = UNCOUNTED) -> AsyncIterator[Lane]:
     async with bucket(tmp_path / "storage") as held, aiohttp.ClientSession() as http:
         storage = LinkedStorage(str(held.root), held) if is_direct else None
         async with world(tmp_path, storage=storage) as farm:
-            running = web.AppRunner(application(farm.core.services, UNCOUNTED), access_log=None, shutdown_timeout=0.1)
+            running = web.AppRunner(application(farm.core.services, limits), access_log=None, shutdown_timeout=0.1)
             await running.setup()
             await web.TCPSite(running, "127.0.0.1", 0).start()
             url = f"http://127.0.0.1:{running.addresses[0][1]}"
@@ -230,6 +231,17 @@ async def test_media_is_redirected_and_what_names_other_files_is_not(tmp_path: P
         assert bodies == {path: (200, content) for path, (_, content) in FILES.items()}
         assert (stable.status, stable.headers["Cache-Control"]) == (302, "private, no-store")
         assert "processed/job_1/360p/video_360p.mp4" in stable.headers["Location"]
+
+
+async def test_a_player_of_another_origin_may_follow_the_redirect(tmp_path: Path) -> None:
+    async with lane(tmp_path, limits=replace(UNCOUNTED, playback_origins=("https://player.example",))) as way:
+        await finished(way.server)
+        told = await link(way.server)
+        segment, origin = beside(told["url"], "cmaf/360p/segment_000.m4s"), {"Origin": "https://player.example"}
+
+        answer = await opened(way.server, segment, headers=origin)
+
+        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (302, "https://player.example")
 
 
 async def test_whoever_asks_for_it_gets_the_bytes_from_the_server(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,10 +21,11 @@ from engine.shell.transfer import Transfer
 from protocol.admin import Scope, TenantRequest
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import JobInput, JobSubmission, S3Object
-from protocol.leases import Grant
+from protocol.leases import Grant, InputAccess, Start
 from protocol.recipes import InputLimits
 from tests.contract.links_bucket import Bucket, bucket, etag_of
 from tests.contract.services_world import CLIENT, OTHER, World, world
+from tests.unit.dispatch_jobs import analyzed, video
 
 FILM = b"\0\0\0\x20ftypisom" + bytes(5000)
 KEY = "2026/über uns.mp4"
@@ -160,6 +162,39 @@ async def test_an_object_that_went_is_no_fault_of_the_engine(tmp_path: Path) -> 
             await way.transfer.fetch(access, way.directory / "input")
 
         assert error.value.code == ErrorCode.INPUT_NOT_FOUND
+
+
+async def test_a_dry_run_looks_at_an_object_through_an_engine(tmp_path: Path) -> None:
+    async with lane(tmp_path) as way:
+        engine = await way.farm.register()
+        validations = way.farm.core.services.care.validations
+        submission = JobSubmission(profile="web", input=JobInput(s3=S3Object(bucket="footage", key=KEY)))
+
+        async def look() -> InputAccess | None:
+            while not (found := [job for commit in way.farm.commits for job in commit.jobs if job.source.kind == "s3"]):  # noqa: ASYNC110  # nothing here could set an event
+                await asyncio.sleep(0)
+            grant = await way.farm.grant(engine.engine_id, found[0].job_id)
+            report = analyzed(grant.token, video(1920, 1080)).model_copy(update={"task_id": grant.task_id})
+            await way.farm.settle(engine.engine_id, Start(task_id=grant.task_id, token=grant.token), report)
+            return grant.input
+
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(look())
+            told = await validations.validate(CLIENT, submission)
+
+        access = looking.result()
+        assert access is not None
+        assert (told.valid, access.url.startswith(way.bucket.url)) == (True, True)
+
+
+async def test_a_dry_run_tells_what_is_wrong_with_an_object(tmp_path: Path) -> None:
+    async with lane(tmp_path) as way:
+        validations = way.farm.core.services.care.validations
+        submission = JobSubmission(profile="web", input=JobInput(s3=S3Object(bucket="footage", key="none.mp4")))
+
+        told = await validations.validate(CLIENT, submission)
+
+        assert (told.valid, [problem.code for problem in told.problems]) == (False, [ErrorCode.INPUT_NOT_FOUND])
 
 
 async def test_bytes_of_objects_count_for_the_quota(tmp_path: Path) -> None:
