@@ -83,11 +83,16 @@ def application(services: Services, limits: Limits, *, at_shutdown: Iterable[Cal
     for name, handler in _checked(HANDLERS).items():
         serving.route(app, _row(name, limits), handler)
     serving.close()
+    app.on_cleanup.append(_uncounted)
     if services.shards is not None:
         app.cleanup_ctx.append(shards.line)
     app.on_response_prepare.append(signer(Origins(limits.cors_origins, limits.playback_origins)))
     app.on_response_prepare.append(tus.sign)
     return app
+
+
+async def _uncounted(app: web.Application) -> None:
+    await app[SERVICES].windows.close()
 
 
 def _row(name: str, limits: Limits) -> Operation:

@@ -28,6 +28,7 @@ from dispatch.app.buckets import load_buckets
 from dispatch.app.cluster import server_of
 from dispatch.app.database import OpenedStore, Opening, open_store
 from dispatch.app.locking import lock
+from dispatch.app.limits import windows_of
 from dispatch.app.secrets import Unusable, load_secrets
 from dispatch.clock import RandomIds, SystemChance, SystemClock
 from dispatch.events.bus import CommitBus
@@ -89,7 +90,8 @@ def prepare(settings: DispatchSettings) -> tuple[Core, OpenedStore]:
     if wanted not in known:
         raise Unusable(f"jobs.default_profile: there is no profile {wanted!r}; known are {', '.join(known)}")
     buckets = load_buckets(settings)
-    outside = Outside(store, bus, storage, clock, ids, SystemChance(), profiles, secrets, buckets=buckets, server=server)
+    made = (store, bus, storage, clock, ids, SystemChance(), profiles, secrets)
+    outside = Outside(*made, windows=windows_of(settings.database, clock), buckets=buckets, server=server)
     return assemble(outside, settings), store
 
 

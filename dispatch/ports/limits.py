@@ -29,6 +29,10 @@ class RateWindows(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Once, when no call comes any more."""
+        ...
+
 
 class Adding(Protocol):
     """Adds calls to windows that all servers share; those that have ended begin anew. Raises DATABASE_UNAVAILABLE."""
@@ -36,3 +40,5 @@ class Adding(Protocol):
     async def add(self, calls: Mapping[tuple[str, int], int]) -> Mapping[tuple[str, int], Count]:
         """By name and span of a window: the calls to add, and the count with them."""
         ...
+
+    async def close(self) -> None: ...

@@ -70,6 +70,9 @@ class MemoryWindows:
                 break
         return counts
 
+    async def close(self) -> None:
+        """Memory goes by itself."""
+
     def _count(self, limit: Limit) -> Count:
         now, name = self._clock.monotonic(), name_of(limit)
         known = self._windows.get(name, now)
@@ -114,6 +117,9 @@ class SharedWindows:
         return [
             self._placed(limit, batch.calls[name_of(limit)] - place, told) for limit, place in zip(limits, places, strict=True)
         ]
+
+    async def close(self) -> None:
+        await self._windows.close()
 
     def _known(self, limits: Sequence[Limit]) -> Count | None:
         """The first limit, where it is exceeded already. A tenant's is asked for anew: its keys have limits of their own."""

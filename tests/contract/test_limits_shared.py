@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from config.cluster import Cluster
+from config.database import Database
+from config.dispatch import Api
 from dispatch.api.throttle import Throttle
 from dispatch.clock import SystemClock
 from dispatch.core.callers import Caller
@@ -16,6 +20,7 @@ from dispatch.ports.limits import Count, Limit, RateWindows
 from dispatch.services.limits import AWAY_S, MemoryWindows, SharedWindows
 from dispatch.store.postgres.connecting import Reach
 from dispatch.store.postgres.windows import PostgresWindows
+from tests.contract.api_server import served
 from tests.contract.services_world import Moments
 from tests.contract.store_adapters import postgres_store
 from tests.servers.postgres import database, running
@@ -150,3 +155,20 @@ async def test_windows_that_have_ended_are_swept_and_no_others() -> None:
         left = rows.execute("SELECT name, calls FROM rate_windows").fetchall()
 
     assert left == [("key:1:3600", 1)]
+
+
+async def test_servers_on_one_database_let_through_what_a_key_may_and_no_more(tmp_path: Path) -> None:
+    with database() as url:
+        secrets = Cluster(secrets=tmp_path / "secrets")
+        sections = {"database": Database(url=url), "cluster": secrets, "api": Api(jobs_per_hour=7)}
+        async with served(tmp_path / "a", sections=sections) as one, served(tmp_path / "b", sections=sections) as other:
+            key = await one.new_key("jobs:read", "jobs:write")
+            calls = [server.call("POST", "/api/v1/jobs", key=key, json={"profile": "noop"}) for server in (one, other) * 6]
+            answers = await asyncio.gather(*calls)
+            listed = (await other.call("GET", "/api/v1/jobs")).json["total"]
+
+    statuses = [answer.status for answer in answers]
+    refused = [answer for answer in answers if answer.status == 429]
+    assert (statuses.count(202), statuses.count(429), listed) == (7, 5, 7)
+    assert {answer.headers["RateLimit-Remaining"] for answer in refused} == {"0"}
+    assert all(3500 < int(answer.headers["Retry-After"]) <= 3600 for answer in refused)
