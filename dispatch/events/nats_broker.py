@@ -14,7 +14,7 @@ from dispatch.ports.broker import BrokerAway, Outgoing
 from protocol.broker import MESSAGE_ID
 from protocol.subjects import Subjects
 
-ACK_S, HEADROOM = 5.0, 4096
+ACK_S, HEADROOM = 5.0, 1024
 FAULTS = (nats.errors.Error, TimeoutError, OSError, ValueError)
 """What a publish may end with; ValueError: the answer is no JSON."""
 

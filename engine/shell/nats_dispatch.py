@@ -27,7 +27,7 @@ Answer = TypeVar("Answer", bound=BaseModel)
 ASK_S, ANSWER_S = 8.0, 4.0
 """How long an ask waits for work, shorter than over HTTP: nobody closes it when dispatch dies. And any answer beyond that."""
 
-HEADROOM = 4096
+HEADROOM = 1024
 """Of the broker's largest message, for headers and the seal."""
 
 

@@ -91,6 +91,9 @@ class Ground:
     owner: asyncio.TaskGroup
     lines: list[asyncio.Task[None]]
 
+    async def connect(self) -> None:
+        self.nats = await nats.connect(self.broker.url)
+
     async def box(self, kind: str, **fields: object) -> Box:
         """`kind` is http or nats."""
         engine_id, credential = await self.server.new_engine(**fields)
@@ -133,19 +136,22 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(directory: Path, broker: NatsServer, prefix: str, **wishes: Any) -> AsyncIterator[Ground]:  # Any: settings
-    """`prefix` keeps farms on one broker apart. `wishes` are further settings of [nats]."""
+async def ground(
+    directory: Path, broker: NatsServer, prefix: str, *, is_there: bool = True, **wishes: Any
+) -> AsyncIterator[Ground]:  # Any: settings
+    """`prefix` keeps farms on one broker apart. `wishes` are further settings of [nats]. `is_there`: the broker runs."""
     wanted = Nats(servers=(broker.url,), prefix=prefix, **wishes)
     async with served(directory, sections={"nats": wanted}) as server, asyncio.TaskGroup() as owner:
-        connection = await nats.connect(broker.url)
-        made = Ground(server, broker, connection, Subjects(prefix), owner, [])
+        made = Ground(server, broker, Client(), Subjects(prefix), owner, [])
         try:
-            await until(_is_there(server))
+            if is_there:
+                await made.connect()
+                await until(_is_there(server))
             yield made
         finally:
             for line in made.lines:
                 line.cancel()
-            await connection.close()
+            await made.nats.close()
 
 
 def _is_there(server: Server) -> Callable[[], Awaitable[bool]]:
