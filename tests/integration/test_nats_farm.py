@@ -136,5 +136,17 @@ async def test_a_broker_killed_twice_costs_no_job_and_does_none_twice(ground: Gr
     assert await ground.last_seq("REELYARD_STATUS") > settled
 
 
+async def test_a_dispatch_that_dies_with_its_broker_up_tells_every_end_once(ground: Ground) -> None:
+    first = await ground.submitted(A_ROUND)
+    await ground.dispatch.kill()
+    ground.dispatch = await ground.farm.start_dispatch()
+    second = await ground.submitted(A_ROUND)
+    await ground.ended([*first, *second])
+    jobs = {*first, *second}
+    told_of = await told(ground.events, lambda seen: _finished(seen) >= jobs, "every end is told to the broker")
+    ended = Counter(event.subject for event in told_of if event.type == "io.reelyard.JobFinished" and event.subject in jobs)
+    assert ended == Counter(jobs)
+
+
 def _finished(events: Iterable[CloudEvent]) -> set[str]:
     return {event.subject or "" for event in events if event.type == "io.reelyard.VideoTranscoded"}
