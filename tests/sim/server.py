@@ -177,7 +177,15 @@ class Server:
         if self._process is not None and self.core is not None:
             self._ground.note("dispatch stops")
             self.down_s = down_s
-            self._process.end()
+            if self._is_one_of_many:
+                self._process.spawn(self._hand_over(self.core, self._process))
+            else:
+                self._process.end()
+
+    async def _hand_over(self, core: Core, process: Process) -> None:
+        core.cluster.leadership.stop()
+        await core.cluster.leadership.stopped.wait()
+        process.end()
 
     async def handle(self, handler: Callable[[Core], Awaitable[T]]) -> T | Exception:
         """What a request met: its result, the error dispatch answered with, or Unreachable."""
