@@ -282,10 +282,13 @@ class Farm:
         return await self._start(name, ["-m", "engine", *data, *token, *words], environment or {})
 
     async def _start(self, name: str, words: list[str], environment: Mapping[str, str] | None = None) -> Member:
+        return await self._run(name, [sys.executable, *words], environment)
+
+    async def _run(self, name: str, words: list[str], environment: Mapping[str, str] | None = None) -> Member:
         """Its log comes through a pipe of its own, so that every line is a fact to wait for."""
         read, write = os.pipe()
         try:
-            child = await spawn([*_with(self.settings | dict(environment or {})), sys.executable, *words], output=write)
+            child = await spawn([*_with(self.settings | dict(environment or {})), *words], output=write)
         finally:
             os.close(write)
         member = Member(name, child)
