@@ -19,7 +19,8 @@ class Database(Section):
     """`url` names a PostgreSQL (`postgresql://USER@HOST:PORT/NAME`); without one it is SQLite. `read_url` is a replica.
 
     `password_file` holds the password, so that it stands in no URL. At most `pool_max` connections are open at once, and
-    `pool_min` stay open; others are closed once idle for `idle_s`. `writers` transactions run side by side.
+    `pool_min` stay open; others are closed once idle for `idle_s`. `writers` transactions run side by side; more than
+    one gains nothing as long as each takes all that waits, and makes them undo each other.
     `ssl_mode` is that of libpq; `verify-full` needs `ca_file`.
     """
 
@@ -35,7 +36,7 @@ class Database(Section):
     idle_s: Span = 300.0
     connect_timeout_s: Span = 5.0
     statement_timeout_s: Span = 30.0
-    writers: Annotated[int, Field(ge=1, le=16)] = 4
+    writers: Annotated[int, Field(ge=1, le=16)] = 1
 
     @model_validator(mode="after")
     def _fits_together(self) -> Database:

@@ -28,6 +28,10 @@ class ClusterRows(Protocol):
         """Those that have ended."""
         ...
 
+    def drop_changes(self) -> None:
+        """What each commit touched, where every server that runs has long heard of it."""
+        ...
+
     def fact(self, name: str) -> str | None:
         """A word about the whole farm, such as the digest of its registration token."""
         ...

@@ -38,6 +38,7 @@ class Housekeeping:
     async def run_once(self) -> None:
         await self._timers.forget_keys()
         await self._store.transact(lambda tx: tx.forget_rate_windows())
+        await self._store.transact(lambda tx: tx.drop_changes())
         try:
             await self._storage.sweep_temporary(older_than_s=ORPHAN_AGE_S, now=self._clock.now())
             staged = {file.path.split("/")[1]: file for file in await self._storage.list("staging") if file.path.count("/") > 1}

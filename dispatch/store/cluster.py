@@ -13,6 +13,10 @@ from dispatch.store import schema
 from dispatch.store.statements import Statement
 
 SCHEDULING = "scheduling"
+LAST_DROPPED = "dropped"
+CHANGES_S = 600.0
+"""A server that has not heard of a commit for so long starts anew."""
+
 LEADER = Statement(select(schema.leadership).where(schema.leadership.c.name == bindparam("of_name")), ("of_name",))
 MOMENTS = {
     "postgresql": "SELECT extract(epoch FROM clock_timestamp())::float8",
@@ -68,6 +72,17 @@ class ClusterQueries:
 
     def forget_rate_windows(self) -> None:
         self._connection.execute(delete(schema.rate_windows).where(schema.rate_windows.c.ends <= self.moment()))
+
+    def drop_changes(self) -> None:
+        """The number of the last one is kept: a server that has not heard of it yet must not go on."""
+        old = delete(schema.changes).where(schema.changes.c.at < self.moment() - CHANGES_S).returning(schema.changes.c.seq)
+        dropped = [int(row[0]) for row in self._connection.execute(old)]
+        if not dropped:
+            return
+        table = schema.sequences
+        named = update(table).where(table.c.name == LAST_DROPPED).values(value=max(dropped))
+        if self._connection.execute(named).rowcount == 0:
+            self._connection.execute(insert(table), {"name": LAST_DROPPED, "value": max(dropped)})
 
     def fact(self, name: str) -> str | None:
         found = self._connection.execute(select(schema.facts.c.value).where(schema.facts.c.name == name)).scalar()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, literal_column, select, text
 
 from dispatch.core.metering import HeldCount, JobCount, UsageFilter
 from dispatch.core.paging import Slice
@@ -15,7 +16,7 @@ from dispatch.store import rows, schema
 from dispatch.store.backlog import BacklogQueries
 from dispatch.store.keyset import Order, load_slice
 from dispatch.store.naming import total
-from dispatch.store.statements import Statement, Values, inserting
+from dispatch.store.statements import Statement, Values
 from protocol.states import LIGHT_TASK_KINDS, TERMINAL_JOB_STATES, JobState
 
 OPEN = tuple(state.value for state in JobState if state not in TERMINAL_JOB_STATES)
@@ -26,13 +27,17 @@ PLACE = (*ACCOUNT, "part")
 AMOUNTS = tuple(column.name for column in schema.usage.columns if column.name not in PLACE)
 SUMS = tuple(total(schema.usage.c[name]).label(name) for name in AMOUNTS)
 
+_COLUMNS = (*PLACE, *AMOUNTS)
+_ADDED = ", ".join(f"{name} = usage.{name} + excluded.{name}" for name in AMOUNTS)
 ADD_USAGE = Statement(
-    update(schema.usage)
-    .where(*(schema.usage.c[name] == bindparam(f"of_{name}") for name in PLACE))
-    .values({name: schema.usage.c[name] + bindparam(f"more_{name}") for name in AMOUNTS}),
-    (*(f"more_{name}" for name in AMOUNTS), *(f"of_{name}" for name in PLACE)),
+    text(
+        f"INSERT INTO usage ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) "
+        f"ON CONFLICT ({', '.join(PLACE)}) DO UPDATE SET {_ADDED}"
+    ),
+    _COLUMNS,
 )
-INSERT_USAGE = inserting(schema.usage)
+"""In one statement: one that looks for the row first would, on PostgreSQL, conflict with all who add rows beside it."""
+
 SELECT_HELD = (
     select(schema.tasks)
     .join(
@@ -47,14 +52,11 @@ def write_usage(connection: Connection, tally: Tally, part: str = "") -> None:
 
     Transactions that run side by side have each a `part` of their own: of two that add to one row, one would be undone.
     """
-    for row in tally.rows():
-        account, *amounts = _parts(row)
-        if not ADD_USAGE.run_many(connection, [(*amounts, *account, part)]):
-            INSERT_USAGE.run_many(connection, [(*account, part, *amounts)])
+    ADD_USAGE.run_many(connection, [(*_values(row, ACCOUNT), part, *_values(row, AMOUNTS)) for row in tally.rows()])
 
 
-def _parts(row: UsageRow) -> tuple[Values, *tuple[float, ...]]:
-    return tuple(getattr(row, name) for name in ACCOUNT), *(getattr(row, name) for name in AMOUNTS)
+def _values(row: UsageRow, names: Sequence[str]) -> Values:
+    return tuple(getattr(row, name) for name in names)
 
 
 class MeterQueries(BacklogQueries):

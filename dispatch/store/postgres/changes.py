@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, select, text
 
 from dispatch.store import schema
+from dispatch.store.cluster import LAST_DROPPED
 from dispatch.store.sequences import take
 from dispatch.store.statements import Found, Statement
 
@@ -14,7 +15,6 @@ CHANNEL = "reelyard_changes"
 ORDER_LOCK = 0x7265656C79617264
 """`reelyard` in ASCII: held from the numbering until the commit, by one transaction of the database at a time."""
 
-DROPPED = "dropped"
 XID = Statement(text("SELECT pg_current_xact_id_if_assigned()::text"))
 LOCK = Statement(text("SELECT pg_current_xact_id()::text, pg_advisory_xact_lock(:key)"), ("key",))
 INSERT = Statement(
@@ -39,7 +39,7 @@ NEWEST = text(
     "SELECT greatest((SELECT max(seq) FROM changes), (SELECT value FROM sequences WHERE name = :dropped), 0), "
     "coalesce((SELECT max(seq) FROM events), 0)"
 )
-LAST_DROPPED = Statement(text("SELECT value FROM sequences WHERE name = :name"), ("name",))
+DROPPED = Statement(text("SELECT value FROM sequences WHERE name = :name"), ("name",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,12 @@ def changes_since(connection: Connection, seq: int) -> list[Found]:
 
 def newest(connection: Connection) -> tuple[int, int]:
     """The number of the last change, and of the last event."""
-    change, event = connection.execute(NEWEST, {"dropped": DROPPED}).one()
+    change, event = connection.execute(NEWEST, {"dropped": LAST_DROPPED}).one()
     return int(change), int(event)
 
 
 def last_dropped(connection: Connection) -> int:
-    found = LAST_DROPPED.rows(connection, (DROPPED,))
+    found = DROPPED.rows(connection, (LAST_DROPPED,))
     return int(found[0][0]) if found else 0
 
 

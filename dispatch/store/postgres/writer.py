@@ -30,6 +30,11 @@ MOST_TRIES = 12
 MOST_OF_A_KIND = 3
 """A row that is there already, or a connection that is lost, three times over is no accident."""
 
+TOGETHER = "LOCK TABLE alembic_version IN SHARE MODE"
+UNDISTURBED = "LOCK TABLE alembic_version IN EXCLUSIVE MODE"
+"""Who was undone by another transaction waits until none runs, and runs alone: nobody loses twice. Taken before the
+snapshot, which an advisory lock could not be; migrations write to that table, and wait as well."""
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.002, 0.25
 ASK_AGAIN_S = 0.05
 
@@ -96,9 +101,10 @@ class Writer:
             self._connection = None
 
     def _together(self, some: Sequence[Waiting]) -> Sequence[Waiting]:
-        """Who is to be run again."""
+        """Who is to be run alone."""
+        functions = [function for function, _ in some]
         try:
-            answers, seq = self._attempt([function for function, _ in some])
+            answers, seq = self._attempt_twice(functions)
         except Away as away:
             self._refuse(some, as_told(away.error))
             return ()
@@ -110,6 +116,16 @@ class Writer:
         self._shared.land(seq, pairs)
         return again
 
+    def _attempt_twice(self, functions: Sequence[Function]) -> tuple[list[Answer], int | None]:
+        """Of a race it is nobody's fault."""
+        try:
+            return self._attempt(functions, is_again=False)
+        except DBAPIError as error:
+            if fault_of(error) is not Fault.RACE:
+                raise
+            self._count(error)
+            return self._attempt(functions, is_again=True)
+
     def _alone(self, one: Waiting) -> None:
         """Again and again after a race; few times after anything that may have been an accident."""
         error: BaseException = ReelyardError(ErrorCode.DATABASE_UNAVAILABLE)
@@ -117,7 +133,7 @@ class Writer:
         for tries in range(MOST_TRIES):
             self._pause(tries)
             try:
-                (answer,), seq = self._attempt([one[0]])
+                (answer,), seq = self._attempt([one[0]], is_again=tries > 0)
             except Away as away:
                 error = as_told(away.error)
                 break
@@ -153,13 +169,14 @@ class Writer:
 
     # --- one transaction
 
-    def _attempt(self, functions: Sequence[Function]) -> tuple[list[Answer], int | None]:
+    def _attempt(self, functions: Sequence[Function], *, is_again: bool) -> tuple[list[Answer], int | None]:
         """Run them durably: their answers, and the number of the change. Raises Away, and DBAPIError: then nothing was kept."""
         connection = self._open()
         stamp: Stamp | None = None
         numbers: list[int] = []
         try:
             command(connection, "BEGIN ISOLATION LEVEL SERIALIZABLE")
+            command(connection, UNDISTURBED if is_again else TOGETHER)
             batch = Batch(Receivers(self._shared.public_url), numbers_last=True)
             answers = run_functions(connection, functions, batch, part=self._part)
             stamp = self._number(connection, answers, numbers)
