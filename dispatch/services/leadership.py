@@ -26,6 +26,7 @@ class LeadershipService:
     def __init__(self, store: Store, lead: Lead, term: Term, clock: Clock, beat: Beat) -> None:
         self._store, self._lead, self._term, self._clock, self._beat = store, lead, term, clock, beat
         self._running: asyncio.Task[None] | None = None
+        self._patience: asyncio.Timeout | None = None
         self._is_stopping = False
         self._shown_at = float("-inf")
         self.settled, self.stopped = asyncio.Event(), asyncio.Event()
@@ -52,6 +53,8 @@ class LeadershipService:
         self._is_stopping = True
         self._lead.is_loaded = False
         self._lead.doubted.set()
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time())
         if self._running is not None:
             self._running.cancel()
 
@@ -95,13 +98,20 @@ class LeadershipService:
     async def _look(self) -> None:
         """One beat, waited for no longer than this server may believe that it leads."""
         try:
-            async with asyncio.timeout(max(self._left(), self._beat.look_s) if self._lead.belief else self._beat.lease_s):
+            async with asyncio.timeout(self._span()) as self._patience:
                 await self.beat()
         except (TimeoutError, ReelyardError) as away:
             log.warning("leadership_unknown", reason=str(away) or "the database does not answer")
+        finally:
+            self._patience = None
         if not self._lead.believes and self._lead.belief is not None and self._lead.is_loaded:
             log.warning("leading_doubted", epoch=self._lead.belief.epoch)
             self._lead.belief = None
+
+    def _span(self) -> float:
+        if self._is_stopping:
+            return 0.0
+        return self._beat.lease_s if self._lead.belief is None else max(self._left(), self._beat.look_s)
 
     def _left(self) -> float:
         belief = self._lead.belief
@@ -146,9 +156,10 @@ class LeadershipService:
                 tx.put_leadership(Leadership(was.server_id, was.url, was.epoch, tx.moment()), was=was)
 
         try:
-            await self._store.transact(give_up)
-        except ReelyardError as away:
-            log.warning("leading_not_given_up", reason=away.message)
+            async with asyncio.timeout(self._beat.renew_s):
+                await self._store.transact(give_up)
+        except (TimeoutError, ReelyardError) as away:
+            log.warning("leading_not_given_up", reason=str(away) or "the database does not answer")
         else:
             log.info("leading_given_up", epoch=belief.epoch)
 

@@ -152,6 +152,22 @@ def test_a_leader_that_stops_gives_its_row_up() -> None:
     play(story)
 
 
+def test_a_leader_whose_database_hangs_stops_all_the_same() -> None:
+    async def story(farm: Farm) -> None:
+        one = await farm.start("one")
+        await asyncio.sleep(3.5)
+        one.reach.open.clear()
+        one.lead.doubted.set()
+        await asyncio.sleep(0.1)
+        began = asyncio.get_running_loop().time()
+        one.leadership.stop()
+        await one.leadership.stopped.wait()
+
+        assert asyncio.get_running_loop().time() - began <= BEAT.renew_s + 0.1
+
+    play(story)
+
+
 def test_a_leader_whose_database_does_not_answer_stops_before_another_begins() -> None:
     async def story(farm: Farm) -> None:
         one, two = await farm.start("one"), await farm.start("two")
