@@ -40,8 +40,8 @@ class S3(Section):
     profile: str | None = None
     ca_file: Path | None = None
     connect_timeout_s: Span = 5.0
-    read_timeout_s: Span = 60.0
-    attempts: Annotated[int, Field(ge=1, le=10)] = 4
+    read_timeout_s: Span = 30.0
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
     connections: Annotated[int, Field(ge=2, le=500)] = 32
     part_bytes: Annotated[int, Field(ge=5 * MIB, le=512 * MIB)] = 8 * MIB
     whole_bytes: Annotated[int, Field(ge=0, le=5 << 30)] = 64 * MIB

@@ -15,7 +15,7 @@ OWN = 64
 """Kept free at the end of the longest key for the names the storage adds itself."""
 
 PIECES, PROMOTING, PROBE, TRIAL = "/.pieces/", "/.promoting", ".probe", ".trial-"
-OFFSET_DIGITS = 16
+OFFSET_DIGITS, BEGUN = 16, "begun"
 
 TYPES = {
     "aac": "audio/aac",

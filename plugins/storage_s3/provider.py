@@ -14,6 +14,7 @@ from plugins.storage_s3.keys import PROBE, Keys
 from plugins.storage_s3.linking import Linking
 from plugins.storage_s3.listing import Listing
 from plugins.storage_s3.objects import Made, Object, Objects
+from plugins.storage_s3.probing import Probing
 from plugins.storage_s3.promotion import Promotion, Tools
 from plugins.storage_s3.proving import Proving
 from plugins.storage_s3.reading import Blocks, Stretch, stretches_of
@@ -49,6 +50,7 @@ class S3Storage:
         self._proving = Proving(self._threads, self._objects)
         self._listing = Listing(self._objects, self._keys)
         self._direct = S3Direct(signer, self._objects, self._threads, self._keys, settings, unique)
+        self._probing = Probing(self._probe)
         self._is_tried = False
 
     @property
@@ -62,6 +64,7 @@ class S3Storage:
 
     def close(self) -> None:
         """The threads; nothing may be under way any more. The clients are whose who made them."""
+        self._probing.close()
         self._threads.close()
 
     async def read(self, path: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
@@ -105,8 +108,7 @@ class S3Storage:
         return Space(free=PLENTY, total=PLENTY)
 
     async def probe(self) -> None:
-        await self._try_once()
-        await self._threads.run(self._probe)
+        await self._probing.run()
 
     async def link(self, staged: str, target: str, *, size: int, sha256: str) -> None:
         """Always a copy: objects have one name."""
@@ -146,10 +148,14 @@ class S3Storage:
 
     async def _try_once(self) -> None:
         """For a server that was away at the start."""
+        if not self._is_tried:
+            await self._threads.run(self._try_now)
+
+    def _try_now(self) -> None:
         if self._is_tried:
             return
         try:
-            await self._threads.run(self.try_out)
+            self.try_out()
         except Unfit as unfit:
             raise StorageUnavailable(".", str(unfit)) from unfit
 
@@ -165,6 +171,7 @@ class S3Storage:
         return pieces
 
     def _probe(self) -> None:
+        self._try_now()
         key = self._keys.own(PROBE)
         self._objects.put(key, bytes(4096), self._made(), create_only=False)
         self._objects.delete(key)

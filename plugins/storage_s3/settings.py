@@ -37,8 +37,8 @@ class S3Settings:
     profile: str | None = None
     ca_file: Path | None = None
     connect_timeout_s: float = 5.0
-    read_timeout_s: float = 60.0
-    attempts: int = 4
+    read_timeout_s: float = 30.0
+    attempts: int = 3
     connections: int = 32
     part_bytes: int = 8 * MIB
     whole_bytes: int = 64 * MIB

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -14,6 +15,7 @@ import structlog
 from plugins.storage_s3.connecting import connect
 from plugins.storage_s3.lifecycle import put_rules, rules_of
 from plugins.storage_s3.opening import open_storage
+from plugins.storage_s3.probing import Probing
 from plugins.storage_s3.provider import S3Storage
 from plugins.storage_s3.settings import S3Settings
 from plugins.storage_s3.trial import Unfit
@@ -208,6 +210,25 @@ async def test_a_storage_that_is_away_is_told_and_comes_back() -> None:
 
             await storage.probe()
             assert await content(storage, "a") == b"film"
+
+
+async def test_a_probe_that_hangs_is_told_by_its_deadline_and_never_begun_twice() -> None:
+    """Behind a firewall that drops packets nothing comes back, not even a refusal."""
+    begun, answer = [], threading.Event()
+
+    def hangs() -> None:
+        begun.append(1)
+        answer.wait()
+
+    probing = Probing(hangs, deadline_s=0.01)
+    for _ in range(2):
+        with pytest.raises(StorageUnavailable, match="did not answer"):
+            await probing.run()
+    answer.set()
+    probing.close()
+    await probing.run()
+
+    assert begun == [1]
 
 
 async def test_wrong_credentials_are_told_without_them(tmp_path: Path) -> None:

@@ -198,6 +198,28 @@ class Late:
             act()
 
 
+async def test_a_call_that_comes_late_changes_nothing_of_a_file_that_grew_on() -> None:
+    """One server's PUT is still on its way when the client, at another server, goes on from the same place."""
+    settings = replace(seaweed.shared().settings(), prefix=seaweed.own_prefix())
+    client, signer = connect(settings)
+    late = Late()
+    client.meta.events.register("before-call.s3.PutObject", late)
+    slow = S3Storage(client, signer, settings)
+    with s3(prefix=settings.prefix) as other:
+
+        async def arms() -> AsyncIterator[bytes]:
+            yield b"of the line that "
+            late.act = lambda: asyncio.run(other.append("uploads/upl_1", 0, blocks(b"of the new line")))
+            yield b"was given up"
+
+        with pytest.raises(StorageUnavailable, match="another call"):
+            await slow.append("uploads/upl_1", 0, arms())
+
+        assert await content(other, "uploads/upl_1") == b"of the new line"
+    slow.close()
+    client.close()
+
+
 async def test_of_two_servers_that_write_one_large_file_exactly_one_wins() -> None:
     settings = replace(seaweed.shared().settings(), prefix=seaweed.own_prefix(), part_bytes=5 * MIB)
     with s3(prefix=settings.prefix, part_bytes=5 * MIB) as one, s3(prefix=settings.prefix, part_bytes=5 * MIB) as other:

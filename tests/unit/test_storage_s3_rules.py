@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from plugins.storage_s3.faults import meaning
 from plugins.storage_s3.growing import chain
 from plugins.storage_s3.joining import Copied, Part, Sent, Span, part_size, parts_of
-from plugins.storage_s3.keys import Keys, content_type, piece
+from plugins.storage_s3.keys import BEGUN, PIECES, Keys, content_type, piece
 from plugins.storage_s3.lifecycle import merged, rules_of
 from plugins.storage_s3.objects import Object
 from plugins.storage_s3.settings import MOST_PARTS, S3Settings
@@ -58,6 +58,17 @@ def test_what_lies_behind_a_gap_is_not_of_the_file() -> None:
 
     assert chain(pieces) == [at(0, 4), at(4, 4)]
     assert chain([at(4, 4)]) == []
+
+
+def test_what_begins_within_another_piece_is_not_of_the_file() -> None:
+    assert chain([at(0, 5), at(3, 4), at(5, 5), at(8, 8), at(10, 1)]) == [at(0, 5), at(5, 5), at(10, 1)]
+
+
+def test_a_file_without_a_byte_is_its_mark() -> None:
+    begun = Object(f"uploads/upl_1{PIECES}{BEGUN}", 0, "etag", 0.0)
+
+    assert chain([begun]) == [begun]
+    assert chain([begun, at(0, 4)]) == [at(0, 4)]
 
 
 def test_a_prefix_stands_before_every_key() -> None:
