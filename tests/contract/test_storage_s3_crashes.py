@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore import xform_name
+from botocore.exceptions import ClientError
 
 from plugins.storage_s3.connecting import connect
 from plugins.storage_s3.provider import S3Storage
-from protocol.storage import AlreadyExists, NotFound, Promoted, StorageUnavailable, TargetDiffers, Written
+from protocol.storage import AlreadyExists, NotFound, Promoted, StagedFileLost, StorageUnavailable, TargetDiffers, Written
 from tests.contract.storage_adapters import blocks, content, digest, names, s3
 from tests.servers import seaweed
+
+if TYPE_CHECKING:
+    from botocore.model import OperationModel
+    from mypy_boto3_s3 import S3Client
 
 MIB = 1 << 20
 TARGET, WORK = "acme/processed/job_1", "staging/job_1/publish-7"
@@ -196,6 +204,72 @@ class Late:
         act, self.act = self.act, None
         if act is not None:
             act()
+
+
+def sent_before(twin: S3Client) -> Callable[..., None]:
+    """As when the answer to a first try is lost and boto3 sends the same once more."""
+
+    def send(params: dict[str, Any], model: OperationModel, **_: object) -> None:  # Any: keywords of boto3
+        with suppress(ClientError):
+            getattr(twin, xform_name(model.name))(**params)
+
+    return send
+
+
+async def test_a_try_whose_answer_was_lost_is_not_taken_for_anothers() -> None:
+    settings = replace(seaweed.shared().settings(seaweed.own_prefix()), part_bytes=5 * MIB)
+    client, signer = connect(settings)
+    storage, twin = S3Storage(client, signer, settings), seaweed.shared().client()
+    storage.try_out()
+    for call in ("PutObject", "CopyObject", "CompleteMultipartUpload"):
+        client.meta.events.register(f"before-parameter-build.s3.{call}", sent_before(twin))
+
+    await storage.write("small", blocks(b"film"))
+    await storage.write("large", blocks(FILM))
+    await storage.link("small", "raw/small", size=4, sha256=digest(b"film"))
+    assert await storage.concatenate(["large", "small"], "raw/both") == len(FILM) + 4
+    assert await content(storage, "raw/both") == FILM + b"film"
+    with pytest.raises(AlreadyExists):
+        await storage.write("small", blocks(b"FILM"))
+    storage.close()
+    client.close()
+    twin.close()
+
+
+async def test_what_is_replaced_between_its_proof_and_its_copy_is_not_published() -> None:
+    settings = replace(seaweed.shared().settings(seaweed.own_prefix()), copy_bytes=5 * MIB)
+    client, signer = connect(settings)
+    late = Late()
+    for call in ("CopyObject", "UploadPartCopy"):
+        client.meta.events.register(f"before-call.s3.{call}", late)
+    storage = S3Storage(client, signer, settings)
+    for name, value in (("small", b"film"), ("large", FILM)):
+        files = await staged(storage, "staging/job_1", **{name: value})
+        other = value[:-1] + b"!"
+        with s3(prefix=settings.prefix) as foreign:
+            late.act = lambda other=other, name=name, foreign=foreign: asyncio.run(
+                foreign.write(f"staging/job_1/{name}", blocks(other), create_only=False)
+            )
+            with pytest.raises(StagedFileLost):
+                await storage.promote(TARGET, WORK, files, {})
+
+    assert await names(storage, TARGET) == []
+    storage.close()
+    client.close()
+
+
+async def test_a_write_that_fails_leaves_no_part_behind() -> None:
+    with s3(part_bytes=5 * MIB) as storage:
+
+        async def broken() -> AsyncIterator[bytes]:
+            yield FILM
+            yield FILM
+            raise ConnectionResetError
+
+        with pytest.raises(ConnectionResetError):
+            await storage.write("film", broken())
+
+        assert await storage.sweep_temporary(older_than_s=0, now=4e9) == 0
 
 
 async def test_a_call_that_comes_late_changes_nothing_of_a_file_that_grew_on() -> None:
