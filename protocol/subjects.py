@@ -31,6 +31,10 @@ class Subjects:
         """`kind` is ack, start, complete, fail or release, each kept until it is settled; progress is a heartbeat, and is not."""
         return f"{self.prefix}.status.{kind}.{engine_id}"
 
+    def leader(self) -> str:
+        """Told by the server that leads, when it comes to and every few seconds: the name of its run."""
+        return f"{self.prefix}.leader"
+
     def dispatch(self, of: str) -> str:
         """Where what is kept for dispatch comes to one of its servers: `of` is status, in or advice."""
         return f"{self.prefix}.dispatch.{of}"

@@ -23,7 +23,7 @@ from dispatch.services.tenants import TenantBook
 from dispatch.services.video_intake import VideoIntake
 from protocol.subjects import Subjects
 
-EVENTS_EVERY_S = 2.0
+EVENTS_EVERY_S, ANNOUNCED_EVERY_S = 2.0, 3.0
 DAY_S = 86_400.0
 
 
@@ -76,10 +76,12 @@ def assemble_broker(outside: Outside, settings: DispatchSettings, needs: Needs) 
     doors = adapter.doors(desk, intake, lambda: needs.leading.is_leading)
     outbox = Outbox(needs.led, broker, subjects, Sender(source, public_url_of(settings)))
     telling = Duty("events", outbox.run_once, EVENTS_EVERY_S)
+    run = outside.server.boot_id.encode()
+    announcing = Duty("announcing", lambda: broker.tell(subjects.leader(), run), ANNOUNCED_EVERY_S)
     outbox.wake = telling.wake
     live = _live(outside, needs, broker, subjects, source)
     loops = (Carrier("broker", adapter.link.run), Carrier("broker doors", doors.run), Carrier("broker live", live.run))
-    return BrokerParts(lambda: _told(broker.problem), lambda: begin(outside.store), (outbox, live), (telling,), loops)
+    return BrokerParts(lambda: _told(broker.problem), lambda: begin(outside.store), (outbox, live), (telling, announcing), loops)
 
 
 def _live(outside: Outside, needs: Needs, broker: Broker, subjects: Subjects, source: str) -> LiveTelling:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import structlog
@@ -15,7 +17,7 @@ from engine.core.messages import Identity
 from engine.ports import Clock, DispatchClient
 from engine.shell.envelopes import Envelopes, NotBelieved
 from engine.shell.nats_grants import GrantMail
-from engine.shell.nats_link import BrokerAway, NatsLink
+from engine.shell.nats_link import BrokerAway, NatsLink, end
 from protocol.broker import ANSWERS, MESSAGE_ID, AskAnswer, BeatAnswer, Refusal, ReportsAnswer, bound_to, reports_id
 from protocol.capabilities import RegisterReply, RegisterRequest
 from protocol.errors import ErrorCode, ReelyardError
@@ -43,6 +45,8 @@ class NatsDispatch:
         self._opening = asyncio.Lock()
         self._settling: dict[str, asyncio.Future[bytes]] = {}
         self._beats = 0
+        self._leader: bytes | None = None
+        self._asks: set[asyncio.Timeout] = set()
 
     async def register(self, request: RegisterRequest, credential: str | None) -> RegisterReply:
         return await self._http.register(request, credential)
@@ -98,17 +102,42 @@ class NatsDispatch:
         envelopes = await self._known_as(who)
         settled = await self._report(who, envelopes, request)
         ask = request.model_copy(update={"reports": (), "wait_s": 0.0 if settled else min(request.wait_s, ASK_S)})
-        subject = self._subjects.ask(who.engine_id)
-        async with self._link.within(ask.wait_s + ANSWER_S):
-            sealed = envelopes.seal(ask.model_dump_json().encode(), bound_to(subject))
-            came = await self._link.client.request(subject, sealed, timeout=ask.wait_s + ANSWER_S)
-        answer = _read(AskAnswer, envelopes, came.data, bound_to(subject, ask.request_id))
+        answer = await self._ask(who, envelopes, ask)
         _check(answer.refusal)
         if answer.by_http:
             return None
         async with self._link.within(ANSWER_S):
             tasks = await self._mail.take(answer.tokens)
         return LeaseReply(tasks=tasks, orders=answer.orders, settled=settled)
+
+    async def _ask(self, who: Identity, envelopes: Envelopes, ask: LeaseRequest) -> AskAnswer:
+        """A server that comes to lead is asked the same at once: what the one before it was asked went with it."""
+        subject, limit_s = self._subjects.ask(who.engine_id), ask.wait_s + ANSWER_S
+        while True:
+            leader = self._leader
+            try:
+                async with self._link.within(limit_s) as span:
+                    sealed = envelopes.seal(ask.model_dump_json().encode(), bound_to(subject))
+                    with self._asking(span):
+                        came = await self._link.client.request(subject, sealed, timeout=limit_s)
+            except BrokerAway:
+                if leader == self._leader:
+                    raise
+            else:
+                return _read(AskAnswer, envelopes, came.data, bound_to(subject, ask.request_id))
+
+    @contextmanager
+    def _asking(self, span: asyncio.Timeout) -> Iterator[None]:
+        self._asks.add(span)
+        try:
+            yield
+        finally:
+            self._asks.discard(span)
+
+    async def _heard_leader(self, message: Msg) -> None:
+        before, self._leader = self._leader, message.data
+        if before not in (None, message.data):
+            end(self._asks)
 
     async def _report(self, who: Identity, envelopes: Envelopes, request: LeaseRequest) -> tuple[Settlement, ...]:
         """The settlements in the order of the reports; for those of one attempt the earlier are settled first."""
@@ -177,6 +206,7 @@ class NatsDispatch:
         self._subscriptions = [
             await client.subscribe(work, cb=self._mail.arrived),
             await client.subscribe(settled, cb=self._settled),
+            await client.subscribe(subjects.leader(), cb=self._heard_leader),
         ]
 
     async def _settled(self, message: Msg) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -68,25 +68,22 @@ class NatsLink:
             await self._close()
 
     @asynccontextmanager
-    async def within(self, seconds: float) -> AsyncIterator[None]:
-        """A call over the broker. Whatever keeps it from an answer is BrokerAway, the loss of the connection at once."""
+    async def within(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
+        """A call over the broker, with the span it has. What keeps it from an answer is BrokerAway, a lost connection at once."""
         if not self.is_up:
             raise BrokerAway("it is not connected")
         try:
             async with asyncio.timeout(seconds) as span:
                 self._spans.add(span)
                 try:
-                    yield
+                    yield span
                 finally:
                     self._spans.discard(span)
         except FAULTS as fault:
             raise BrokerAway(str(fault) or ("no answer in time" if self.is_up else "the connection was lost")) from fault
 
     async def _on_lost(self) -> None:
-        now = asyncio.get_running_loop().time()
-        for span in self._spans:
-            if not span.expired():
-                span.reschedule(now)
+        end(self._spans)
 
     async def _on_error(self, fault: Exception) -> None:
         """What a call makes of it is told there; while nobody calls it does not matter."""
@@ -98,6 +95,14 @@ class NatsLink:
                 await self.client.close()
         except (TimeoutError, nats.errors.Error):
             return
+
+
+def end(spans: Iterable[asyncio.Timeout]) -> None:
+    """Whoever waits within them waits no longer."""
+    now = asyncio.get_running_loop().time()
+    for span in spans:
+        if not span.expired():
+            span.reschedule(now)
 
 
 def _is_cancelled() -> bool:

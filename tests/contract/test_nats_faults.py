@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from nats.aio.msg import Msg
 
 from protocol.leases import digest_of
 from tests.contract.api_server import until
@@ -53,6 +54,35 @@ async def test_work_reported_while_the_broker_is_frozen_is_settled_by_http_and_i
     await world.until("STATUS", lambda kept: not kept)
     assert await world.state(job) == "completed"
     assert await world.count("DEAD") == 0
+
+
+async def test_an_ask_of_a_leader_that_is_gone_is_asked_of_the_next_one(world: Ground) -> None:
+    """The one that is gone cannot be asked any more; what it would have answered is lost with it."""
+    box = await world.box("nats")
+    leader = world.subjects.leader()
+    await box.ask("r0", wait_s=0)
+    await world.nats.publish(leader, b"run-before")
+    heard: list[str] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.reply)
+
+    await world.nats.subscribe(world.subjects.ask("*"), cb=hear)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(box.ask("r1", wait_s=8.0))
+
+        async def is_asked() -> bool:
+            return len(heard) >= 1
+
+        await until(is_asked)
+        await world.nats.publish(leader, b"run-after")
+
+        async def is_asked_again() -> bool:
+            return len(set(heard)) >= 2
+
+        await until(is_asked_again)
+        job = (await world.server.submit())["job_id"]
+    assert [grant.job_id for grant in asking.result().tasks] == [job]
 
 
 async def test_leases_are_renewed_while_the_broker_is_away(world: Ground) -> None:
