@@ -22,7 +22,7 @@ from protocol.jobs import ErrorEnvelope
 from protocol.operations import BY_NAME, Operation
 
 _AGAIN = frozenset({502, 503})
-_NOTHING_DONE = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.UPLOAD_LOCKED})
+_NOTHING_DONE = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.UPLOAD_LOCKED, ErrorCode.NOT_LEADER})
 """Refused before anything was done: the same call may come again, whatever it is."""
 
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)

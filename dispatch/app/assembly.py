@@ -30,7 +30,7 @@ from dispatch.services.deliverer import Deliverer
 from dispatch.services.duties import Duty
 from dispatch.services.files import FileService
 from dispatch.services.guarded_storage import GuardedStorage
-from dispatch.services.health import HealthService, Hindrances
+from dispatch.services.health import HealthService, Hindrances, grants_of
 from dispatch.services.jobs import JobService
 from dispatch.services.leading import Lead, LeadingStore
 from dispatch.services.leases import LeaseService
@@ -215,7 +215,7 @@ def _live(outside: Outside, settings: DispatchSettings, files: FileService) -> L
 
 def _health(parts: Parts, broker: BrokerParts) -> HealthService:
     outside, work = parts.outside, parts.work
-    hindrances = Hindrances(work.scheduler.standstill, parts.storage.why_not, broker.problem)
+    hindrances = Hindrances(grants_of(parts.lead, work.scheduler.standstill), parts.storage.why_not, broker.problem)
     return HealthService(outside.store, work.gate, work.registry, outside.clock, hindrances)
 
 

@@ -9,6 +9,7 @@ from math import inf
 
 from dispatch.core.times import rfc3339
 from dispatch.ports import Clock, Store
+from dispatch.ports.cluster import Leading
 from dispatch.services.gate import StorageGate
 from dispatch.services.registry import EngineRegistry
 from protocol.admin import Health, ServiceHealth
@@ -35,6 +36,17 @@ class Hindrances:
     grants: Callable[[], str | None]
     storage: Callable[[], str | None] = lambda: None
     broker: Callable[[], str | None] = lambda: None
+
+
+def grants_of(leading: Leading, standstill: Callable[[], str | None]) -> Callable[[], str | None]:
+    """Why nothing is granted: by what the leader knows of itself, and elsewhere by whether anybody leads."""
+
+    def why() -> str | None:
+        if leading.is_leading:
+            return standstill()
+        return None if leading.leader_url else "no dispatch server leads at the moment"
+
+    return why
 
 
 class HealthService:

@@ -371,3 +371,13 @@ async def test_two_servers_never_write_to_one_upload_at_once(either: Two) -> Non
     assert await offset(either.leader, url) == 10
     blocks = await either.leader.core.outside.storage.read(f"uploads/{url.rpartition('/')[2]}")
     assert b"".join([block async for block in blocks]) == b"0123456789"
+
+
+async def test_a_server_that_follows_is_ready_and_tells_when_nobody_leads(farm: Two) -> None:
+    ready = await farm.follower.call("GET", "/readyz", key=None)
+    led = await farm.follower.core.services.health.part("queue")
+    farm.follower.core.cluster.lead.row = None
+    alone = await farm.follower.core.services.health.part("queue")
+
+    assert (ready.status, led.status) == (200, "ok")
+    assert (alone.status, alone.message) == ("unavailable", "no dispatch server leads at the moment")

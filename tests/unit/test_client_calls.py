@@ -61,6 +61,7 @@ def test_what_is_no_address_is_told_apart(told: str) -> None:
         (ReelyardError(ErrorCode.RATE_LIMITED, retry_after=900.0), False, False),
         (ReelyardError(ErrorCode.QUOTA_EXCEEDED, retry_after=2.0), False, False),
         (ReelyardError(ErrorCode.UPLOAD_LOCKED), True, True),
+        (ReelyardError(ErrorCode.NOT_LEADER), True, True),
         (ValueError("ours"), False, False),
     ],
 )
