@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from aiohttp import web
 from pydantic import JsonValue
 
-from dispatch.events.hub import EventHub
 from dispatch.core.sharding import Shards
+from dispatch.events.hub import EventHub
 from dispatch.ports import Clock, Ids, Store
-from dispatch.ports.limits import RateWindows
 from dispatch.ports.cluster import Leading
+from dispatch.ports.limits import RateWindows
 from dispatch.services.audit import AuditService
 from dispatch.services.care import Care
 from dispatch.services.direct_uploads import DirectUploads

@@ -10,8 +10,8 @@ from config.dispatch import DispatchSettings, Jwt
 from dispatch.app.outside import Outside
 from dispatch.app.secrets import Unusable
 from dispatch.core.claims import TokenRules
-from dispatch.ports import CommitListener
 from dispatch.core.sharding import key_prefix
+from dispatch.ports import CommitListener
 from dispatch.services.audit import AuditService
 from dispatch.services.duties import Duty
 from dispatch.services.idempotency import Idempotency, KeyRules

@@ -27,8 +27,8 @@ from dispatch.app.assembly import Core, Outside, assemble
 from dispatch.app.buckets import load_buckets
 from dispatch.app.cluster import server_of
 from dispatch.app.database import OpenedStore, Opening, open_store
-from dispatch.app.locking import lock
 from dispatch.app.limits import windows_of
+from dispatch.app.locking import lock
 from dispatch.app.secrets import Unusable, load_secrets
 from dispatch.clock import RandomIds, SystemChance, SystemClock
 from dispatch.events.bus import CommitBus
