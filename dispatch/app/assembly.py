@@ -166,6 +166,7 @@ def assemble(given: Outside, settings: DispatchSettings) -> Core:
 def _services(parts: Parts, tokens: TokenService, broker: BrokerParts, settings: DispatchSettings) -> Services:
     outside, work, access, owners = parts.outside, parts.work, parts.access, parts.owners
     files = FileService(outside.store, outside.storage, outside.clock, outside.secrets.signing, outside.buckets)
+    kept = settings.api.view_cache_bytes
     backlog = BacklogService(outside.store, work.registry, outside.clock, Goal(**settings.scaling.model_dump()))
     return Services(
         care=parts.care.care,
@@ -176,7 +177,7 @@ def _services(parts: Parts, tokens: TokenService, broker: BrokerParts, settings:
         tenants=owners.service,
         idempotency=access.once,
         submissions=_submissions(parts),
-        jobs=JobService(outside.store, access.once, work.scheduler, outside.clock, webhook_policy(settings)),
+        jobs=JobService(outside.store, access.once, work.scheduler, outside.clock, webhook_policy(settings), kept),
         engines=work.engines,
         leases=work.calls,
         files=files,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -38,6 +39,14 @@ class MetadataMatch:
 
 FAR = 10_000
 """Rows that are passed over by an offset before it is a search."""
+
+
+class JobVersion(NamedTuple):
+    """What a view of a job depends on."""
+
+    job_id: str
+    tenant: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from dispatch.ports import Clock, Store, Transaction
 from dispatch.services.audit import audited
 from dispatch.services.crowding import AtOnce
 from dispatch.services.idempotency import Answered, Idempotency, answer_of
+from dispatch.services.view_cache import MOST_BYTES, ViewCache
 from protocol.addresses import AddressPolicy
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.jobs import MAX_METADATA_BYTES, AttemptLog, JobLog, JobPage, JobPatch, JobView, RetryRequest, WhyReply
@@ -55,23 +56,26 @@ class _Act:
 
 
 class JobService:
-    """`webhooks` is what URLs to be told are held against."""
+    """`webhooks` is what URLs to be told are held against; `kept` are bytes of views."""
 
-    def __init__(self, store: Store, once: Idempotency, explainer: Explainer, clock: Clock, webhooks: AddressPolicy) -> None:
+    def __init__(
+        self, store: Store, once: Idempotency, explainer: Explainer, clock: Clock, webhooks: AddressPolicy, kept: int = MOST_BYTES
+    ) -> None:
         self._webhooks = webhooks
         self._searches = AtOnce(MOST_SEARCHES, "searches", retry_after_s=SEARCH_AGAIN_S)
         self._store, self._once, self._explainer, self._clock = store, once, explainer, clock
+        self._whole = ViewCache[JobView](kept // 2)
+        self._listed = ViewCache[JobView](kept // 2)  # without attempts, as lists tell them
 
     async def get(self, who: Caller, job_id: str) -> JobView:
-        loaded = await self._load(who, job_id)
-        return job_view(loaded.graph, loaded.attempts)
+        return await self._store.read(lambda tx: self._view(tx, who, job_id))
 
     async def list(self, who: Caller, wanted: JobFilter) -> JobPage:
         """Raises RATE_LIMITED while too many searches of the tenant are under way."""
         if not wanted.is_search:
-            return await self._store.read(lambda tx: _page(tx, wanted))
+            return await self._store.read(lambda tx: self._page(tx, wanted))
         with self._searches.turn(who.tenant):
-            return await self._store.search(lambda tx: _page(tx, wanted))
+            return await self._store.search(lambda tx: self._page(tx, wanted))
 
     async def cancel(self, who: Caller, job_id: str, versions: Versions = None) -> JobView:
         """Raises INVALID_TRANSITION while completing and once it has ended otherwise; repeated it is harmless.
@@ -117,6 +121,25 @@ class JobService:
         attempts = (await self._load(who, job_id)).attempts
         return JobLog(attempts=tuple(AttemptLog(task_id=a.task_id, token=a.token, log=a.log_tail) for a in attempts))
 
+    def _view(self, tx: Transaction, who: Caller, job_id: str) -> JobView:
+        found = tx.job_version(job_id)
+        if found is None or not who.sees(found.tenant):
+            raise not_found(job_id)
+        known = self._whole.get(job_id, found.version)
+        if known is not None:
+            return known
+        return self._whole.put(job_id, found.version, job_view(tx.graphs([job_id])[job_id], tx.job_attempts(job_id)))
+
+    def _page(self, tx: Transaction, wanted: JobFilter) -> JobPage:
+        """Made where it is read: two hundred jobs with much metadata would hold everybody up for a quarter of a second."""
+        found = tx.list_jobs(wanted)
+        known = {row.job_id: self._listed.get(row.job_id, row.version) for row in found.rows}
+        graphs = tx.graphs([job_id for job_id, view in known.items() if view is None])
+        jobs = (
+            known[row.job_id] or self._listed.put(row.job_id, row.version, job_view(graphs[row.job_id])) for row in found.rows
+        )
+        return JobPage(jobs=tuple(jobs), **page_fields(found, wanted.page, wanted.listing))
+
     async def _load(self, who: Caller, job_id: str) -> _Loaded:
         def load(tx: Transaction) -> _Loaded:
             return _Loaded(visible(tx, who, job_id), tx.job_attempts(job_id))
@@ -126,12 +149,6 @@ class JobService:
     async def _change(self, who: Caller, job_id: str, act: _Act, versions: Versions = None) -> JobView:
         now = self._clock.now()
         return await self._store.transact(lambda tx: _acted(tx, who, job_id, act, versions, now))
-
-
-def _page(tx: Transaction, wanted: JobFilter) -> JobPage:
-    """Made where it is read: two hundred jobs with much metadata would hold everybody up for a quarter of a second."""
-    found = tx.list_jobs(wanted)
-    return JobPage(jobs=tuple(map(job_view, found.rows)), **page_fields(found, wanted.page, wanted.listing))
 
 
 def _acted(tx: Transaction, who: Caller, job_id: str, act: _Act, versions: Versions, now: float) -> JobView:
@@ -151,10 +168,14 @@ def visible(tx: Transaction, who: Caller, job_id: str, versions: Versions = None
     """
     graph = tx.graphs([job_id]).get(job_id)
     if graph is None or not who.sees(graph.job.tenant):
-        raise ReelyardError(ErrorCode.JOB_NOT_FOUND, details={"job_id": job_id})
+        raise not_found(job_id)
     if versions is not None and graph.job.version not in versions:
         raise ReelyardError(ErrorCode.PRECONDITION_FAILED)
     return graph
+
+
+def not_found(job_id: str) -> ReelyardError:
+    return ReelyardError(ErrorCode.JOB_NOT_FOUND, details={"job_id": job_id})
 
 
 def _fields(patch: JobPatch) -> JobFields:

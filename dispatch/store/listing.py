@@ -22,12 +22,12 @@ from sqlalchemy import (
     select,
 )
 
-from dispatch.core.job_list import JobFilter, MetadataMatch
+from dispatch.core.job_list import JobFilter, JobVersion, MetadataMatch
 from dispatch.core.paging import Slice
-from dispatch.core.records import NO_TENANT, Graph
-from dispatch.store import rows, schema
+from dispatch.core.records import NO_TENANT
+from dispatch.store import schema
 from dispatch.store.keyset import Order, load_slice
-from dispatch.store.statements import Statement
+from dispatch.store.statements import Found, Statement
 from protocol.states import JobState, TaskState
 
 WAITING: list[ColumnElement[str]] = [
@@ -42,6 +42,8 @@ SORTS = {
     "priority": schema.jobs.c.priority,
 }
 
+VERSION = tuple(schema.jobs.c[name] for name in JobVersion._fields)
+SELECT_VERSION = Statement(select(*VERSION).where(schema.jobs.c.job_id == bindparam("of_job")), ("of_job",))
 SELECT_IN_STATES = (
     select(schema.jobs.c.job_id)
     .where(schema.jobs.c.state.in_(bindparam("states", expanding=True)))
@@ -103,25 +105,28 @@ class ListingQueries:
         """Ids of jobs in retrying with a backoff that has passed, or that lies further ahead than any reaches."""
         return [row[0] for row in SELECT_PAST_BACKOFF.rows(self._connection, (now, furthest, limit))]
 
-    def list_jobs(self, wanted: JobFilter) -> Slice[Graph]:
-        """One page of jobs with their tasks. Stable under inserts with a cursor."""
+    def list_jobs(self, wanted: JobFilter) -> Slice[JobVersion]:
+        """One page. Stable under inserts with a cursor."""
         order = Order(SORTS[wanted.sort], schema.jobs.c.job_id, is_descending=wanted.descending)
         dialect = self._connection.dialect.name
         statement, walked = _filtered(wanted, dialect), _filtered(wanted, dialect, schema.jobs.c.state.concat(""))
-        found = load_slice(self._connection, statement, order, wanted.page, rows.load_job, of_many=walked)
-        tasks = schema.tasks
-        of_page = select(tasks).where(tasks.c.job_id.in_([job.job_id for job in found.rows])).order_by(tasks.c.ordinal)
-        loaded = [rows.TASKS.load(row) for row in self._connection.execute(of_page)]
-        graphs = tuple(Graph(job, tuple(t for t in loaded if t.job_id == job.job_id)) for job in found.rows)
-        return Slice(graphs, found.total, found.last)
+        return load_slice(self._connection, statement, order, wanted.page, _version, of_many=walked)
+
+    def job_version(self, job_id: str) -> JobVersion | None:
+        found = SELECT_VERSION.rows(self._connection, (job_id,))
+        return _version(found[0]) if found else None
+
+
+def _version(row: Found) -> JobVersion:
+    return JobVersion(*row)
 
 
 def _filtered(
     wanted: JobFilter, dialect: str, state: ColumnElement[str] = schema.jobs.c.state
-) -> Select[Any]:  # a row of all columns
+) -> Select[Any]:  # rows of `VERSION`
     """With another expression for the state its index is out of the question."""
     table = schema.jobs
-    statement = select(table)
+    statement = select(*VERSION)
     if wanted.tenant is None:
         statement = statement.where(table.c.tenant != NO_TENANT)
     else:

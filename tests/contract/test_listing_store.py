@@ -39,7 +39,7 @@ def told(name: str, **metadata: Any) -> Graph:  # any JSON
 
 async def found(store: Store, query: dict[str, str]) -> str:
     page = await store.read(lambda tx: tx.list_jobs(parse({"order": "asc", **query}, ADMIN)))
-    return "".join(graph.job.job_id.removeprefix("job_") for graph in page.rows)
+    return "".join(row.job_id.removeprefix("job_") for row in page.rows)
 
 
 JOBS = (
@@ -152,7 +152,7 @@ async def _walk(store: Store, query: dict[str, str], late: list[Graph]) -> list[
     while True:
         wanted = parse(query, ADMIN)
         page = await store.read(lambda tx, wanted=wanted: tx.list_jobs(wanted))  # type: ignore[misc]  # bound at once
-        seen += [graph.job.job_id for graph in page.rows]
+        seen += [row.job_id for row in page.rows]
         if page.last is None:
             return seen
         query = {**query, "cursor": cursor_of(wanted.listing, page.last)}

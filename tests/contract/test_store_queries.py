@@ -73,7 +73,7 @@ async def test_a_list_is_walked_by_its_cursor_while_jobs_come_in(store: Store) -
         wanted = parse(query, ADMIN)
         found = await store.read(lambda tx, wanted=wanted: tx.list_jobs(wanted))  # type: ignore[misc]
         assert (found.total, found.last is None) == (20 + step, step == 3)
-        seen += [graph.job.job_id for graph in found.rows]
+        seen += [row.job_id for row in found.rows]
         query = {"limit": "6", "cursor": cursor_of(wanted.listing, found.last or ())}
         await store.transact(lambda tx, step=step: tx.insert([job(f"new{step}", created_at=NOW + 1000)]))  # type: ignore[misc]
 
@@ -103,10 +103,9 @@ async def test_a_list_is_what_was_asked_for(store: Store, wanted: JobFilter, fou
     ]
     await store.transact(lambda tx: tx.insert(jobs))
 
-    graphs = (await store.read(lambda tx: tx.list_jobs(wanted))).rows
+    rows = (await store.read(lambda tx: tx.list_jobs(wanted))).rows
 
-    assert [graph.job.job_id for graph in graphs] == [f"job_{name}" for name in found]
-    assert all(len(graph.tasks) == 1 for graph in graphs)
+    assert [row.job_id for row in rows] == [f"job_{name}" for name in found]
 
 
 async def test_more_ids_than_one_statement_takes_are_found(store: Store) -> None:
