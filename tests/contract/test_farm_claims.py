@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import TypeVar
 import pytest
 
 from dispatch.core.cluster import ServerRow
+from dispatch.events.bus import CommitBus
 from dispatch.ports import Store, Transaction
 from dispatch.services.claims import GONE_S, Claimed, Claims
 from protocol.errors import ErrorCode, ReelyardError
+from tests.contract.farm_of_two import assembled
 from tests.contract.services_world import Moments
-from tests.contract.store_adapters import open_store
+from tests.contract.store_adapters import open_store, postgres_store
+from tests.servers.postgres import database
 
 T = TypeVar("T")
 FILE = Claimed("bytes", "upl_1", ErrorCode.UPLOAD_LOCKED)
@@ -121,3 +125,21 @@ async def test_a_claim_that_could_not_be_given_back_is_given_back_later(store: S
 async def test_a_server_alone_writes_nothing(store: Store) -> None:
     async with claims(store, "a", is_shared=False).held(FILE):
         assert await is_free(claims(store, "b"))
+
+
+async def test_servers_that_start_at_once_make_one_admin_key_and_one_registration_token(tmp_path: Path) -> None:
+    with database() as url:
+        async with AsyncExitStack() as stack:
+            cores = []
+            for name in "abc":
+                bus = CommitBus()
+                store = await stack.enter_async_context(postgres_store(url, bus, server=f"srv_{name}"))
+                cores.append(assembled(tmp_path, name, store, bus, Moments(), {}))
+            await asyncio.gather(*(core.load() for core in cores))
+
+            keys = [await core.outside.store.read(lambda tx: tx.keys()) for core in cores]
+            callers = [await core.services.keys.authenticate("rk_admin") for core in cores]
+            tokens = [core.services.registration.is_token("rt_registration") for core in cores]
+
+    assert [len(found) for found in keys] == [1, 1, 1]
+    assert ({caller.key_id for caller in callers}, tokens) == ({keys[0][0].key_id}, [True] * 3)
