@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from engine.core import messages as m
 from engine.core.attempts import Key, Phase, Report, key_of
-from engine.core.backoff import full_jitter
+from engine.core.backoff import full_jitter, told_pause
 from engine.core.outbox import Outbox, is_open
 from engine.core.poll import REFUSALS, Poll
 from engine.core.pressure import is_whole
@@ -174,8 +174,8 @@ class Agent:
     def _register_failed(self, event: m.RegisterFailed) -> Instructions:
         self._register_failures += 1
         if event.code is None or _is_passing(event.code):
-            pause = event.retry_after if event.retry_after is not None else full_jitter(self._register_failures, self._chance())
-            yield m.Wake(m.Timer.REGISTER, pause)
+            asked = told_pause(event.code, event.retry_after, self._chance)
+            yield m.Wake(m.Timer.REGISTER, full_jitter(self._register_failures, self._chance()) if asked is None else asked)
         elif self._identity is not None and event.code in UNKNOWN_HERE | {ErrorCode.FORBIDDEN}:
             self._identity = None  # revoked or unknown: introduce ourselves anew, with the registration token
             yield from self._register()
@@ -263,7 +263,7 @@ class Agent:
         yield m.Wake(m.Timer.HEARTBEAT, after)
 
     def _heartbeat_failed(self, code: ErrorCode | None, retry_after: float | None) -> Instructions:
-        after = self._pulse.failed(retry_after)
+        after = self._pulse.failed(told_pause(code, retry_after, self._chance))
         if code in UNKNOWN_HERE and self._is_registered:
             yield from self._register()
         else:
@@ -361,7 +361,8 @@ class Agent:
                 yield from self._register()
             return
         travelling = self._poll.reports_of(event.request_id)
-        pause = self._poll.failed(event.request_id, event.code, event.retry_after)
+        asked = told_pause(event.code, event.retry_after, self._chance)
+        pause = self._poll.failed(event.request_id, event.code, asked)
         if event.code in REFUSALS and len(travelling) == 1:
             self._outbox.discard(key_of(travelling[0]))
             yield from self._work.refused(travelling[0], event.message)

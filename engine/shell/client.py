@@ -83,8 +83,10 @@ class HttpDispatch:
             try:
                 body = await asking.ask(self._session, route.server)
             except Unreachable as silence:
-                fault = silence
-                route = self._servers.failed(route, is_unsent=isinstance(silence.__cause__, NOBODY_THERE))
+                is_unsent = isinstance(silence.__cause__, NOBODY_THERE)
+                is_pointed = is_unsent and isinstance(fault, ReelyardError)
+                fault = _leader_gone(route.server, silence) if is_pointed else silence
+                route = self._servers.failed(route, is_unsent=is_unsent)
             except ReelyardError as answer:
                 if answer.code is not ErrorCode.NOT_LEADER:
                     self._servers.answered(route)
@@ -129,6 +131,11 @@ class _Asking:
         if response.status != operation.status:
             raise _error(self.name, response, body)
         return body
+
+
+def _leader_gone(leader: str, silence: Unreachable) -> ReelyardError:
+    """Others still take it for the leader: soon another one is."""
+    return ReelyardError(ErrorCode.NOT_LEADER, f"{leader} is said to lead and cannot be reached: {silence}")
 
 
 def _leader(answer: ReelyardError) -> str | None:

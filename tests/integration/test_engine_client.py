@@ -144,7 +144,7 @@ async def test_a_leader_that_is_gone_sends_the_engine_back_to_its_own_server() -
         pass
     async with server(pointing(first), beaten(3.0)) as (other, came), aiohttp.ClientSession() as session:
         client = HttpDispatch(session, Servers([other]))
-        with pytest.raises(Unreachable):
+        with pytest.raises(ReelyardError, match=f"NOT_LEADER: {first} is said to lead and cannot be reached"):
             await client.heartbeat(ME, BEAT)
 
         assert (await client.heartbeat(ME, BEAT)).heartbeat_s == 3.0
