@@ -1,6 +1,6 @@
 """Carries every table of an installation from one database into another, and proves that it arrived.
 
-From SQLite to PostgreSQL, whose COPY takes rows many times as fast as INSERT does. The caller owns both transactions.
+From SQLite to PostgreSQL, by its COPY. The caller owns both transactions.
 """
 
 from __future__ import annotations
