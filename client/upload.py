@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -37,7 +38,7 @@ class FilePayload(aiohttp.payload.Payload):
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Send exactly the announced size: a file that grew is cut there, one that shrank breaks the call off."""
         left, total = self._size or 0, self._size or 0
-        with await asyncio.to_thread(self._path.open, "rb") as file:
+        with _open(self._path) as file:
             while left:
                 block = await asyncio.to_thread(file.read, min(BLOCK, left))
                 if not block:
@@ -45,6 +46,11 @@ class FilePayload(aiohttp.payload.Payload):
                 await writer.write(block)
                 left -= len(block)
                 self._progress(total - left, total)
+
+
+def _open(path: Path) -> BinaryIO:
+    """At once: opened in a thread it would stay open when the call is broken off in that moment, as by an early answer."""
+    return path.open("rb")
 
 
 def form_fields(submission: JobSubmission) -> dict[str, str]:
