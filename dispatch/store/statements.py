@@ -49,14 +49,15 @@ class Statement:
         """Read by the driver's own cursor: SQLAlchemy describes each result anew, five times the cost of a small read."""
         ready = self._for(connection)
         bound = ready.bound(values)
-        cursor = connection.connection.cursor()
         try:
-            cursor.execute(ready.text, bound)
-            return cursor.fetchall()
+            cursor = connection.connection.cursor()
+            try:
+                cursor.execute(ready.text, bound)
+                return cursor.fetchall()
+            finally:
+                cursor.close()
         except _driver_error(connection) as error:
             raise _as_ours(connection, ready.text, bound, error) from error
-        finally:
-            cursor.close()
 
     def run_many(self, connection: Connection, values: list[Values]) -> int:
         """How many rows were met by all of them together."""
@@ -64,14 +65,15 @@ class Statement:
             return 0
         ready = self._for(connection)
         bound = [ready.bound(some) for some in values] if ready.own else values
-        cursor = connection.connection.cursor()
         try:
-            cursor.executemany(ready.text, bound)
-            return cursor.rowcount
+            cursor = connection.connection.cursor()
+            try:
+                cursor.executemany(ready.text, bound)
+                return cursor.rowcount
+            finally:
+                cursor.close()
         except _driver_error(connection) as error:
             raise _as_ours(connection, ready.text, bound[0], error) from error
-        finally:
-            cursor.close()
 
     def _for(self, connection: Connection) -> Ready:
         found = self._ready.get(connection.dialect.name)
@@ -82,13 +84,14 @@ class Statement:
 
 def command(connection: Connection, text: str) -> None:
     """Run one of the words around statements, such as SAVEPOINT: they come as often as the statements do."""
-    cursor = connection.connection.cursor()
     try:
-        cursor.execute(text)
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(text)
+        finally:
+            cursor.close()
     except _driver_error(connection) as error:
         raise _as_ours(connection, text, (), error) from error
-    finally:
-        cursor.close()
 
 
 class Lookup:

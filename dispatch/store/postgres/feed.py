@@ -63,6 +63,23 @@ class Seen:
     commit: Commit | None = None
 
 
+class Bell:
+    """Wakes a thread that waits for sockets."""
+
+    def __init__(self) -> None:
+        self._rope, self.heard = socket.socketpair()
+        self._rope.setblocking(False)
+
+    def ring(self) -> None:
+        """A bell that rang often and was not heard yet needs no more."""
+        with suppress(OSError):
+            self._rope.send(b"x")
+
+    def close(self) -> None:
+        self._rope.close()
+        self.heard.close()
+
+
 class Feed:
     """`tell` is called from any thread, each time under one lock. `fatal` when commits were missed for good.
 
@@ -83,7 +100,7 @@ class Feed:
         self._last_event = 0
         self._is_looking = False
         self._is_closing = False
-        self._wake_up, self._woken = socket.socketpair()
+        self._bell: Bell | None = None
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._work, name="store-feed", daemon=True)
 
@@ -92,6 +109,7 @@ class Feed:
         connection = self._open()
         change, self._last_event = changes.newest(connection)
         self._order = Order(change)
+        self._bell = Bell()
         self._thread.start()
 
     # --- from the writers
@@ -127,8 +145,8 @@ class Feed:
             rest = self._order.drain()
         for landed in rest:
             self._tell(Told(pairs=landed.pairs))
-        self._wake_up.close()
-        self._woken.close()
+        if self._bell is not None:
+            self._bell.close()
 
     @property
     def last(self) -> int:
@@ -162,16 +180,17 @@ class Feed:
 
     def _wait(self, span: float = POLL_S) -> None:
         """Until another server commits, or somebody here wants a look; at most for a moment."""
-        watched = select.poll()
-        watched.register(self._woken, select.POLLIN)
+        watched, bell = select.poll(), self._bell
+        assert bell is not None  # noqa: S101  # there from the start on
+        watched.register(bell.heard, select.POLLIN)
         raw: Any = None if self._connection is None else self._connection.connection.dbapi_connection  # psycopg.Connection
         try:
             if raw is not None:
                 watched.register(raw, select.POLLIN)
             for _ in range(MOST_HEARD):
                 ready = {descriptor for descriptor, _ in watched.poll(span * 1000)}
-                if self._woken.fileno() in ready:
-                    self._woken.recv(4096)
+                if bell.heard.fileno() in ready:
+                    bell.heard.recv(4096)
                     return
                 if not ready or not self._is_only_ours(raw):
                     return
@@ -185,8 +204,8 @@ class Feed:
         return bool(heard) and all(payload == self._run_id for payload in heard)
 
     def _wake(self) -> None:
-        with suppress(OSError):
-            self._wake_up.send(b"x")
+        if self._bell is not None:
+            self._bell.ring()
 
     # --- one look
 
