@@ -19,6 +19,7 @@ BENCHES = {
     "choice": "choosing one task among a million, in memory",
     "api": "the API under load: status beside an encode, calls of all kinds, a hundred uploads at once",
     "broker": "how soon an engine has the work that comes: over HTTP and over NATS, by turns",
+    "views": "looking at jobs again and again, with what was built before kept by its version, and without",
     "engines": "what an engine costs its box: idle, while FFmpeg works, and at its start",
     "streaming": "a packaged ladder against shaka-streamer's, and how soon the first segment can be played",
     "quality": "bits that a target quality saves against a fixed one, on an easy and a hard film",

@@ -124,7 +124,7 @@ class Api(Section):
     `first_request_s`: how long a new connection may take to send a whole request head. `min_body_rate`: bytes a second.
     `trusted_proxies` are networks whose `X-Forwarded-For` is believed. `wrong_keys` are free to an address, then it waits.
     `streams_per_tenant`: readers of events at once. With `open_metrics` anybody may read `/metrics`, without a key.
-    `view_cache_bytes`: how much JSON of jobs is kept as it was told last; it takes about eight times that of memory.
+    `view_cache_bytes`: how much JSON of jobs is kept as it was told last; it takes about five times that of memory.
     """
 
     require_idempotency_key: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from dispatch.core import lifecycle
 from dispatch.core.callers import Caller
@@ -305,6 +306,12 @@ def give_back(tx: Transaction, engine_id: str, *, keep: frozenset[tuple[str, int
     return kept
 
 
+@lru_cache(maxsize=1024)
+def _capabilities(told: str) -> Capabilities:
+    """By their text, which stays while heartbeats change the rest: reading it is most of what a view costs."""
+    return Capabilities.model_validate_json(told)
+
+
 def engine_view(engine: Engine, live: Iterable[Attempt] = ()) -> EngineView:
     """`live` are the attempts it holds; their progress is told by the jobs."""
     return EngineView(
@@ -315,7 +322,7 @@ def engine_view(engine: Engine, live: Iterable[Attempt] = ()) -> EngineView:
         version=engine.version,
         software_version=engine.software_version,
         boot_id=engine.boot_id,
-        capabilities=Capabilities.model_validate_json(engine.capabilities_json),
+        capabilities=_capabilities(engine.capabilities_json),
         tags=frozenset(engine.tags),
         slots=Slots.model_validate_json(engine.slots_json),
         load=Load.model_validate_json(engine.load_json),

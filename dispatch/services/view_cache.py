@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 V = TypeVar("V", bound=BaseModel)
 MOST_BYTES = 16_000_000
-"""As JSON; as objects they take about eight times as much."""
+"""As JSON; as objects they take about five times as much."""
 
 
 class _Kept(NamedTuple, Generic[V]):
