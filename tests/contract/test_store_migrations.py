@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,7 +12,11 @@ from sqlalchemy import Connection, inspect
 
 from dispatch.store import schema
 from dispatch.store.migrate import migrate
+from dispatch.store.postgres import connecting
+from dispatch.store.postgres.connecting import Reach
 from dispatch.store.running import connect
+from dispatch.store.sequences import take
+from tests.servers.postgres import database
 
 
 @pytest.fixture
@@ -21,10 +26,73 @@ def connection() -> Iterator[Connection]:
     opened.close()
 
 
+@pytest.fixture
+def postgres() -> Iterator[Connection]:
+    with database(is_empty=True) as url:
+        opened = connecting.connect(Reach(url))
+        yield opened
+        opened.close()
+
+
 def test_migrations_make_the_schema_of_the_code(connection: Connection) -> None:
     migrate(connection)
 
     assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+
+
+def test_on_postgresql_they_make_it_too_but_for_references(postgres: Connection) -> None:
+    migrate(postgres)
+    migrate(postgres)
+
+    differences = compare_metadata(MigrationContext.configure(postgres), schema.metadata)
+
+    assert {(kind, constraint.name) for kind, constraint in differences} == {
+        ("add_fk", "fk_tasks_job_id"),
+        ("add_fk", "fk_attempts_task_id"),
+        ("add_fk", "fk_staged_files_job_id"),
+    }
+
+
+def test_on_postgresql_words_are_ordered_by_their_bytes_and_great_numbers_fit(postgres: Connection) -> None:
+    migrate(postgres)
+    columns = (
+        "FROM information_schema.columns WHERE table_schema = current_schema() AND table_name <> 'alembic_version' AND data_type"
+    )
+
+    words = postgres.exec_driver_sql(f"SELECT DISTINCT collation_name {columns} IN ('text', 'character varying')")
+    numbers = postgres.exec_driver_sql(
+        f"SELECT column_name {columns} = 'integer' AND (column_name LIKE '%%size%%' OR column_name LIKE '%%bytes%%' "
+        "OR column_name IN ('token', 'seq', 'value', 'received'))"
+    )
+
+    assert (words.fetchall(), numbers.fetchall()) == ([("C",)], [])
+
+
+def test_on_postgresql_two_servers_that_start_at_once_migrate_once() -> None:
+    with database(is_empty=True) as url:
+
+        def start() -> list[str]:
+            opened = connecting.connect(Reach(url))
+            migrate(opened)
+            tables = inspect(opened).get_table_names()
+            opened.close()
+            return tables
+
+        with ThreadPoolExecutor(3) as servers:
+            found = [future.result() for future in [servers.submit(start) for _ in range(3)]]
+
+    assert [sorted(tables) for tables in found] == [sorted([*schema.metadata.tables, "alembic_version"])] * 3
+
+
+def test_on_postgresql_numbers_go_on_after_those_of_a_database_that_moved_there(postgres: Connection) -> None:
+    migrate(postgres)
+    postgres.exec_driver_sql("UPDATE sequences SET value = 41 WHERE name = 'token'")
+
+    migrate(postgres)
+    tokens = [list(take(postgres, "token", 2)), list(take(postgres, "event", 1))]
+    migrate(postgres)
+
+    assert (tokens, list(take(postgres, "token", 1))) == ([[42, 43], [1]], [44])
 
 
 def test_partial_indexes_are_partial_in_the_file_too(connection: Connection) -> None:

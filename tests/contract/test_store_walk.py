@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -51,6 +52,10 @@ class StoreWalk(RuleBasedStateMachine):
     def transact(self, *wishes: Wish) -> None:
         befores, afters = [before for before, _ in wishes], [changed for _, changed in wishes]
         self.runner.run(self.store.transact(lambda tx: tx.save(befores, afters)))
+
+    def numbers(self, count: int, found: list[int]) -> list[int]:
+        """What the events shall be numbered."""
+        return list(range(1, count + 1))
 
     def stored(self, name: str) -> Graph:
         return self.runner.run(graph_of(self.store, name))
@@ -150,7 +155,7 @@ class StoreWalk(RuleBasedStateMachine):
     def events_are_numbered_without_a_gap_and_told_in_order(self) -> None:
         found = self.runner.run(self.store.read(lambda tx: tx.events_after(0, job_id=None, tenant=None, limit=10_000)))
         assert [event.new for event in found] == self.events
-        assert [event.seq for event in found] == list(range(1, len(self.events) + 1))
+        assert [event.seq for event in found] == self.numbers(len(self.events), [event.seq for event in found])
         assert [event for commit in self.commits for event in commit.events] == found
 
     @invariant()
@@ -164,7 +169,34 @@ class SqliteWalk(StoreWalk):
     adapter = "sqlite"
 
 
+class PostgresWalk(StoreWalk):
+    """Its numbers rise and may leave gaps."""
+
+    adapter = "postgres"
+
+    def numbers(self, count: int, found: list[int]) -> list[int]:
+        return sorted(set(found))
+
+
 TestInlineWalk = StoreWalk.TestCase
 TestInlineWalk.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestSqliteWalk = SqliteWalk.TestCase
 TestSqliteWalk.settings = settings(max_examples=10, stateful_step_count=30, deadline=None)
+TestPostgresWalk = PostgresWalk.TestCase
+TestPostgresWalk.settings = settings(max_examples=3, stateful_step_count=20, deadline=None)
+
+LONG = settings(max_examples=500, stateful_step_count=50, deadline=None)
+
+
+class LongSqliteWalk(SqliteWalk):
+    """Of a type of its own, as each has its settings."""
+
+
+class LongPostgresWalk(PostgresWalk):
+    """As above."""
+
+
+TestLongSqliteWalk = pytest.mark.trust(pytest.mark.timeout(3600)(LongSqliteWalk.TestCase))
+TestLongSqliteWalk.settings = LONG
+TestLongPostgresWalk = pytest.mark.trust(pytest.mark.timeout(3600)(LongPostgresWalk.TestCase))
+TestLongPostgresWalk.settings = LONG
