@@ -14,7 +14,7 @@ from dispatch.core.publication import METADATA, published_rows
 from dispatch.core.records import Attempt, Job, StagedRow, Task, UsageRow
 from dispatch.store import rows, schema
 from protocol.errors import ErrorCode, FailureClass
-from protocol.states import AttemptState, JobState, TaskKind, TaskState
+from protocol.states import AttemptState, EngineState, JobState, TaskKind, TaskState
 from tests.sim.box import Box
 from tests.sim.plan import JobPlan, Nature
 from tests.sim.storage import Disk
@@ -208,6 +208,15 @@ def of_memory(found: Rows, core: Core) -> Iterator[str]:
     live = {attempt.token for attempt in found.attempts if attempt.state in LIVE}
     if len(core.table) != len(live):
         yield f"{len(core.table)} leases are in memory, live are {sorted(live)}"
+
+
+def of_registries(connection: Connection, cores: Sequence[Core]) -> Iterator[str]:
+    """When quiet, every server knows the engines as the database does, whether it leads or not."""
+    there = Counter(EngineState(state) for (state,) in connection.execute(select(schema.engines.c.state)))
+    for core in cores:
+        known = Counter({state: count for state, count in core.work.registry.count_states().items() if count})
+        if known != there:
+            yield f"{core.outside.server.server_id} knows {dict(known)} engines, there are {dict(there)}"
 
 
 def of_boxes(boxes: list[Box]) -> Iterator[str]:

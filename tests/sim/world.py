@@ -143,6 +143,8 @@ class World:
         problems += [*verdict.of_uploads(found, self.disk, self.clients), *verdict.of_usage(found, self.watch)]
         problems += verdict.of_purges(found, self.clients, self.disk)
         problems += told.of_webhooks(found, told.Deliveries(self.connection), self.wire, core)
+        cores = [server.core for server in self.servers if server.core is not None]
+        problems += verdict.of_registries(self.connection, cores)
         return [*problems, *verdict.of_memory(found, core), *verdict.of_boxes(self.boxes)]
 
     async def _hush(self, core: Core) -> None:
