@@ -6,20 +6,25 @@ from fractions import Fraction
 from pathlib import Path
 
 import orjson
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.scaling import Scaling as ScalingSettings
 from dispatch.api.wiring import Limits
 from dispatch.core.callers import Caller
 from dispatch.core.paces import pace_of_task
+from dispatch.core.records import Task
 from dispatch.services.backlog import FRESH_S
 from protocol.admin import Scope
 from protocol.capabilities import Capabilities, EncoderSpeed
 from protocol.leases import Complete, Start
 from protocol.results import AttemptResult
+from protocol.states import TaskState
 from tests.contract.api_server import served
 from tests.contract.care_world import uploaded
+from tests.contract.farm_of_two import two
 from tests.contract.services_world import CAN, CLIENT, OPERATOR, World, world
+from tests.contract.store_adapters import ADAPTERS
 from tests.unit.dispatch_jobs import analyzed, video
 
 ADMIN = Caller("key_0", "default", frozenset({Scope.ADMIN}))
@@ -92,11 +97,7 @@ async def test_a_look_serves_everybody_for_some_seconds(tmp_path: Path) -> None:
 
 async def test_speeds_that_engines_measured_correct_what_encodes_were_estimated_at(tmp_path: Path) -> None:
     async with world(tmp_path) as farm:
-        job_id, engine = await uploaded(farm), (await farm.register()).engine_id
-        analysis = await farm.grant(engine, job_id)
-        report = analyzed(analysis.token, video(1920, 1080)).model_copy(update={"task_id": analysis.task_id})
-        await farm.settle(engine, Start(task_id=analysis.task_id, token=analysis.token), report)
-        task = (await farm.graph(job_id)).tasks[1]
+        engine, task = (await farm.register()).engine_id, await encoding(farm)
         pace, source = pace_of_task(task), orjson.loads(task.recipe_json or "")["source"]
         assert pace is not None
         speed = EncoderSpeed(encoder=pace.encoder, height=pace.height, fps=0.5)
@@ -125,3 +126,46 @@ async def test_a_setting_opens_metrics_to_everybody(tmp_path: Path) -> None:
         answer = await server.call("GET", "/metrics", key=None)
 
     assert (answer.status, b"reelyard_queue_depth 0.0" in answer.body) == (200, True)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+async def test_every_store_sums_what_waits_by_what_it_asks_for(tmp_path: Path, adapter: str) -> None:
+    async with world(tmp_path, adapter=adapter) as farm:
+        for _ in range(3):
+            await farm.submit()
+        engine, encode = (await farm.register()).engine_id, await encoding(farm)
+        await farm.grant(engine, await farm.submit())
+        ended = await farm.submit()
+        await farm.core.services.jobs.cancel(ADMIN, ended)
+        sums, samples = await farm.core.outside.store.search(lambda tx: (tx.task_sums(), tx.samples(1)))
+
+    noop, transcode = ("operation:noop",), encode.needs
+    pending, waiting = TaskState.PENDING, TaskState.WAITING
+    assert {(row.needs, row.state, row.count, round(row.cost_s, 3), row.engine_id) for row in sums} >= {
+        (noop, pending, 3, 0.03, None),
+        (noop, TaskState.ASSIGNED, 1, 0.01, engine),
+        (transcode, pending, 1, round(encode.cost_s, 3), None),
+    }
+    assert {row.state for row in sums} <= {pending, waiting, TaskState.ASSIGNED}
+    assert [(one.needs, one.cost_s, one.pace) for one in samples] == [(transcode, encode.cost_s, pace_of_task(encode))]
+
+
+async def test_servers_on_one_database_tell_the_same(tmp_path: Path) -> None:
+    async with two(tmp_path, adapter="postgres") as servers:
+        for _ in range(3):
+            await servers.follower.submit()
+        texts = [(await server.call("GET", "/metrics")).body for server in (servers.leader, servers.follower)]
+        scalings = [(await server.call("GET", "/api/v1/stats")).json["scaling"] for server in (servers.leader, servers.follower)]
+
+    assert texts[0] == texts[1]
+    assert scalings[0] == scalings[1]
+    assert (scalings[0]["queue_depth"], b'reelyard_leader{server="srv_a"} 1.0' in texts[0]) == (3, True)
+
+
+async def encoding(farm: World) -> Task:
+    """An encode that waits, of a job that was analyzed."""
+    job_id, engine = await uploaded(farm), (await farm.register("analyst")).engine_id
+    analysis = await farm.grant(engine, job_id)
+    report = analyzed(analysis.token, video(1920, 1080)).model_copy(update={"task_id": analysis.task_id})
+    await farm.settle(engine, Start(task_id=analysis.task_id, token=analysis.token), report)
+    return (await farm.graph(job_id)).tasks[1]
