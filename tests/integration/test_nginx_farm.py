@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import filecmp
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -187,6 +190,15 @@ async def test_a_key_revoked_behind_nginx_is_dead_at_every_server(farm: FrontedF
 async def is_let_in(address: str, key: str) -> bool:
     async with aiohttp.ClientSession() as http, http.get(f"{address}/api/v1/jobs", headers={"X-API-Key": key}) as answer:
         return answer.status == 200
+
+
+async def test_pieces_of_an_upload_come_together_whichever_server_takes_them(farm: FrontedFarm, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(os.urandom(1 << 20) * 20)  # three pieces
+    async with farm.client_at(farm.url) as client:
+        upload_id = await client.send_file(film)
+
+    assert filecmp.cmp(film, farm.root / "storage" / "uploads" / upload_id, shallow=False)
 
 
 async def test_an_engine_that_knows_nginx_alone_finds_the_next_leader(farm: FrontedFarm) -> None:
