@@ -90,5 +90,5 @@ async def test_what_was_submitted_between_two_terms_is_known_in_the_second(farm:
     await farm.core.cluster.term.begin()
     later = await farm.submit()
 
-    ready = {task.task_id for one in (job_id, later) for task in (await farm.graph(one)).tasks}
-    assert (missed, farm.core.scheduler.index.snapshot()) == (0, ready)
+    tasks = [task for one in (job_id, later) for task in (await farm.graph(one)).tasks]
+    assert (missed, farm.core.scheduler.index.snapshot()) == (0, frozenset(task.task_id for task in tasks))
