@@ -40,8 +40,8 @@ DIED_AT = {
     "engine: takes over in any slot": 1,
     "engine: a crash blames all": 1,
     "nothing is wanted back": 4,
-    "no epoch in the transaction": 4,
-    "a stale leader tells": 4,
+    "no epoch in the transaction": 1,
+    "a stale leader tells": 13,
 }
 """Seeds that noticed before, tried first to save time; when the worlds change, others will notice."""
 
