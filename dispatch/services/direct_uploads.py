@@ -73,7 +73,13 @@ class DirectUploads:
             raise as_client_error(error) from error
         if found.size != size:
             raise ReelyardError(ErrorCode.UPLOAD_TOO_LARGE, "other bytes came than were announced", details={"max_bytes": size})
-        return await self._uploads.advance(upload, size)
+        try:
+            return await self._uploads.advance(upload, size)
+        except ReelyardError:
+            now = await self._uploads.look(who, upload_id)  # another call has finished it, or it is gone
+            if now.state not in uploads.WHOLE:
+                raise
+            return now
 
     def _direct(self) -> DirectAccess:
         if self._storage.direct is None:

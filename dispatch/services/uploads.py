@@ -93,7 +93,10 @@ class UploadService:
         self._reserved.release(upload_id)
         log.info("upload_ended", upload=upload_id, received=gone.received)
         await self._turns.settle(upload_id, whatever=True)
+        direct, write = self._storage.direct, uploads.write_of(gone)
         try:
+            if direct is not None and write is not None and gone.state == uploads.OPEN:
+                await direct.abort_write(gone.path, write)
             await self._storage.delete(gone.path)
         except StorageError as away:  # the sweep does it again
             log.warning("upload_left_behind", upload=upload_id, reason=away.reason)

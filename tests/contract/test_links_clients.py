@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -189,6 +190,30 @@ async def test_places_asked_for_again_begin_anew(tmp_path: Path) -> None:
 
         assert list(way.bucket.parts) == [places[1]["write"]]
         assert head_of(finished) == (409, "UPLOAD_UNFINISHED")
+
+
+async def test_calls_to_finish_that_meet_are_answered_alike(tmp_path: Path) -> None:
+    async with lane(tmp_path) as way:
+        upload_id, answer = await way.begun(1000)
+        place = (await way.server.call("POST", answer.headers["Upload-Direct"], json={})).json
+        async with way.server.http.put(place["url"], data=bytes(1000), headers=place["headers"]) as put:
+            assert put.status == 200
+
+        async with asyncio.TaskGroup() as group:
+            call = way.server.call
+            calls = [group.create_task(call("POST", f"{UPLOADS}/{upload_id}/finish", json={})) for _ in range(3)]
+
+        assert [(made.result().status, made.result().json["state"]) for made in calls] == [(200, "finished")] * 3
+
+
+async def test_an_upload_that_is_ended_leaves_no_parts(tmp_path: Path) -> None:
+    async with lane(tmp_path) as way:
+        upload_id, answer = await way.begun()
+        await way.server.call("POST", answer.headers["Upload-Direct"], json={})
+
+        await way.client.end_upload(upload_id)
+
+        assert way.bucket.parts == {}
 
 
 async def test_an_upload_that_has_bytes_goes_on_as_it_began(tmp_path: Path) -> None:

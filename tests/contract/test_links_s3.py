@@ -277,6 +277,17 @@ async def test_results_go_up_whole_and_in_parts(tmp_path: Path) -> None:
         assert sorted(way.puts) == ["1", "2", "3", "whole"]
 
 
+async def test_a_result_of_no_bytes_is_a_result(tmp_path: Path) -> None:
+    async with lane(tmp_path) as way:
+        engine_id, grant = await way.grant()
+        (tmp_path / "empty").touch()
+
+        made = await way.staging(engine_id, grant).put("words.txt", tmp_path / "empty", unheard)
+
+        assert made == Written(0, hashlib.sha256(b"").hexdigest())
+        assert await way.lies(f"staging/{grant.job_id}/{grant.task_id}/{grant.token}/words.txt") == b""
+
+
 async def test_an_engine_that_was_killed_sends_the_rest(tmp_path: Path) -> None:
     async with lane(tmp_path) as way:
         engine_id, grant = await way.grant()
