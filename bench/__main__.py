@@ -21,6 +21,8 @@ BENCHES = {
     "broker": "how soon an engine has the work that comes: over HTTP and over NATS, by turns",
     "views": "looking at jobs again and again, with what was built before kept by its version, and without",
     "engines": "what an engine costs its box: idle, while FFmpeg works, and at its start",
+    "heartbeats": "ten thousand simulated engines heart-beating at one server: its processor time, and how long they wait",
+    "s3": "files in a bucket through the storage, against boto3 alone at the same server",
     "streaming": "a packaged ladder against shaka-streamer's, and how soon the first segment can be played",
     "quality": "bits that a target quality saves against a fixed one, on an easy and a hard film",
     "media": "a real clip through the system against FFmpeg run bare; decode once against one run per output",

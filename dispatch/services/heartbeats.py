@@ -6,11 +6,12 @@ Those that come in while others are saved are saved next, all in one transaction
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import orjson
 
 from dispatch.core import lifecycle, live, views
+from dispatch.core.copying import replace
 from dispatch.core.lease_table import LeaseTable
 from dispatch.core.planning import STEPS
 from dispatch.core.records import Attempt, Engine, Graph, Task
