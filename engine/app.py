@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import entry_points, version
@@ -222,7 +222,7 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
         setup = _setup(settings, slots, await survey.at_start())
         surroundings = Surroundings(str(data), lambda: (os.getpid(), *tools.minders) if daemon.is_working else ())
         monitor = load_monitors(entry_points(group=MONITORS), surroundings, _thresholds(settings))
-        line = _line(settings, client, queue, clock)
+        line = _line(settings, client, queue, (attempt.grant.token for attempt in saved.attempts))
         world = World(line.client, line.queue, runner, monitor, survey, clock)
         agent = Agent(setup, saved, chance=chance, new_id=new_request_id)
         daemon = Daemon(agent, world, Rhythm(survey_s=settings.survey_s))
@@ -243,9 +243,9 @@ async def serve(settings: EngineSettings, versions: Versions) -> Exit:
         return leaving
 
 
-def _line(settings: EngineSettings, client: HttpDispatch, queue: LocalQueue, clock: SystemClock) -> Line:
+def _line(settings: EngineSettings, client: HttpDispatch, queue: LocalQueue, written: Iterable[int]) -> Line:
     try:
-        return line_of(BrokerPlace(**dict(settings.nats), name=settings.name), client, queue, clock)
+        return line_of(BrokerPlace(**dict(settings.nats), name=settings.name), client, queue, SystemClock(), written)
     except LibraryMissing as missing:
         raise Unusable(str(missing)) from missing
 

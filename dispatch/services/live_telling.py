@@ -36,16 +36,19 @@ class LiveTelling:
     def _beat(self, engine: Engine) -> None:
         known = self._heard.get(engine.engine_id)
         self._heard[engine.engine_id] = at = engine.last_heartbeat_at
-        if at is not None and at != known:
+        if at is not None and at != known and self._may_tell():
             self._put(ENGINE_HEARTBEAT, cloud_events.heartbeat(engine, at, self._source))
 
     def progress(self, data_json: str, tenant: str) -> None:
         name = EventType.PROGRESS_UPDATED.value
-        self._put(name, cloud_events.progress(data_json, tenant, self._clock.now(), self._source))
+        if self._may_tell():
+            self._put(name, cloud_events.progress(data_json, tenant, self._clock.now(), self._source))
+
+    def _may_tell(self) -> bool:
+        return self._is_due() and self._broker.problem is None and not self._waiting.full()
 
     def _put(self, name: str, event: CloudEvent) -> None:
-        if self._is_due() and self._broker.problem is None and not self._waiting.full():
-            self._waiting.put_nowait((name, event))
+        self._waiting.put_nowait((name, event))
 
     async def run(self) -> None:
         while True:

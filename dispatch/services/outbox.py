@@ -5,10 +5,11 @@ At least once, in the order of `seq`, without a gap whatever is killed when.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
+from pydantic import ValidationError
 
 from dispatch.core import cloud_events
 from dispatch.core.cloud_events import Named
@@ -64,11 +65,19 @@ class Outbox:
             return True
         if not events:
             return False
-        told = cloud_events.named(events, jobs, self._sender.source, self._sender.public_url)
+        told = [one for event in events for one in self._named(event, jobs)]
         await self._broker.keep([outgoing for one in told if (outgoing := self._outgoing(one)) is not None])
         upto = events[-1].seq
         await self._store.transact(lambda tx: _move(tx, upto))
         return len(events) == MOST_AT_ONCE
+
+    def _named(self, event: Event, jobs: Mapping[str, Job]) -> list[Named]:
+        """One row that fits no model must not keep all that follows from going out."""
+        try:
+            return cloud_events.named([event], jobs, self._sender.source, self._sender.public_url)
+        except (ValidationError, KeyError) as fault:
+            log.error("event_unspeakable", seq=event.seq, type=event.new.type, problem=str(fault)[:500])
+            return []
 
     def _outgoing(self, one: Named) -> Outgoing | None:
         """What the broker cannot take must not keep all that follows from going out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,15 +35,15 @@ class Line:
     run: Callable[[], Coroutine[None, None, None]]
 
 
-def line_of(place: BrokerPlace, client: DispatchClient, queue: LocalQueue, clock: Clock) -> Line:
-    """Raises LibraryMissing."""
+def line_of(place: BrokerPlace, client: DispatchClient, queue: LocalQueue, clock: Clock, written: Iterable[int] = ()) -> Line:
+    """`written` are the tokens of grants that the queue held before. Raises LibraryMissing."""
     if not place.servers:
         return Line(client, queue, _nothing)
     try:
         from engine.shell.nats_line import nats_line
     except ModuleNotFoundError as missing:
         raise LibraryMissing(f"[nats] needs {missing.name}: pip install reelyard[nats]") from missing
-    return nats_line(place, client, queue, clock)
+    return nats_line(place, client, queue, clock, written)
 
 
 async def _nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import nats
@@ -36,12 +36,12 @@ class Held:
 class GrantMail:
     """`envelopes` is None until it is known who this engine is."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, written: Iterable[int] = ()) -> None:
         self._clock = clock
         self.envelopes: Envelopes | None = None
         self.subject = ""
         self._held: dict[int, Held] = {}
-        self._written: OrderedDict[int, None] = OrderedDict()
+        self._written: OrderedDict[int, None] = OrderedDict.fromkeys(written)
         self._done: asyncio.Queue[Msg] = asyncio.Queue()
         self._came = asyncio.Condition()
 

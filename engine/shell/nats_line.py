@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from engine.ports import Clock, DispatchClient, LocalQueue
 from engine.shell.broker import BrokerPlace, Line
@@ -12,8 +13,8 @@ from engine.shell.nats_link import NatsLink
 from protocol.subjects import Subjects
 
 
-def nats_line(place: BrokerPlace, client: DispatchClient, queue: LocalQueue, clock: Clock) -> Line:
-    link, mail = NatsLink(place), GrantMail(clock)
+def nats_line(place: BrokerPlace, client: DispatchClient, queue: LocalQueue, clock: Clock, written: Iterable[int]) -> Line:
+    link, mail = NatsLink(place), GrantMail(clock, written)
 
     async def run() -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -74,7 +74,7 @@ class NatsServer:
 
 def _port(told: str) -> int | None:
     """Of the line `{"nats":["nats://127.0.0.1:NNNN"]}`, once it is whole."""
-    _, _, rest = told.partition('"nats://127.0.0.1:')
+    _, _, rest = told.partition("://127.0.0.1:")
     digits = rest.partition('"')[0]
     return int(digits) if digits.isdigit() else None
 
