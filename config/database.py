@@ -16,7 +16,8 @@ PostgresUrl = Annotated[str, Field(pattern=r"^postgres(ql)?://[!-~]+$", max_leng
 
 
 class Database(Section):
-    """`url` names a PostgreSQL (`postgresql://USER@HOST:PORT/NAME`); without one it is SQLite. `read_url` is a replica.
+    """`url` names a PostgreSQL (`postgresql://USER@HOST:PORT/NAME`); without one it is SQLite. `read_url` is a
+    replica of it, which answers searches whenever it keeps up.
 
     `password_file` holds the password, so that it stands in no URL. At most `pool_max` connections are open at once, and
     `pool_min` stay open; others are closed once idle for `idle_s`. `writers` transactions run side by side; more than

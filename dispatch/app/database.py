@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -79,4 +79,6 @@ def _open_postgres(opening: Opening, listeners: Sequence[CommitListener]) -> Ope
     names = Names(opening.server.server_id, opening.server.boot_id)
     around = Surroundings(SystemClock(), SystemChance().draw, opening.fatal, public_url_of(opening.settings))
     sizes = Sizes(database.writers, database.pool_min, database.pool_max, database.idle_s)
-    return PostgresStore(reach_of(database), listeners, names, around, sizes)
+    reach = reach_of(database)
+    replica = None if database.read_url is None else replace(reach, url=database.read_url)
+    return PostgresStore(reach, listeners, names, around, sizes, replica)

@@ -68,13 +68,20 @@ async def sqlite_store(directory: Path, bus: CommitBus | None = None) -> AsyncIt
 
 @asynccontextmanager
 async def postgres_store(
-    url: str, bus: CommitBus | None = None, *, server: str = "srv_1", sizes: Sizes | None = None, reach: Reach | None = None
+    url: str,
+    bus: CommitBus | None = None,
+    *,
+    server: str = "srv_1",
+    sizes: Sizes | None = None,
+    reach: Reach | None = None,
+    replica: str | None = None,
 ) -> AsyncIterator[PostgresStore]:
     """A server's store on the database that is there already."""
     chance = Random(7).random
     names = Names(server, f"run_{server}_{next(_runs)}")
     around = Surroundings(SystemClock(), chance, died)
-    store = PostgresStore(reach or Reach(url), [bus or CommitBus()], names, around, sizes)
+    copy = None if replica is None else Reach(replica)
+    store = PostgresStore(reach or Reach(url), [bus or CommitBus()], names, around, sizes, copy)
     store.start()
     try:
         yield store

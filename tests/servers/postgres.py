@@ -97,6 +97,12 @@ class PostgresServer:
         if self._access:
             (self.data / "pg_hba.conf").write_text("\n".join(self._access) + "\n")
 
+    def copy_of(self, primary: PostgresServer) -> None:
+        """A replica of that one, instead of an empty cluster."""
+        own(self.directory)
+        source = ("-h", "127.0.0.1", "-p", str(primary.port), "-U", USER)
+        run_as_owner("pg_basebackup", "-D", str(self.data), *source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+
     def start(self) -> None:
         """Until it answers."""
         options = [f"--{name}={value}" for name, value in {**self._settings, "port": str(self.port)}.items()]
@@ -148,6 +154,15 @@ class PostgresServer:
             words = sql.Identifier(name), sql.Identifier(template)
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(*words))
 
+    def await_database(self, name: str) -> None:
+        """Until a replica has it too."""
+
+        def is_there() -> bool:
+            with psycopg.connect(self.url()) as connection:
+                return connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None
+
+        _until(is_there)
+
     def drop_database(self, name: str) -> None:
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -170,12 +185,14 @@ def _is_alive(pid: int) -> bool:
 
 
 @contextmanager
-def running(settings: dict[str, str] | None = None, access: Sequence[str] = ()) -> Iterator[PostgresServer]:
-    """A server of a test's own."""
+def running(
+    settings: dict[str, str] | None = None, access: Sequence[str] = (), *, primary: PostgresServer | None = None
+) -> Iterator[PostgresServer]:
+    """A server of a test's own; with a `primary`, its replica."""
     directory = Path(tempfile.mkdtemp(prefix="reelyard-pg-"))
     server = PostgresServer(directory, settings, access)
     try:
-        server.create()
+        server.create() if primary is None else server.copy_of(primary)
         server.start()
         yield server
     finally:

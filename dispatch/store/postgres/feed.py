@@ -24,6 +24,7 @@ from dispatch.store.postgres.faults import Fault, fault_of
 from dispatch.store.postgres.order import Order
 from dispatch.store.postgres.pool import close
 from dispatch.store.postgres.refs import load_commit, merged
+from dispatch.store.postgres.snapshots import SNAPSHOT
 from dispatch.store.postgres.writer import Pair
 from dispatch.store.statements import Found, command
 
@@ -32,8 +33,6 @@ POLL_S = 0.5
 MOST_TRIES_AT_THE_END = 10
 MOST_HEARD = 100
 """Of so many commits of our own in a row, which tell themselves, there is a look all the same."""
-
-SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 @dataclass(frozen=True, slots=True)

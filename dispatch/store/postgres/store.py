@@ -10,21 +10,21 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from dispatch.ports import Clock, CommitListener, Transaction
 from dispatch.store.postgres.connecting import Reach, reading, writing
 from dispatch.store.postgres.faults import Fault, as_told, fault_of
-from dispatch.store.postgres.feed import SNAPSHOT, Feed, Told
+from dispatch.store.postgres.feed import Feed, Told
 from dispatch.store.postgres.pool import Pool
+from dispatch.store.postgres.replica import Behind, Replica
+from dispatch.store.postgres.snapshots import on_snapshot
 from dispatch.store.postgres.writer import Counts, Shared, Waiting, Writer
-from dispatch.store.statements import command
-from dispatch.store.transaction import SqlTransaction
 from protocol.errors import ErrorCode, ReelyardError
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class Surroundings:
 
 
 class PostgresStore:
-    """Satisfies `dispatch.ports.Store`."""
+    """Satisfies `dispatch.ports.Store`. Searches go to the `replica`, if there is one that keeps up."""
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class PostgresStore:
         names: Names,
         around: Surroundings,
         sizes: Sizes | None = None,
+        replica: Reach | None = None,
     ) -> None:
         sizes = sizes or Sizes()
         self._listeners = tuple(listeners)
@@ -82,10 +83,14 @@ class PostgresStore:
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._pool = Pool(reading(reach), around.clock, keep=sizes.keep, idle_s=sizes.idle_s)
-        self._feed = Feed(reading(reach), names.run_id, self._post, around.fatal, self._pool.shed)
-        self._shared = Shared(
-            writing(reach), names.run_id, around.public_url, self._feed.land, self._feed.void, around.chance, self._closing
-        )
+        self._pools = [self._pool]
+        self._replica: Replica | None = None
+        if replica is not None:
+            self._pools.append(Pool(reading(replica), around.clock, keep=sizes.keep, idle_s=sizes.idle_s))
+            self._replica = Replica(self._pool, self._pools[-1], around.clock)
+        self._feed = Feed(reading(reach), names.run_id, self._post, around.fatal, self._shed)
+        land, void = self._feed.land, self._feed.void
+        self._shared = Shared(writing(reach), names.run_id, around.public_url, land, void, around.chance, self._closing)
         self._writers = [
             threading.Thread(
                 target=self._write, args=(f"{names.server_id}/{number}",), name=f"store-writer-{number}", daemon=True
@@ -125,9 +130,9 @@ class PostgresStore:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
 
     async def search(self, function: Callable[[Transaction], T]) -> T:
-        """The same on threads of their own: long walks hold up no other reader."""
+        """The same on threads of their own: long walks hold up no other reader, and, with a replica, not the primary."""
         self._check_open()
-        return await asyncio.get_running_loop().run_in_executor(self._searchers, self._read, function)
+        return await asyncio.get_running_loop().run_in_executor(self._searchers, self._search, function)
 
     async def close(self) -> None:
         """Finish what is queued, then stop. Harmless when called twice or before the start."""
@@ -138,7 +143,12 @@ class PostgresStore:
         await asyncio.to_thread(self._end)
         self._readers.shutdown(wait=True)
         self._searchers.shutdown(wait=True, cancel_futures=True)
-        self._pool.close()
+        for pool in self._pools:
+            pool.close()
+
+    def _shed(self) -> None:
+        for pool in self._pools:
+            pool.shed()
 
     def _end(self) -> None:
         running = [thread for thread in self._writers if thread.is_alive()]
@@ -155,6 +165,14 @@ class PostgresStore:
 
     # --- the reader threads
 
+    def _search(self, function: Callable[[Transaction], T]) -> T:
+        if self._replica is not None:
+            with suppress(Behind):
+                found = self._replica.search(function)
+                self._shared.counts.add(on_replica=1)
+                return found
+        return self._read(function)
+
     def _read(self, function: Callable[[Transaction], T]) -> T:
         try:
             return self._read_once(function)
@@ -169,7 +187,7 @@ class PostgresStore:
 
     def _read_once(self, function: Callable[[Transaction], T]) -> T:
         with self._pool.borrowed() as connection:
-            return _on_snapshot(connection, function)
+            return on_snapshot(connection, function)
 
     # --- the writer threads
 
@@ -222,11 +240,3 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
         future.set_exception(error)
     else:
         future.set_result(result)
-
-
-def _on_snapshot(connection: Connection, function: Callable[[Transaction], T]) -> T:
-    command(connection, SNAPSHOT)
-    try:
-        return function(SqlTransaction(connection))
-    finally:
-        command(connection, "ROLLBACK")

@@ -49,6 +49,9 @@ class Counts:
     lost: int = 0
     asked: int = 0
     """COMMITs whose answer was lost, and whose outcome was found out."""
+    on_replica: int = 0
+    """Searches that the replica answered."""
+
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(self, **more: int) -> None:
