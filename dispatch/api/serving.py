@@ -18,6 +18,7 @@ from dispatch.api.leaders import led, vouched_address
 from dispatch.api.peers import household
 from dispatch.api.throttle import Failures, Throttle
 from dispatch.api.wiring import Services
+from dispatch.core.sharding import Shards
 from protocol.admin import Scope
 from protocol.errors import ErrorCode, ReelyardError
 from protocol.operations import OPERATIONS, STREAMS, Form, Operation
@@ -89,7 +90,23 @@ class Serving:
                 await _let_the_body_come(request)
             return await handler(Call(request, operation, self._services))
 
-        return serve
+        return serve if self._shards is None or operation.name != "signed_get" else self._anywhere(operation, serve, self._shards)
+
+    def _anywhere(self, operation: Operation, serve: Serve, known: Shards) -> Serve:
+        """A link that is good and leads to nothing here was given out by another farm."""
+
+        async def look(request: web.Request) -> web.StreamResponse:
+            try:
+                return await serve(request)
+            except ReelyardError as fault:
+                found = None
+                if fault.status == HTTPStatus.NOT_FOUND:
+                    found = await shards.of_any(Call(request, operation, self._services), known)
+                if found is None:
+                    raise
+                return found
+
+        return look
 
     def _keyed(self, operation: Operation, handler: Handler) -> Serve:
         async def serve(request: web.Request) -> web.StreamResponse:

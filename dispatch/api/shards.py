@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 import aiohttp
 import structlog
@@ -17,7 +19,7 @@ from yarl import URL
 
 from dispatch.api.authentication import FROM_SHARD, address_of, secrets_of, shard_address
 from dispatch.api.call import Call
-from dispatch.api.guard import REQUEST_ID
+from dispatch.api.guard import IS_ANSWERED, REQUEST_ID
 from dispatch.api.leaders import PASSED_ON
 from dispatch.core.sharding import Shards
 from protocol.admin import KeyRequest, TenantRequest
@@ -89,6 +91,28 @@ async def pass_on(call: Call, url: str) -> web.StreamResponse:
 
 
 async def _exchange(call: Call, url: str) -> web.StreamResponse:
+    async with _asked(call, url) as answer:
+        return await _given(call, answer)
+
+
+async def of_any(call: Call, shards: Shards) -> web.StreamResponse | None:
+    """What a signed link leads to in another farm, for a link tells no tenant; None where no other has it."""
+    if _came_so(call):
+        return None
+    for url in shards.others:
+        try:
+            async with _asked(call, url) as answer:
+                if answer.status != HTTPStatus.NOT_FOUND:
+                    return await _given(call, answer)
+        except (aiohttp.ClientError, TimeoutError) as away:
+            if IS_ANSWERED in call.request:
+                raise ReelyardError(ErrorCode.STORAGE_UNAVAILABLE, retry_after=AGAIN_S) from away
+            log.warning("shard_unanswered", operation=call.operation.name, url=url, reason=type(away).__name__)
+    return None
+
+
+@asynccontextmanager
+async def _asked(call: Call, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
     request = call.request
     body = call.body if call.body is not None else request.content if request.can_read_body else None
     async with request.app[SHARD_LINE].request(
@@ -100,13 +124,17 @@ async def _exchange(call: Call, url: str) -> web.StreamResponse:
         timeout=WHOLE,
         skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type"),
     ) as answer:
-        kept = CIMultiDict((name, value) for name, value in answer.headers.items() if name.lower() not in GIVEN_ANEW)
-        response = web.StreamResponse(status=answer.status, headers=kept)
-        await response.prepare(request)
-        async for block in answer.content.iter_any():
-            await response.write(block)
-        await response.write_eof()
-        return response
+        yield answer
+
+
+async def _given(call: Call, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    kept = CIMultiDict((name, value) for name, value in answer.headers.items() if name.lower() not in GIVEN_ANEW)
+    response = web.StreamResponse(status=answer.status, headers=kept)
+    await response.prepare(call.request)
+    async for block in answer.content.iter_any():
+        await response.write(block)
+    await response.write_eof()
+    return response
 
 
 def _told(call: Call, headers: Mapping[str, str]) -> CIMultiDict[str]:

@@ -73,6 +73,11 @@ class Shards:
         tenant = tenant_told(secret, self.claim)
         return None if tenant is None else self.by_tenant(tenant)
 
+    @property
+    def others(self) -> list[str]:
+        """The addresses of all farms but this one."""
+        return [url for name, url in sorted(self.urls.items()) if name != self.own]
+
     def by_tenant(self, tenant: str) -> str | None:
         return self._elsewhere(self.router.owner(tenant))
 

@@ -168,3 +168,22 @@ async def test_farms_that_take_each_other_for_the_owner_make_no_loop(tmp_path: P
         told = await farms.a.server.call("GET", f"{API}/jobs", key=key, headers={FROM_SHARD: voucher})
 
     assert (told.status, told.code) == (401, "UNAUTHORIZED")
+
+
+async def test_a_signed_link_leads_to_its_file_through_any_farm(tmp_path: Path) -> None:
+    async with two(tmp_path) as farms:
+        path = farms.b.storage / "acme" / "processed" / "job_1"
+        path.mkdir(parents=True)
+        (path / "film.mp4").write_bytes(b"moving pictures")
+        link = farms.b.server.signed("GET", "acme/processed/job_1") + "/acme/processed/job_1/"
+        forged = "x" + link.removeprefix("/files/s/")
+        asked = farms.a.server
+        whole = await asked.call("GET", f"{link}film.mp4", key=None)
+        part = await asked.call("GET", f"{link}film.mp4", key=None, headers={"Range": "bytes=7-14"})
+        head = await asked.call("HEAD", f"{link}film.mp4", key=None)
+        missing = await asked.call("GET", f"{link}other.mp4", key=None)
+        wrong = await asked.call("GET", f"/files/s/{forged}film.mp4", key=None)
+
+    assert (whole.status, whole.body, part.status, part.body) == (200, b"moving pictures", 206, b"pictures")
+    assert (head.status, head.headers["Content-Length"], missing.status, missing.code) == (200, "15", 404, "FILE_NOT_FOUND")
+    assert wrong.status == 403
