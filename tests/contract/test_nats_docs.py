@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import tomllib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
+from config.nats import Nats, NatsConnection
 from dispatch.core.incoming import wanted_of
 from engine.clock import SystemClock
 from engine.core.messages import Identity
@@ -110,6 +112,14 @@ async def test_who_sends_in_and_who_follows_can_do_just_that(guarded: Guarded) -
     await follower.close()
     assert created.type == "io.reelyard.JobCreated"
     assert len(refused) == 1
+
+
+def test_the_settings_on_the_page_are_settings() -> None:
+    shown = re.search(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert shown is not None
+    told = tomllib.loads(shown[1])["nats"]
+    assert Nats.model_validate(told).servers == ("tls://nats-1.example:4222", "tls://nats-2.example:4222")
+    assert NatsConnection.model_fields.keys() | {"tenants", "replicas", "events_days", "dead_days"} >= told.keys()
 
 
 def test_the_examples_are_what_the_models_say() -> None:
