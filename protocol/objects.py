@@ -11,9 +11,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class ObjectReach:
-    """How the buckets of a source are reached; links name `public_endpoint` where engines go by another host. Without `credentials_file` the chain of the machine is asked.
+    """How the buckets of a source are reached; links name `public_endpoint` where engines go by another host.
 
-    `credentials_file` has the form of AWS: a section `[default]` with `aws_access_key_id` and `aws_secret_access_key`.
+    Without `credentials_file` the chain of the machine is asked. It has the form of AWS: a section `[default]`, or the one
+    that `profile` names, with `aws_access_key_id` and `aws_secret_access_key`.
     """
 
     endpoint: str | None = None
