@@ -24,6 +24,7 @@ from protocol.errors import ErrorCode, ReelyardError
 from protocol.operations import OPERATIONS, STREAMS, Form, Operation
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
+BODY_ASKED = web.RequestKey("body_asked", bool)
 
 
 class Serving:
@@ -114,6 +115,8 @@ class Serving:
             if self._shards is not None and (url := shards.of_secret(call, self._shards)) is not None:
                 return await self._passed_on(call, url)
             await self._admit(call)
+            if self._shards is not None and "Expect" in request.headers:
+                await _let_the_body_come(request)  # it may name a tenant
             if self._shards is not None and (url := await shards.of_tenant(call, self._shards)) is not None:
                 return await self._passed_on(call, url)
             check_encoding(request.headers)
@@ -203,7 +206,10 @@ async def _nothing_yet(request: web.Request) -> None:
 
 
 async def _let_the_body_come(request: web.Request) -> None:
-    """RFC 9110, 10.1.1. Expectations other than this one may be passed over."""
+    """Once. RFC 9110, 10.1.1. Expectations other than this one may be passed over."""
+    if BODY_ASKED in request:
+        return
+    request[BODY_ASKED] = True
     if request.headers["Expect"].lower() == "100-continue" and request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # it is no part of the answer

@@ -187,3 +187,15 @@ async def test_a_signed_link_leads_to_its_file_through_any_farm(tmp_path: Path) 
     assert (whole.status, whole.body, part.status, part.body) == (200, b"moving pictures", 206, b"pictures")
     assert (head.status, head.headers["Content-Length"], missing.status, missing.code) == (200, "15", 404, "FILE_NOT_FOUND")
     assert wrong.status == 403
+
+
+async def test_a_body_that_waits_to_be_asked_for_is_asked_for_once(tmp_path: Path) -> None:
+    async with two(tmp_path) as farms:
+        names = farms.tenants(2)
+        made = [await farms.a.server.call("POST", f"{API}/admin/tenants", json={"name": name}, expect100=True) for name in names]
+        keys = [await farms.a.server.new_key(*CLIENT, tenant=name) for name in names]
+        jobs = [
+            await farms.a.server.call("POST", f"{API}/jobs", key=key, json={"profile": "noop"}, expect100=True) for key in keys
+        ]
+
+    assert [answer.status for answer in (*made, *jobs)] == [201, 201, 202, 202]
