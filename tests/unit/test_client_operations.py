@@ -26,6 +26,7 @@ NO_METHOD = {
     "playback_dash": "the same",
     "submit_minio": "another name of `submit_s3`",
     "override_upload": "for clients that cannot send PATCH or DELETE; ours can",
+    "metrics": "text for Prometheus, which asks by itself",
     "docs": "a page for browsers",
     "docs_asset": "a part of that page",
 }
