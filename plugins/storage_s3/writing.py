@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from asyncio import Future
 from collections.abc import AsyncIterator
@@ -26,7 +27,7 @@ class Writing:
         self._threads, self._objects, self._proving, self._key, self._made = threads, objects, proving, key, made
         self._parts = InParts(objects, key, made)
         self._digest, self._size, self._number = hashlib.sha256(), 0, 0
-        self._running: list[Future[None]] = []
+        self._running: set[Future[None]] = set()
         self._counting: Future[None] | None = None
 
     async def run(self, blocks: AsyncIterator[bytes], *, first: int, create_only: bool) -> Written:
@@ -51,10 +52,9 @@ class Writing:
         content = b"".join(held)
         if self._number == 0:
             await self._threads.run(partial(self._begin, create_only=create_only))
-        while len(self._running) >= AT_ONCE:
-            await self._threads.finish(self._running.pop(0))
+        await self._until_under_way(AT_ONCE - 1)
         self._number += 1
-        self._running.append(self._threads.start(partial(self._parts.send, self._number, content)))
+        self._running.add(self._threads.start(partial(self._parts.send, self._number, content)))
         await self._counted()
         self._count(content)
 
@@ -69,13 +69,21 @@ class Writing:
             return written
         if held:
             await self._part(held, create_only=create_only)
-        while self._running:
-            await self._threads.finish(self._running.pop(0))
+        await self._until_under_way(0)
         await self._counted()
         found = await self._threads.run(partial(self._complete, create_only=create_only))
         written = self._written()
         self._proving.remember(found, written.sha256)
         return written
+
+    async def _until_under_way(self, most: int) -> None:
+        """Whichever ends first makes room. Raises what one of them raised."""
+        while len(self._running) > most:
+            ended_ones, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+            self._running -= ended_ones
+            failures = [failure for one in ended_ones if (failure := one.exception()) is not None]  # all seen, one told
+            if failures:
+                raise failures[0]
 
     def _begin(self, *, create_only: bool) -> None:
         """A name that is taken is told before more is sent in vain; the end decides."""
