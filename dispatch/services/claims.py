@@ -81,9 +81,16 @@ class Claims:
 
     def _take(self, tx: Transaction, row: IdempotencyRow, busy: ErrorCode) -> None:
         held = tx.idempotency(row.tenant, row.route, row.key)
-        if held is not None and held.boot_id not in (NOBODY, self._boot_id) and _is_there(tx, held.boot_id):
+        if held is not None and held.boot_id not in (NOBODY, self._boot_id) and self._is_held(tx, held):
             raise ReelyardError(busy, retry_after=AGAIN_S)
         tx.put_idempotency(row)
+
+    def _is_held(self, tx: Transaction, row: IdempotencyRow) -> bool:
+        """A run that nobody has seen yet may just have begun."""
+        seen = next((server.seen_at for server in tx.servers() if server.boot_id == row.boot_id), None)
+        if seen is None:
+            return self._clock.now() - row.created_at < GONE_S
+        return tx.moment() - seen < GONE_S
 
     async def _give_back(self, row: IdempotencyRow) -> None:
         def free(tx: Transaction) -> None:
@@ -101,8 +108,3 @@ class Claims:
 
 def _name(row: IdempotencyRow) -> tuple[str, str, str]:
     return row.tenant, row.route, row.key
-
-
-def _is_there(tx: Transaction, boot_id: str) -> bool:
-    moment = tx.moment()
-    return any(server.boot_id == boot_id and moment - server.seen_at < GONE_S for server in tx.servers())

@@ -19,6 +19,7 @@ from tests.contract.farm_of_two import assembled
 from tests.contract.services_world import Moments
 from tests.contract.store_adapters import open_store, postgres_store
 from tests.servers.postgres import database
+from tests.unit.dispatch_jobs import NOW
 
 T = TypeVar("T")
 FILE = Claimed("bytes", "upl_1", ErrorCode.UPLOAD_LOCKED)
@@ -40,8 +41,8 @@ async def seen(store: Store, name: str, *, ago_s: float = 0.0, boot: str | None 
     await store.transact(put)
 
 
-def claims(store: Store, name: str, *, is_shared: bool = True) -> Claims:
-    return Claims(store, Moments(), f"run_{name}", is_shared=is_shared)
+def claims(store: Store, name: str, *, is_shared: bool = True, later_s: float = 0.0) -> Claims:
+    return Claims(store, Moments(NOW + later_s), f"run_{name}", is_shared=is_shared)
 
 
 async def is_free(there: Claims, wanted: Claimed = FILE) -> bool:
@@ -80,11 +81,12 @@ async def test_the_claim_of_a_server_that_is_gone_is_free(store: Store) -> None:
     assert (early, late) == (False, True)
 
 
-async def test_the_claim_of_an_earlier_run_is_free(store: Store) -> None:
+async def test_the_claim_of_an_earlier_run_is_free_once_no_run_can_be_so_new(store: Store) -> None:
     async with claims(store, "a").held(FILE):
         await seen(store, "a", boot="run_a2")
+        early = await is_free(claims(store, "b", later_s=GONE_S - 1.0))
 
-        assert await is_free(claims(store, "b"))
+        assert (early, await is_free(claims(store, "b", later_s=GONE_S + 1.0))) == (False, True)
 
 
 async def test_a_claim_taken_over_is_not_given_back_by_who_lost_it(store: Store) -> None:
