@@ -20,7 +20,7 @@ from dispatch.ports import Transaction
 from dispatch.services.validation import MOST_OF_A_TENANT
 from protocol.care import ValidationReply
 from protocol.errors import ErrorCode, FailureClass, ReelyardError
-from protocol.jobs import Attachment, JobInput, JobSubmission
+from protocol.jobs import Attachment, JobInput, JobSubmission, S3Object
 from protocol.leases import Complete, Fail, Grant, Start
 from protocol.media import LiveInput
 from protocol.profiles import OutputOverrides
@@ -130,7 +130,7 @@ async def test_input_that_is_no_media_is_told_without_an_engine(farm: World) -> 
         ({"profile": "never"}, ErrorCode.PROFILE_NOT_FOUND),
         ({"input": JobInput(path="/etc/passwd")}, ErrorCode.PATH_NOT_ALLOWED),
         ({"input": JobInput(upload_id="upl_never")}, ErrorCode.UPLOAD_NOT_FOUND),
-        ({"input": JobInput(s3={"bucket": "footage", "key": "k"})}, ErrorCode.INPUT_KIND_UNSUPPORTED),
+        ({"input": JobInput(s3=S3Object(bucket="footage", key="k"))}, ErrorCode.INPUT_KIND_UNSUPPORTED),
     ],
 )
 async def test_what_no_job_could_be_made_of_is_refused(farm: World, fields: dict[str, object], code: ErrorCode) -> None:

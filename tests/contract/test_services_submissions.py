@@ -16,7 +16,7 @@ from dispatch.core.job_list import JobFilter
 from dispatch.core.originals import extension_of
 from dispatch.services.submissions import Sent, UploadPlace
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.jobs import BatchSubmission, JobInput, JobSubmission
+from protocol.jobs import BatchSubmission, JobInput, JobSubmission, S3Object
 from tests.contract.services_world import CLIENT, OTHER, World, blocks_of, job_of, world
 
 FILM = b"\0\0\0\x20ftypisom" + bytes(100)
@@ -135,7 +135,7 @@ async def test_a_server_path_is_looked_at_before_it_is_taken(farm: World, tmp_pa
         ({"profile": "noop", "input": JobInput(path="/a.mp4")}, "VALIDATION_FAILED"),
         ({"profile": "web", "input": JobInput(path="relative.mp4")}, "PATH_NOT_ALLOWED"),
         ({"profile": "web", "input": JobInput(url="https://127.0.0.1/a.mp4")}, "INPUT_URL_REFUSED"),
-        ({"profile": "web", "input": JobInput(s3={"bucket": "footage", "key": "k"})}, "INPUT_KIND_UNSUPPORTED"),
+        ({"profile": "web", "input": JobInput(s3=S3Object(bucket="footage", key="k"))}, "INPUT_KIND_UNSUPPORTED"),
         ({"profile": "web", "input": JobInput(upload_id="upl_1")}, "UPLOAD_NOT_FOUND"),
         ({"profile": "nope"}, "PROFILE_NOT_FOUND"),
         ({"metadata": {"x": "y" * 70_000}}, "VALIDATION_FAILED"),

@@ -10,7 +10,7 @@ from client.errors import ClientCode, ClientError
 from client.options import SubmitOptions
 from client.sources import LocalFile, RemoteInput, Source, key_for, read_metadata, read_source, read_submission
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.jobs import JobInput, JobSubmission
+from protocol.jobs import JobInput, JobSubmission, S3Object
 from protocol.media import LiveInput
 
 FILE = LocalFile(Path("my.mp4"))
@@ -28,7 +28,7 @@ FILE = LocalFile(Path("my.mp4"))
         ("live:srt", RemoteInput(JobInput(live=LiveInput(protocol="srt")))),
         ("live:https://h/l.m3u8", RemoteInput(JobInput(live=LiveInput(protocol="hls", url="https://h/l.m3u8")))),
         ("./live:rtmp", LocalFile(Path("live:rtmp"))),
-        ("s3://bucket/a/b.mp4", RemoteInput(JobInput(s3={"bucket": "bucket", "key": "a/b.mp4"}))),
+        ("s3://bucket/a/b.mp4", RemoteInput(JobInput(s3=S3Object(bucket="bucket", key="a/b.mp4")))),
     ],
 )
 def test_inputs_are_told_apart_by_how_they_begin(text: str, source: Source) -> None:
