@@ -22,7 +22,7 @@ class S3(Section):
     `credentials_file` has the form of AWS, `profile` is its section; without it the machine's own chain is asked.
     Engines and clients get links (`direct`) that name `public_endpoint` where they reach the store by another host than
     dispatch does; `cdn_url` replaces the host in links to published files. `attempts` is of one call, `connections` how many
-    run at once. A streamed write holds up to five times `part_bytes`; files of more than `whole_bytes` are written by links
+    run at once. A streamed write holds up to nine times `part_bytes`; files of more than `whole_bytes` are written by links
     in parts of `link_part_bytes`, and more than `copy_bytes` is copied in parts.
 
     With `manage_lifecycle` the bucket is given two rules at the start: unfinished writes end after `abort_days`, what is
