@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
+
 from client.api import ReelyardClient
 from client.location import read_line
 from client.transport import RetryPolicy
@@ -145,6 +147,7 @@ async def wide_farm(root: Path, servers: Sequence[str]) -> AsyncIterator[WideFar
                 yield made
             except Exception as error:  # noqa: BLE001 - raised again below, outside of the group that would wrap it
                 error.add_note(made.logs())
+                error.add_note(activity(grounds.database_url))
                 fault = error
             finally:
                 for line in lines.all():
@@ -152,3 +155,11 @@ async def wide_farm(root: Path, servers: Sequence[str]) -> AsyncIterator[WideFar
                 await made.stop()
         if fault is not None:
             raise fault
+
+
+def activity(url: str) -> str:
+    """What every session of the database does, and whom it waits for; for the report of a failed test."""
+    wanted = "pid, state, wait_event_type, wait_event, pg_blocking_pids(pid), now() - state_change AS since, left(query, 100)"
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(f"SELECT {wanted} FROM pg_stat_activity WHERE datname = current_database()").fetchall()
+    return "\n".join(map(str, rows))

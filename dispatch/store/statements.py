@@ -68,8 +68,7 @@ class Statement:
         try:
             cursor = connection.connection.cursor()
             try:
-                cursor.executemany(ready.text, bound)
-                return cursor.rowcount
+                return _run_all(connection, cursor, ready.text, bound)
             finally:
                 cursor.close()
         except _driver_error(connection) as error:
@@ -80,6 +79,23 @@ class Statement:
         if found is None:
             found = self._ready[connection.dialect.name] = _ready(connection, self._statement, self._takes)
         return found
+
+
+AFTER_MANY = {"postgresql": "SELECT 1"}
+"""psycopg ends many rows with a Flush behind their Sync, by which PostgreSQL's idle_in_transaction_session_timeout is not
+counted from there on: a server that froze then would hold its locks for as long as it is frozen. The next word counts anew."""
+
+
+def _run_all(connection: Connection, cursor: Any, text: str, values: list[Values]) -> int:
+    """How many rows were met."""
+    if len(values) == 1:
+        cursor.execute(text, values[0])
+        return int(cursor.rowcount)
+    cursor.executemany(text, values)
+    met = int(cursor.rowcount)
+    if (word := AFTER_MANY.get(connection.dialect.name)) is not None:
+        cursor.execute(word)
+    return met
 
 
 def command(connection: Connection, text: str) -> None:
