@@ -30,7 +30,7 @@ from dispatch.store.statements import Found, command
 
 log = structlog.get_logger("store")
 POLL_S = 0.5
-MOST_TRIES_AT_THE_END = 10
+MOST_TRIES_AT_THE_END = 3
 MOST_HEARD = 100
 """Of so many commits of our own in a row, which tell themselves, there is a look all the same."""
 
