@@ -13,7 +13,7 @@ from dispatch.core.usage import Tally
 from dispatch.ports import Commit, StaleRow, Transaction
 from dispatch.store.metering import write_usage
 from dispatch.store.statements import command
-from dispatch.store.transaction import SqlTransaction
+from dispatch.store.transaction import SqlTransaction, flush_all
 from dispatch.store.webhooks import Receivers
 
 MOST_RERUNS = 5
@@ -52,12 +52,12 @@ def run_functions(connection: Connection, functions: Sequence[Function], batch: 
     return answers
 
 
-def number(answers: Sequence[Answer]) -> None:
+def number(connection: Connection, answers: Sequence[Answer]) -> None:
     """Events and the like get their numbers, in the order of the functions: the last that happens before the commit."""
-    for answer in answers:
-        if answer.transaction is not None:
-            answer.transaction.flush()
-            answer.commit = answer.transaction.changes()
+    stand = [(answer, answer.transaction) for answer in answers if answer.transaction is not None]
+    flush_all(connection, [transaction for _, transaction in stand])
+    for answer, transaction in stand:
+        answer.commit = transaction.changes()
 
 
 def _run_one(connection: Connection, function: Function, batch: Batch) -> Answer:

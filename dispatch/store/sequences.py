@@ -27,6 +27,8 @@ NEXT = {
 
 def take(connection: Connection, which: str, count: int) -> range:
     """The next `count` numbers of the sequence."""
+    if not count:
+        return range(0)
     if connection.dialect.name == "postgresql":
         return _in_a_row(connection, which, count)
     ((last,),) = BUMP.rows(connection, (count, which))
@@ -37,8 +39,8 @@ def _in_a_row(connection: Connection, which: str, count: int) -> range:
     """Another transaction may have taken a number from between ours: then the next ones, of which there are 2^63."""
     while True:
         numbers = [int(row[0]) for row in NEXT[which].rows(connection, (count,))]
-        if not numbers or numbers[-1] - numbers[0] == count - 1:
-            return range(numbers[0], numbers[-1] + 1) if numbers else range(0)
+        if numbers[-1] - numbers[0] == count - 1:
+            return range(numbers[0], numbers[-1] + 1)
 
 
 def raise_to(connection: Connection, which: str, value: int) -> None:

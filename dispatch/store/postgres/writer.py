@@ -195,12 +195,12 @@ class Writer:
         """None when nothing was written. A number goes into `numbers` as soon as it is taken."""
         made = [answer.transaction for answer in answers if answer.transaction is not None]
         if not made or not (any(tx.has_unnumbered for tx in made) or changes.has_written(connection)):
-            number(answers)
+            number(connection, answers)
             return None
         xid = changes.lock_order(connection)
         seq = changes.next_change(connection)
         numbers.append(seq)
-        number(answers)
+        number(connection, answers)
         commits = [answer.commit for answer in answers if answer.commit is not None]
         refs = refs_of(commits, (job for tx in made for job in tx.forgotten))
         stamp = Stamp(xid, seq, packed(refs, next(self._shared.tags)))
