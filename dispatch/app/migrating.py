@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--check", action="store_true", help="only tell; exit code 1 when something is to be done")
     made.add_argument("--move-to", metavar="URL", help="move the SQLite installation of the data directory to this PostgreSQL")
     made.add_argument("--start", action="store_true", help="with --move-to: then become the server, on PostgreSQL")
+    made.add_argument("--listen", metavar="HOST:PORT", help="with --start: where it listens")
     return made
 
 
@@ -50,8 +51,8 @@ def main(words: Sequence[str]) -> int:
     try:
         if told.move_to and told.database_url:
             raise SettingsProblem("--move-to says already which database it is; leave --database-url out")
-        if told.start and (told.check or not told.move_to):
-            raise SettingsProblem("--start goes with --move-to")
+        if (told.start and (told.check or not told.move_to)) or (told.listen and not told.start):
+            raise SettingsProblem("--start goes with --move-to, and --listen with --start")
         settings = read_settings(DispatchSettings, _given(told), toml=told.config, environ=os.environ)
         return _move(settings, told) if told.move_to else _migrate(settings, is_check=told.check)
     except (SettingsProblem, Unusable) as wrong:
@@ -173,5 +174,6 @@ def _become_server(settings: DispatchSettings, told: argparse.Namespace) -> None
     os.environ[f"{prefix}URL"] = told.move_to
     if settings.database.password_file is not None:
         os.environ[f"{prefix}PASSWORD_FILE"] = str(settings.database.password_file.absolute())
-    config = [] if told.config is None else ["--config", str(told.config)]
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "dispatch", "--data", str(settings.data), *config])
+    more = (("--config", told.config), ("--listen", told.listen))
+    words = [word for name, value in more if value is not None for word in (name, str(value))]
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "dispatch", "--data", str(settings.data), *words])

@@ -89,6 +89,7 @@ def test_where_no_server_ever_ran_there_is_nothing_to_migrate(tmp_path: Path, ca
     [
         (["--move-to", "postgresql://u@h/a", "--database-url", "postgresql://u@h/b"], "leave --database-url out"),
         (["--start"], "--start goes with --move-to"),
+        (["--listen", "127.0.0.1:1"], "and --listen with --start"),
         (["--move-to", "mysql://u@h/a"], "database.url: "),
     ],
 )

@@ -270,3 +270,32 @@ def connect_to(url: str) -> Any:  # SQLAlchemy's Connection, by the adapter's ow
     from dispatch.store.postgres.connecting import Reach, connect
 
     return connect(Reach(url))
+
+
+@pytest.mark.parametrize(
+    ("ending", "reason"),
+    [
+        ("RAISE EXCEPTION 'not today'", "not today"),
+        ("PERFORM pg_terminate_backend(pg_backend_pid())", "connection"),
+    ],
+    ids=["refused", "the connection is lost"],
+)
+def test_a_commit_that_fails_leaves_everything_as_it_was(
+    data: Path, target: str, capsys: pytest.CaptureFixture[str], ending: str, reason: str
+) -> None:
+    """The database is asked afterwards whether the copy stands."""
+    with closing(connect_to(target)) as connection:
+        migrate(connection)
+        body = f"BEGIN {ending}; RETURN NULL; END"
+        connection.exec_driver_sql(f"CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
+        fires = "AFTER INSERT ON facts DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION at_commit()"
+        connection.exec_driver_sql(f"CREATE CONSTRAINT TRIGGER at_commit {fires}")
+
+    assert run(data, "--move-to", target) == 1
+
+    problem = capsys.readouterr().err
+    assert problem.count("\n") == 1
+    assert reason in problem
+    assert problem.endswith(" Nothing has moved; the server can be started as before.\n")
+    assert there(target)["facts"] == []
+    assert read_note(data) is None
