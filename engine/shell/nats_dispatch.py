@@ -137,6 +137,7 @@ class NatsDispatch:
     async def _heard_leader(self, message: Msg) -> None:
         before, self._leader = self._leader, message.data
         if before not in (None, message.data):
+            self._detour.succeeded()  # what failed was the server before it
             end(self._asks)
 
     async def _report(self, who: Identity, envelopes: Envelopes, request: LeaseRequest) -> tuple[Settlement, ...]:
