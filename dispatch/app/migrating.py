@@ -75,7 +75,8 @@ def _given(told: argparse.Namespace) -> dict[str, object]:
 
 def _reason(fault: Exception) -> str:
     """One line; a driver tells several, of which the first says what is wrong."""
-    said = str(fault.orig if isinstance(fault, DBAPIError) else fault.__cause__ or fault)
+    cause = fault.__cause__ if isinstance(fault, NotMoved) else fault
+    said = str(cause.orig if isinstance(cause, DBAPIError) else cause)
     return " ".join(said.split()) or type(fault).__name__
 
 
