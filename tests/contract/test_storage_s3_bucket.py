@@ -248,18 +248,18 @@ async def test_a_missing_bucket_is_told() -> None:
     assert isinstance(told.value, NotFound | StorageUnavailable)
 
 
-async def test_rules_of_the_bucket_are_put_at_the_start_and_foreign_ones_stay() -> None:
-    with seaweed.running() as server:
-        client = server.client()
-        foreign = {"ID": "keep", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 1}}
-        client.put_bucket_lifecycle_configuration(Bucket=seaweed.BUCKET, LifecycleConfiguration={"Rules": [foreign]})  # type: ignore[list-item]  # as it comes
-        settings = replace(server.settings("farm"), manage_lifecycle=True)
-        open_storage(asdict(settings)).close()
-        rules = client.get_bucket_lifecycle_configuration(Bucket=seaweed.BUCKET)["Rules"]
+def test_rules_of_the_bucket_are_put_at_the_start_and_foreign_ones_stay() -> None:
+    client, bucket = seaweed.shared().client(), f"rules-{seaweed.own_prefix()}"
+    client.create_bucket(Bucket=bucket)
+    foreign = {"ID": "keep", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 1}}
+    client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [foreign]})  # type: ignore[list-item]  # as it comes
+    settings = replace(seaweed.shared().settings("farm"), bucket=bucket, manage_lifecycle=True)
+    open_storage(asdict(settings)).close()
+    rules = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    again = put_rules(client, settings)
+    client.close()
 
-        assert rules == [foreign, *rules_of(settings)]
-        assert put_rules(client, settings) is False
-        client.close()
+    assert (rules, again) == ([foreign, *rules_of(settings)], False)
 
 
 def test_a_server_that_is_away_at_the_start_is_tried_later() -> None:
