@@ -19,8 +19,8 @@ import psutil
 from aiohttp import web
 
 from bench.clips import minute
-from bench.farm import Farm, farm
 from bench.load import offer
+from bench.processes import Farm, farm
 from bench.rows import Row
 
 STATUS_RATE, STATUS_S = 500, 12.0

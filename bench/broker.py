@@ -21,7 +21,7 @@ from pathlib import Path
 
 import aiohttp
 
-from bench.farm import Farm, farm
+from bench.processes import Farm, farm
 from bench.rows import Row, percentile
 from engine.clock import SystemClock
 from engine.core.messages import Changes, Identity, Saved, SavedAttempt

@@ -15,7 +15,7 @@ import aiohttp
 import psutil
 
 from bench.clips import minute
-from bench.farm import Farm, farm, stop, until_online
+from bench.processes import Farm, farm, stop, until_online
 from bench.rows import Row
 
 ENGINES, SETTLE_S, IDLE_S = 16, 10.0, 60.0

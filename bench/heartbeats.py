@@ -20,9 +20,9 @@ import aiohttp
 import orjson
 import psutil
 
-from bench.farm import Farm, farm
 from bench.load import Measured, offer
 from bench.peers.postgres import postgres
+from bench.processes import Farm, farm
 from bench.rows import Row
 
 ENGINES, WORKING, BEAT_S = 10_000, 1_000, 15.0

@@ -16,7 +16,7 @@ import psutil
 
 from bench.bare import Spent, encode
 from bench.clips import Clip, minute
-from bench.farm import Farm, farm
+from bench.processes import Farm, farm
 from bench.record import Finished, Json, finished, parts, recipe_of
 from bench.rows import Row
 from plugins.ffmpeg import command

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import aiohttp
 
-from bench.farm import Farm, farm
+from bench.processes import Farm, farm
 from bench.rows import Row, percentile
 
 JOBS, BATCH, SLOTS, WARM_UP, SINGLES = 20_000, 500, 16, 20, 100

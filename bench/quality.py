@@ -18,8 +18,8 @@ from typing import Any
 
 from bench.cache import cache
 from bench.clips import Clip, minute
-from bench.farm import farm
 from bench.media import job
+from bench.processes import farm
 from bench.rows import Row
 from plugins.media.locate import locate
 

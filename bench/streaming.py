@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bench.clips import Clip, NoFootage, footage, minute
 from bench.environments import Unavailable, environment
-from bench.farm import Farm, farm
 from bench.media import job
+from bench.processes import Farm, farm
 from bench.record import Json
 from bench.rows import Row
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import aiohttp
 import psutil
 
-from bench.farm import Farm, farm
+from bench.processes import Farm, farm
 from bench.rows import Row
 
 JOBS, CALLERS, SECONDS = 500, 8, 4.0
