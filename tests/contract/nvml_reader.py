@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from importlib.metadata import EntryPoint
 
-from engine.app import log_to_stderr
+from engine.app.commands import log_to_stderr
 from engine.shell.monitors import MONITORS, load_monitors
 from plugins.monitors.nvidia import NvidiaMonitor
 from protocol.plugins import Surroundings
