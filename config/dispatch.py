@@ -15,8 +15,8 @@ from config.nats import Nats
 from config.s3 import S3
 from config.s3_inputs import S3Inputs
 from config.scaling import Scaling
-from config.shards import Shards
 from config.sections import LAST_PORT, Port, Section, Share, Span, Url
+from config.shards import Shards
 from protocol.recipes import InputLimits
 
 PREFIX = "REELYARD_DISPATCH_"

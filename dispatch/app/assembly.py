@@ -14,8 +14,8 @@ from dispatch.app.care import CareParts, assemble_care
 from dispatch.app.cluster import ClusterParts, assemble_cluster
 from dispatch.app.farm_secrets import settle_signing_key
 from dispatch.app.outside import Outside as Outside
-from dispatch.app.shards import shards_of
 from dispatch.app.playback import assemble_playback
+from dispatch.app.shards import shards_of
 from dispatch.app.tenants import TenantParts, assemble_tenants
 from dispatch.app.uploads import UploadParts, assemble_uploads
 from dispatch.app.webhooks import WebhookParts, assemble_webhooks, webhook_policy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ async def test_every_step_of_a_jobs_life_is_told_as_it_is(tmp_path: Path) -> Non
         for is_good in (False, True):
             grant = await farm.grant(engine, job_id)
             await look()
-            ids = {"task_id": grant.task_id, "token": grant.token}
+            ids: dict[str, Any] = {"task_id": grant.task_id, "token": grant.token}  # fields of several kinds of reports
             await farm.settle(engine, Ack(**ids))
             await look()
             await farm.settle(engine, Start(**ids))
