@@ -17,6 +17,10 @@ class Unreachable(Exception):
     """Dispatch did not answer: refused, cut off, or too late. What was asked may have happened or not."""
 
 
+class Unsent(Unreachable):
+    """There is nobody to connect to: nothing of the call has left this machine."""
+
+
 class QueueFull(Exception):
     """The disk has no room for the local queue. Nothing was written; try again."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -11,10 +12,12 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from engine.core.messages import Identity
-from engine.core.servers import Route, Servers
-from engine.ports import Unreachable
+from engine.core.open_calls import beat_patience
+from engine.core.servers import Servers
+from engine.ports import Unreachable, Unsent
+from engine.shell.calls import Calls
 from protocol.capabilities import RegisterReply, RegisterRequest
-from protocol.errors import ErrorCode, ReelyardError
+from protocol.errors import ReelyardError
 from protocol.jobs import ErrorEnvelope
 from protocol.leases import (
     Goodbye,
@@ -39,28 +42,31 @@ FINISH_S = 45.0
 CONNECT_S = 5.0
 
 
-NOBODY_THERE = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-"""Nothing of the call has left this machine."""
+LED = frozenset({"register_engine", "heartbeat", "lease"})
+"""Only the server that leads answers these. The others are answered by any."""
 
 
 class HttpDispatch:
     """The DispatchClient port. A call goes on at the server that leads; `heard` is called when a registration was answered."""
 
     def __init__(self, session: aiohttp.ClientSession, servers: Servers, heard: Callable[[], None] = lambda: None) -> None:
-        self._session, self._servers, self._heard = session, servers, heard
+        self._session, self._calls, self._heard = session, Calls(servers), heard
+        self._beat_s = CALL_S
 
     async def register(self, request: RegisterRequest, credential: str | None) -> RegisterReply:
         body = await self._call("register_engine", credential, request)
         reply = _read(RegisterReply, body)
+        self._beat_s = beat_patience(reply.lease_s, CALL_S)
         self._heard()
         return reply
 
     async def heartbeat(self, who: Identity, request: Heartbeat) -> HeartbeatReply:
-        body = await self._call("heartbeat", who.credential, request, engine_id=who.engine_id)
+        body = await self._call("heartbeat", who.credential, request, limit_s=self._beat_s, engine_id=who.engine_id)
         return _read(HeartbeatReply, body)
 
     async def lease(self, who: Identity, request: LeaseRequest) -> LeaseReply:
-        body = await self._call("lease", who.credential, request, engine_id=who.engine_id, wait_s=request.wait_s)
+        limit_s = request.wait_s + CALL_S
+        body = await self._call("lease", who.credential, request, limit_s=limit_s, engine_id=who.engine_id)
         return _read(LeaseReply, body)
 
     async def offline(self, who: Identity, goodbye: Goodbye) -> None:
@@ -70,33 +76,14 @@ class HttpDispatch:
         return _read(UploadsReply, await self._call("task_uploads", credential, request, task_id=task_id))
 
     async def finish_upload(self, credential: str, task_id: str, request: UploadFinish) -> None:
-        await self._call("finish_task_upload", credential, request, task_id=task_id, wait_s=FINISH_S)
+        await self._call("finish_task_upload", credential, request, limit_s=FINISH_S + CALL_S, task_id=task_id)
 
     async def _call(
-        self, name: str, credential: str | None, request: BaseModel | None, *, wait_s: float = 0.0, **ids: str
+        self, name: str, credential: str | None, request: BaseModel | None, *, limit_s: float = CALL_S, **ids: str
     ) -> bytes:
-        """Asks one server after the other, as far as they point at one another or nobody is there. `ids` are in the path."""
-        asking = _Asking(name, credential, request, ids, wait_s)
-        route: Route | None = self._servers.begin()
-        fault: Exception | None = None
-        while route is not None:
-            try:
-                body = await asking.ask(self._session, route.server)
-            except Unreachable as silence:
-                is_unsent = isinstance(silence.__cause__, NOBODY_THERE)
-                is_pointed = is_unsent and isinstance(fault, ReelyardError)
-                fault = _leader_gone(route.server, silence) if is_pointed else silence
-                route = self._servers.failed(route, is_unsent=is_unsent)
-            except ReelyardError as answer:
-                if answer.code is not ErrorCode.NOT_LEADER:
-                    self._servers.answered(route)
-                    raise
-                fault = answer
-                route = self._servers.pointed(route, _leader(answer))
-            else:
-                self._servers.answered(route)
-                return body
-        raise fault or Unreachable(f"{name}: there is nobody to ask")
+        """`ids` are in the path."""
+        asking = _Asking(name, credential, request, ids, limit_s)
+        return await self._calls.make(name, partial(asking.ask, self._session), is_led=name in LED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +94,7 @@ class _Asking:
     credential: str | None
     request: BaseModel | None
     ids: Mapping[str, str]
-    wait_s: float
+    limit_s: float
 
     async def ask(self, session: aiohttp.ClientSession, server: str) -> bytes:
         operation, request = BY_NAME[self.name], self.request
@@ -116,31 +103,23 @@ class _Asking:
             headers["Authorization"] = f"Bearer {self.credential}"
         url = server + operation.path.format(**self.ids)
         content = request.model_dump_json().encode() if request is not None else None
-        timeout = aiohttp.ClientTimeout(total=self.wait_s + CALL_S, sock_connect=CONNECT_S)
+        timeout = aiohttp.ClientTimeout(total=self.limit_s, sock_connect=CONNECT_S)
         try:
             async with session.request(
                 operation.method, url, data=content, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 body = await response.read()
         except aiohttp.ConnectionTimeoutError as fault:
-            raise Unreachable(f"{self.name}: no connection within {CONNECT_S:.0f} s") from fault
+            raise Unsent(f"{self.name}: no connection within {CONNECT_S:.0f} s") from fault
+        except aiohttp.ClientConnectorError as fault:
+            raise Unsent(f"{self.name}: {fault}") from fault
         except TimeoutError as fault:
-            raise Unreachable(f"{self.name}: no answer within {self.wait_s + CALL_S:.0f} s") from fault
+            raise Unreachable(f"{self.name}: no answer within {self.limit_s:.0f} s") from fault
         except (aiohttp.ClientError, ConnectionError) as fault:
             raise Unreachable(f"{self.name}: {fault}") from fault
         if response.status != operation.status:
             raise _error(self.name, response, body)
         return body
-
-
-def _leader_gone(leader: str, silence: Unreachable) -> ReelyardError:
-    """Others still take it for the leader: soon another one is."""
-    return ReelyardError(ErrorCode.NOT_LEADER, f"{leader} is said to lead and cannot be reached: {silence}")
-
-
-def _leader(answer: ReelyardError) -> str | None:
-    told = answer.details.get("leader")
-    return told if isinstance(told, str) else None
 
 
 def _read(model: type[Reply], body: bytes) -> Reply:

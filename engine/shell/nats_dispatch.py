@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from engine.core.broker import Batch, Detour, phases
 from engine.core.messages import Identity
-from engine.ports import Clock, DispatchClient
+from engine.ports import Clock, DispatchClient, Unreachable
 from engine.shell.envelopes import Envelopes, NotBelieved
 from engine.shell.nats_grants import GrantMail
 from engine.shell.nats_link import BrokerAway, NatsLink, end
@@ -60,7 +60,7 @@ class NatsDispatch:
                 return self._used(await self._beat(who, request))
             except BrokerAway as away:
                 self._left(away)
-        return await self._http.heartbeat(who, request)
+        return await self._by_http(self._http.heartbeat(who, request))
 
     async def lease(self, who: Identity, request: LeaseRequest) -> LeaseReply:
         await self._link.tried()
@@ -71,7 +71,16 @@ class NatsDispatch:
                     return self._used(reply)
             except BrokerAway as away:
                 self._left(away)
-        return await self._http.lease(who, request)
+        return await self._by_http(self._http.lease(who, request))
+
+    async def _by_http(self, call: Awaitable[Answer]) -> Answer:
+        """Also by HTTP nobody waits for the leader of before, where the broker tells of the next one."""
+        try:
+            async with asyncio.timeout(None) as span:
+                with self._asking(span):
+                    return await call
+        except TimeoutError as over:
+            raise Unreachable("another server leads by now") from over
 
     # --- which way
 

@@ -12,9 +12,10 @@ from engine.core.attempts import Key, key_of
 from engine.core.messages import Changes, Identity, Saved, SavedAttempt, Setup
 from engine.core.messages import Policy as EnginePolicy
 from engine.core.recovery import Death
-from engine.core.servers import Route, Servers
+from engine.core.servers import Servers
 from engine.core.slots import plain_slots
-from engine.ports import QueueFull, Unreachable
+from engine.ports import QueueFull
+from engine.shell.calls import Calls
 from engine.shell.crash import take_over
 from engine.shell.daemon import Daemon, Rhythm, World
 from protocol.capabilities import Capabilities, Load, RegisterReply, RegisterRequest
@@ -112,10 +113,10 @@ class Client:
 
     def __init__(self, box: Box, process: Process) -> None:
         self._box, self._process, self._watch = box, process, box.watch
-        self._servers = Servers(box.network.urls)
+        self._calls = Calls(Servers(box.network.urls))
 
     async def _to_leader(self, handler: Handler[T], wait_s: float = 0.0) -> T:
-        """As the engine's own client: from one server to the next, as far as they point at one another."""
+        """By the engine's own way: from one server to the next, as far as they point at one another."""
 
         async def led(core: Core) -> T:
             leading = core.services.leading
@@ -123,23 +124,14 @@ class Client:
                 raise ReelyardError(ErrorCode.NOT_LEADER, details={"leader": leading.leader_url})
             return await handler(core)
 
-        route: Route | None = self._servers.begin()
-        fault: Exception = Unreachable("nobody to ask")
-        while route is not None:
+        async def ask(url: str) -> T:
             try:
-                reply = await self._box.network.call(self._box.line, led, wait_s=wait_s, url=route.server)
-            except Unreachable as silence:
-                fault, route = silence, self._servers.failed(route, is_unsent=str(silence) == "refused")
+                return await self._box.network.call(self._box.line, led, wait_s=wait_s, url=url)
             except ReelyardError as answer:
-                if answer.code is not ErrorCode.NOT_LEADER:
-                    raise
-                self._box.ground.count["not the leader"] += 1
-                told = answer.details.get("leader")
-                fault, route = answer, self._servers.pointed(route, told if isinstance(told, str) else None)
-            else:
-                self._servers.answered(route)
-                return reply
-        raise fault
+                self._box.ground.count["not the leader"] += answer.code is ErrorCode.NOT_LEADER
+                raise
+
+        return await self._calls.make("call", ask, is_led=True)
 
     async def register(self, request: RegisterRequest, credential: str | None) -> RegisterReply:
         async def handler(core: Core) -> RegisterReply:

@@ -20,7 +20,7 @@ from dispatch.core.cluster import ServerRow
 from dispatch.events.bus import CommitBus
 from dispatch.ports import Commit
 from dispatch.services.files import as_client_error
-from engine.ports import Unreachable
+from engine.ports import Unreachable, Unsent
 from protocol.errors import ReelyardError
 from protocol.extras import Frames
 from protocol.packaging import CmafPackaging
@@ -191,7 +191,7 @@ class Server:
         """What a request met: its result, the error dispatch answered with, or Unreachable."""
         process, core = self._process, self.core
         if process is None or core is None:
-            return Unreachable("refused")
+            return Unsent("refused")
         task = process.spawn(_answered(handler, core))
         await asyncio.wait((task,))
         if task.cancelled() or process.is_dead:
