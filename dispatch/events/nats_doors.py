@@ -1,6 +1,7 @@
 """Where messages come in: asks and heartbeats of engines, what they report, events of others, and what the broker gave up on.
 
-Each message is handled by a task of its own; a task that breaks ends the process, as everywhere.
+Each message is handled by a task of its own. What a handler breaks on is told as it is of a call over HTTP, and ends no
+process: the broker would bring that message again, to one server after the other.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ INBOX = "_INBOX"
 """What answers go to begins so: an engine cannot make dispatch speak anywhere else."""
 
 LONGEST_REASON = 500
+NOTHING = b""
+"""An answer that nobody can read: whoever asked goes on by HTTP."""
+
+TRIES, AGAIN_S = 5, 10.0
+"""How often a message that a handler breaks on is tried: what it met may pass."""
+
+CRASHED = "INTERNAL_ERROR: dispatch broke on it again and again; its log tells where"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +72,8 @@ class Handlers:
 
 
 class NatsDoors:
-    def __init__(self, link: NatsLink, subjects: Subjects, handlers: Handlers) -> None:
-        self._link, self._subjects, self._handlers = link, subjects, handlers
+    def __init__(self, link: NatsLink, subjects: Subjects, handlers: Handlers, *, again_s: float = AGAIN_S) -> None:
+        self._link, self._subjects, self._handlers, self._again_s = link, subjects, handlers, again_s
         self._is_open = False
         link.ready.append(self._open)
 
@@ -92,7 +100,7 @@ class NatsDoors:
         async def handled(message: Msg) -> None:
             try:
                 await handle(message)
-            except (nats.errors.Error, TimeoutError) as fault:
+            except (nats.errors.Error, TimeoutError, ValueError) as fault:  # the last: its reply is none of the broker's
                 log.info("message_left", subject=message.subject, reason=str(fault) or type(fault).__name__)
 
         async def begin(message: Msg) -> None:
@@ -109,21 +117,36 @@ class NatsDoors:
         await self._answered(message, self._handlers.beat)
 
     async def _answered(self, message: Msg, by: Ask) -> None:
-        if message.reply.startswith(INBOX) and (answer := await by(_arrived(message))) is not None:
+        if not message.reply.startswith(INBOX):
+            return
+        try:
+            answer = await by(_arrived(message))
+        except Exception as fault:  # this task owns the message: whatever broke, the asker gets an answer
+            log.error("message_crashed", subject=message.subject, exc_info=fault)
+            answer = NOTHING
+        if answer is not None:
             await self._link.client.publish(message.reply, answer)
 
     # --- kept until they are settled
 
     async def _reported(self, message: Msg) -> None:
         arrived = _arrived(message)
-        outcome = await self._handlers.report(arrived)
+        outcome = await self._outcome(message, self._handlers.report)
         if outcome.answer is not None:
             headers = {ANSWERS: arrived.message_id}
             await self._link.client.publish(self._subjects.settled(arrived.engine_id), outcome.answer, headers=headers)
         await self._conclude(message, outcome, "status")
 
     async def _came_in(self, message: Msg) -> None:
-        await self._conclude(message, await self._handlers.incoming(_arrived(message)), "in")
+        await self._conclude(message, await self._outcome(message, self._handlers.incoming), "in")
+
+    async def _outcome(self, message: Msg, take: Take) -> Outcome:
+        try:
+            return await take(_arrived(message))
+        except Exception as fault:  # this task owns the message: whatever broke, the others go on
+            log.error("message_crashed", subject=message.subject, exc_info=fault)
+        is_last = message.metadata.num_delivered >= TRIES
+        return Outcome(answer=NOTHING, dead=CRASHED) if is_last else Outcome(again_s=self._again_s)
 
     async def _conclude(self, message: Msg, outcome: Outcome, origin: str) -> None:
         if outcome.dead is not None:

@@ -10,10 +10,12 @@ import orjson
 import structlog
 
 from dispatch.core.incoming import Unusable, is_passing, wanted_of
+from dispatch.services.files import as_client_error
 from dispatch.services.idempotency import Idempotency
 from dispatch.services.submissions import SubmissionService
 from dispatch.services.tenants import TenantBook
 from protocol.errors import ReelyardError
+from protocol.storage import StorageError
 
 log = structlog.get_logger("broker")
 LATER_S, LONGEST_LATER_S = 5.0, 600.0
@@ -51,7 +53,8 @@ class VideoIntake:
         try:
             with self._once.held(wanted.who.tenant, wanted.key.route, wanted.key.key):
                 answer = await self._submissions.submit(wanted.who, wanted.submission, wanted.key)
-        except ReelyardError as error:
+        except (ReelyardError, StorageError) as fault:
+            error = as_client_error(fault) if isinstance(fault, StorageError) else fault
             if is_passing(error.code):
                 return Verdict("later", error.code.value, min(error.retry_after or LATER_S, LONGEST_LATER_S))
             return Verdict("dead", f"{error.code}: {error.message}")
