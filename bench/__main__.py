@@ -15,6 +15,7 @@ from bench.rows import Row
 
 BENCHES = {
     "noop": "no-op jobs over HTTP: how many the system takes in, hands out and records",
+    "farm": "the same no-op jobs through one server on SQLite, one on PostgreSQL and two; the stores alone",
     "peers": "the same no-op jobs with other queues, on PostgreSQL",
     "choice": "choosing one task among a million, in memory",
     "api": "the API under load: status beside an encode, calls of all kinds, a hundred uploads at once",

@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 
 START_S = 120.0
+SECRETS = "REELYARD_DISPATCH_CLUSTER__SECRETS"
 NEVER_BUSY = {
     "REELYARD_ENGINE_BUSY_CPU_PERCENT": "100",
     "REELYARD_ENGINE_BUSY_MEMORY_PERCENT": "100",
@@ -27,12 +28,16 @@ NEVER_BUSY = {
 
 @dataclass(frozen=True, slots=True)
 class Farm:
-    """`url` and `key` are what a client needs; `data` holds the database, the logs and the first engine's directory."""
+    """`url` and `key` are what a client needs; `data` holds the database, the logs and the first engine's directory.
+
+    `pid` is that of dispatch.
+    """
 
     url: str
     key: str
     data: Path
     environment: Mapping[str, str]
+    pid: int
 
     def session(self) -> aiohttp.ClientSession:
         headers = {"X-API-Key": self.key, "Content-Type": "application/json"}
@@ -41,7 +46,7 @@ class Farm:
     @contextmanager
     def engine(self, name: str, slots: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
         """An engine in the directory `name`; drained at the end. It is not waited for."""
-        token = self.data / "secrets/registration.token"
+        token = _secrets(self.data, self.environment) / "registration.token"
         arguments = ["engine", "--server", self.url, "--data", str(self.data / name), "--name", name, "--token-file", str(token)]
         arguments += ["--slots", str(slots)] if slots else []
         process = _start(arguments, self.data / f"{name}.log", self.environment)
@@ -61,16 +66,28 @@ async def farm(
         (data / "profiles").mkdir()
         for name, text in (profiles or {}).items():
             (data / "profiles" / f"{name}.toml").write_text(f'name = "{name}"\n{text}\n')
-        environment = {**os.environ, "REELYARD_DISPATCH_LOG_LEVEL": "warning", **NEVER_BUSY, **(settings or {})}
-        dispatch = _start(["dispatch", "--data", str(data), "--listen", "127.0.0.1:0"], data / "dispatch.log", environment)
-        try:
-            url = await _read_when_there(data / "dispatch.url", dispatch)
-            running = Farm(url, (data / "secrets/admin.key").read_text().strip(), data, environment)
+        async with server(data, settings or {}) as running:
             with running.engine("engine", slots) as engine:
                 await until_online(running, 1, engine)
                 yield running
-        finally:
-            stop(dispatch)
+
+
+@asynccontextmanager
+async def server(data: Path, settings: Mapping[str, str]) -> AsyncIterator[Farm]:
+    """A dispatch alone, in that directory, from its start to its end."""
+    environment = {**os.environ, "REELYARD_DISPATCH_LOG_LEVEL": "warning", **NEVER_BUSY, **settings}
+    dispatch = _start(["dispatch", "--data", str(data), "--listen", "127.0.0.1:0"], data / "dispatch.log", environment)
+    try:
+        url = await _read_when_there(data / "dispatch.url", dispatch)
+        key = (_secrets(data, environment) / "admin.key").read_text().strip()
+        yield Farm(url, key, data, environment, dispatch.pid)
+    finally:
+        stop(dispatch)
+
+
+def _secrets(data: Path, environment: Mapping[str, str]) -> Path:
+    """Servers of one farm have them in common."""
+    return Path(environment.get(SECRETS, data / "secrets"))
 
 
 def _start(arguments: list[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -24,8 +24,12 @@ PORT = 5432
 
 @dataclass(frozen=True, slots=True)
 class Server:
+    """`pid` is that of the process whose children the others are; `log` is where it says what went wrong."""
+
     dsn: str
     version: str
+    pid: int
+    log: Path
 
 
 @contextmanager
@@ -46,8 +50,8 @@ def postgres(python: Path) -> Iterator[Server]:
         version = subprocess.run([str(binaries / "postgres"), "-V"], capture_output=True, text=True, check=True).stdout.split()[
             -1
         ]
-        with _running(binaries, data, user):
-            yield Server(f"postgresql://postgres@/postgres?host={data}&port={PORT}", version)
+        with _running(binaries, data, user) as pid:
+            yield Server(f"postgresql://postgres@/postgres?host={data}&port={PORT}", version, pid, data / "log")
 
 
 def _binaries(python: Path) -> Path:
@@ -66,7 +70,7 @@ def _copied(binaries: Path, home: Path) -> Path:
 
 
 @contextmanager
-def _running(binaries: Path, data: Path, user: str | None) -> Iterator[None]:
+def _running(binaries: Path, data: Path, user: str | None) -> Iterator[int]:
     # pg_ctl waits until the server answers, and leaves it running; its pid stands in the first line of postmaster.pid.
     control = [str(binaries / "pg_ctl"), "-D", str(data), "-w", "-t", str(START_S), "-l", str(data / "log")]
     options = ["-o", f"-c listen_addresses='' -c unix_socket_directories={data} -p {PORT}"]
@@ -75,7 +79,7 @@ def _running(binaries: Path, data: Path, user: str | None) -> Iterator[None]:
     )
     pid = int((data / "postmaster.pid").read_text(encoding="ascii").split()[0])
     try:
-        yield
+        yield pid
     finally:
         stop = [*control, "-m", "fast", "stop"]
         ended = subprocess.run(stop, user=user, cwd=data, stdout=subprocess.DEVNULL, check=False, timeout=START_S + 10)
