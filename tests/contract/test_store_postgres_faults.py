@@ -119,6 +119,28 @@ async def test_a_commit_whose_answer_is_lost_is_found_out_and_done_once(url: str
     assert (len(runs), asked) == {Cut.BEFORE: (2, 1), Cut.AFTER: (1, 1)}[how]
 
 
+async def test_who_waits_for_a_commit_nobody_can_tell_of_is_not_told_that_it_failed(url: str) -> None:
+    """Told so, a caller would take back what belongs to the commit, such as the file of a job."""
+    server = shared()
+    name = url.rpartition("/")[2]
+    with cutting_line(server.port) as line:
+        through = url.replace(f":{server.port}/{name}", f":{line.port}/{name}")
+        async with postgres_store(through) as store:
+            line.armed, line.is_last = Cut.AFTER, True
+            waiting = asyncio.ensure_future(store.transact(note("stands")))  # noqa: TID251  # awaited below, in this test
+
+            async def is_cut() -> bool:
+                return line.cuts == 1
+
+            async with asyncio.timeout(20):
+                await until(is_cut)
+        outcome = (await asyncio.gather(waiting, return_exceptions=True))[0]
+    async with postgres_store(url) as store:
+        found = await words(store)
+
+    assert (type(outcome), found) == (asyncio.CancelledError, ["stands"])
+
+
 async def test_a_connection_that_an_operator_ends_costs_nobody_anything(url: str) -> None:
     server = shared()
     async with postgres_store(url) as store:

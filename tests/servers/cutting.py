@@ -22,13 +22,17 @@ class Cut(Enum):
 
 
 class CuttingLine:
-    """Passes connections on. `armed` says how the next COMMIT ends its line; it then disarms itself."""
+    """Passes connections on. `armed` says how the next COMMIT ends its line; it then disarms itself.
+
+    With `is_last` nobody gets through any more after that.
+    """
 
     def __init__(self, target: int) -> None:
         self._target = target
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.armed: Cut | None = None
+        self.is_last = False
         self.cuts = 0
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -48,6 +52,9 @@ class CuttingLine:
                 near, _ = self._listening.accept()
             except OSError:
                 return
+            if self.is_last and self.cuts:
+                near.close()
+                continue
             try:
                 near = self._welcome(near)
             except OSError:  # the client does not believe us

@@ -126,13 +126,6 @@ class Feed:
                 if seq > self._order.last:
                     self._wake()
 
-    def void(self, seq: int) -> None:
-        """A number of ours that was never committed."""
-        with self._lock:
-            self._order.land(seq, None)
-            if not self._is_looking:
-                self._tell_ready()
-
     def close(self) -> None:
         """What has landed is told first, if the database lets it."""
         self._is_closing = True
@@ -220,6 +213,8 @@ class Feed:
                 self._is_looking = False
         with self._lock:
             self._move_on(seen)
+            if self._order.has_beyond(int(seen.rows[-1][0]) if seen.rows else after):
+                self._wake()  # it landed meanwhile: the next look finds all that lies before it
 
     def _see(self, connection: Connection, after: int) -> Seen:
         command(connection, SNAPSHOT)

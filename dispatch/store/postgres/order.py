@@ -12,15 +12,16 @@ class Order(Generic[T]):
     """`last` is the number of the last change that was told, or of which nothing is to be told.
 
     A number below that of a commit of ours belongs to a commit of another server, or was never committed: numbers are
-    given out under a lock that is held until the commit.
+    given out under a lock that is held until the commit. Which of both, the database alone can say: after a crash of it
+    a number that nobody committed is given out once more.
     """
 
     def __init__(self, last: int) -> None:
         self.last = last
         self._landed: dict[int, T | None] = {}
 
-    def land(self, seq: int, item: T | None) -> bool:
-        """A commit of ours, or None for a number of ours that was never committed. False: it has been told already."""
+    def land(self, seq: int, item: T) -> bool:
+        """A commit of ours. False: it has been told already."""
         if seq <= self.last:
             return False
         self._landed[seq] = item
@@ -37,7 +38,7 @@ class Order(Generic[T]):
         return found
 
     def skip(self, seqs: Iterable[int], upto: int) -> None:
-        """All numbers up to `upto` that are not among `seqs` were never committed."""
+        """All numbers up to `upto`, which was committed, that are not among `seqs` were never and will never be."""
         known = set(seqs)
         for seq in range(self.last + 1, upto + 1):
             if seq not in known:
@@ -53,6 +54,10 @@ class Order(Generic[T]):
     @property
     def is_waiting(self) -> bool:
         return bool(self._landed)
+
+    def has_beyond(self, seq: int) -> bool:
+        """Whether a commit of a higher number waits."""
+        return any(known > seq for known in self._landed)
 
     def drain(self) -> list[T]:
         """What landed and was not told."""

@@ -89,8 +89,8 @@ class PostgresStore:
             self._pools.append(Pool(reading(replica), around.clock, keep=sizes.keep, idle_s=sizes.idle_s))
             self._replica = Replica(self._pool, self._pools[-1], around.clock)
         self._feed = Feed(reading(reach), names.run_id, self._post, around.fatal, self._shed)
-        land, void = self._feed.land, self._feed.void
-        self._shared = Shared(writing(reach), names.run_id, around.public_url, land, void, around.chance, self._closing)
+        land = self._feed.land
+        self._shared = Shared(writing(reach), names.run_id, around.public_url, land, around.chance, self._closing)
         self._writers = [
             threading.Thread(
                 target=self._write, args=(f"{names.server_id}/{number}",), name=f"store-writer-{number}", daemon=True
@@ -116,7 +116,8 @@ class PostgresStore:
     async def transact(self, function: Callable[[Transaction], T]) -> T:
         """Run it durably. Raises what it raises, or a code that tells why nothing was written.
 
-        DATABASE_UNAVAILABLE, STORAGE_FULL, and SHUTTING_DOWN once the store is closed.
+        DATABASE_UNAVAILABLE, STORAGE_FULL, and SHUTTING_DOWN once the store is closed. It is cancelled where the store is
+        closed before anybody could say whether it stands.
         """
         self._check_open()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -236,7 +237,9 @@ class PostgresStore:
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
     if future.done():
         return
-    if error is not None:
+    if isinstance(error, asyncio.CancelledError):
+        future.cancel()
+    elif error is not None:
         future.set_exception(error)
     else:
         future.set_result(result)

@@ -64,14 +64,13 @@ class Counts:
 class Shared:
     """What all writers of a store have in common.
 
-    `land` takes what a commit of number `seq` answers; `void` a number that was never committed. `chance` draws from [0, 1).
+    `land` takes what a commit of number `seq` answers. `chance` draws from [0, 1).
     """
 
     engine: Engine
     run_id: str
     public_url: str
     land: Callable[[int | None, list[Pair]], None]
-    void: Callable[[int], None]
     chance: Callable[[], float]
     closing: threading.Event
     counts: Counts = field(default_factory=Counts)
@@ -84,6 +83,10 @@ class Away(Exception):
     def __init__(self, error: DBAPIError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+class Untold(Exception):
+    """The answer to a COMMIT is lost, and the store closes: who waits is neither told that it stands nor that it does not."""
 
 
 class Writer:
@@ -110,6 +113,9 @@ class Writer:
             answers, seq = self._attempt_twice(functions)
         except Away as away:
             self._refuse(some, as_told(away.error))
+            return ()
+        except Untold:
+            self._refuse(some, asyncio.CancelledError())
             return ()
         except DBAPIError as error:
             self._count(error)
@@ -139,6 +145,9 @@ class Writer:
                 (answer,), seq = self._attempt([one[0]], is_again=tries > 0)
             except Away as away:
                 error = as_told(away.error)
+                break
+            except Untold:
+                error = asyncio.CancelledError()
                 break
             except DBAPIError as met:
                 error, fault = as_told(met), fault_of(met)
@@ -173,33 +182,29 @@ class Writer:
     # --- one transaction
 
     def _attempt(self, functions: Sequence[Function], *, is_again: bool) -> tuple[list[Answer], int | None]:
-        """Run them durably: their answers, and the number of the change. Raises Away, and DBAPIError: then nothing was kept."""
+        """Run them durably: their answers, and the number of the change. Raises Away and DBAPIError when nothing was kept."""
         connection = self._open()
-        stamp: Stamp | None = None
-        numbers: list[int] = []
         try:
             command(connection, "BEGIN ISOLATION LEVEL SERIALIZABLE")
             command(connection, UNDISTURBED if is_again else TOGETHER)
             batch = Batch(Receivers(self._shared.public_url), numbers_last=True)
             answers = run_functions(connection, functions, batch, part=self._part)
-            stamp = self._number(connection, answers, numbers)
+            stamp = self._number(connection, answers)
         except BaseException:
             self._roll_back(connection)
-            self._void(numbers)
             raise
         self._commit(connection, stamp)
         self._shared.counts.add(commits=1, functions=len(functions))
         return answers, None if stamp is None else stamp.seq
 
-    def _number(self, connection: Connection, answers: Sequence[Answer], numbers: list[int]) -> Stamp | None:
-        """None when nothing was written. A number goes into `numbers` as soon as it is taken."""
+    def _number(self, connection: Connection, answers: Sequence[Answer]) -> Stamp | None:
+        """None when nothing was written."""
         made = [answer.transaction for answer in answers if answer.transaction is not None]
         if not made or not (any(tx.has_unnumbered for tx in made) or changes.has_written(connection)):
             number(connection, answers)
             return None
         xid = changes.lock_order(connection)
         seq = changes.next_change(connection)
-        numbers.append(seq)
         number(connection, answers)
         commits = [answer.commit for answer in answers if answer.commit is not None]
         refs = refs_of(commits, (job for tx in made for job in tx.forgotten))
@@ -217,30 +222,26 @@ class Writer:
                 raise
             if fault_of(error) is Fault.LOST and self._stood(stamp):
                 return
-            self._void([stamp.seq])
             raise
 
-    def _void(self, numbers: Sequence[int]) -> None:
-        for seq in numbers:
-            self._shared.void(seq)
-
     def _stood(self, stamp: Stamp) -> bool:
-        """The answer to a COMMIT was lost: ask until it is known whether it stands. Raises DBAPIError when the store closes."""
+        """The answer to a COMMIT was lost: ask until it is known whether it stands. Raises Untold when the store closes."""
+        is_over = False
         while True:
             try:
                 connection = self._open()
-                if changes.is_over(connection, stamp.xid):
+                is_over = is_over or changes.is_over(connection, stamp.xid)
+                if is_over:
                     found = changes.is_there(connection, self._shared.run_id, stamp)
                     self._shared.counts.add(asked=1)
                     log.info("commit_found_out", seq=stamp.seq, stands=found)
                     return found
             except Away as away:
                 if self._shared.closing.is_set():
-                    raise away.error from away
+                    raise Untold from away
             except DBAPIError as error:
                 self._roll_back(connection)
-                if fault_of(error) is Fault.OURS:  # the server has never heard of such a number since it crashed
-                    return changes.is_there(self._open(), self._shared.run_id, stamp)
+                is_over = is_over or fault_of(error) is Fault.OURS  # it has never heard of such a number since it crashed
             threading.Event().wait(ASK_AGAIN_S)
 
     def _open(self) -> Connection:
