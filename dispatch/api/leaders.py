@@ -92,7 +92,7 @@ async def _passed_on(call: Call) -> web.StreamResponse:
     headers |= {"X-Request-Id": call.request[REQUEST_ID], PASSED_ON: call.services.vouchers.issue(address)}
     try:
         async with call.request.app[LINE].get(
-            leader.rstrip("/") + call.request.raw_path, headers=headers, timeout=TIMEOUT, allow_redirects=False
+            leader.rstrip("/") + path_of(call.request), headers=headers, timeout=TIMEOUT, allow_redirects=False
         ) as answer:
             body = await answer.read()
     except (aiohttp.ClientError, TimeoutError, ConnectionError) as away:
@@ -101,6 +101,11 @@ async def _passed_on(call: Call) -> web.StreamResponse:
         raise ReelyardError(ErrorCode.NOT_LEADER, message, details={"leader": None}, retry_after=AGAIN_S) from away
     kept = {name: answer.headers[name] for name in GIVEN_BACK if name in answer.headers}
     return web.Response(status=answer.status, body=body, headers=kept)
+
+
+def path_of(request: web.Request) -> str:
+    """Path and query as they were sent; no scheme and host, which a client may tell too (RFC 9112, 3.2.2)."""
+    return request.raw_path if request.raw_path.startswith("/") else request.rel_url.raw_path_qs
 
 
 LINE = web.AppKey("line", aiohttp.ClientSession)

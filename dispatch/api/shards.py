@@ -20,7 +20,7 @@ from yarl import URL
 from dispatch.api.authentication import FROM_SHARD, address_of, secrets_of, shard_address
 from dispatch.api.call import Call
 from dispatch.api.guard import IS_ANSWERED, REQUEST_ID
-from dispatch.api.leaders import PASSED_ON
+from dispatch.api.leaders import PASSED_ON, path_of
 from dispatch.core.sharding import Shards
 from protocol.admin import KeyRequest, TenantRequest
 from protocol.errors import ErrorCode, ReelyardError
@@ -145,7 +145,7 @@ def _told(call: Call, headers: Mapping[str, str]) -> CIMultiDict[str]:
 
 
 def _target(call: Call, url: str) -> URL:
-    return URL(url.rstrip("/") + call.request.raw_path, encoded=True)
+    return URL(url.rstrip("/") + path_of(call.request), encoded=True)
 
 
 async def _socket(call: Call, url: str) -> web.StreamResponse:

@@ -11,7 +11,11 @@ MASKED = "********"
 SECRET_NAMES = re.compile(r"(^|_)(secret|password|token|credential|key)s?$")
 """Names that end in such a word hold one; `key_file` and the like only tell where it lies."""
 
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+_USERINFO = re.compile(r"(?<=://)\S+@")
+"""Up to the last `@`: a password may hold slashes, and what reads it takes it so."""
+
+_IN_QUERY = re.compile(r"(?i)(?<=[?&])([a-z0-9_-]*(?:password|secret|token|key|signature)=)[^&#\s]+")
+"""libpq takes `?password=`; other URLs hold signatures there."""
 
 
 def masked(settings: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -30,6 +34,6 @@ def _masked(value: JsonValue) -> JsonValue:
         case list():
             return [_masked(item) for item in value]
         case str():
-            return _USERINFO.sub(f"{MASKED}@", value)
+            return _IN_QUERY.sub(rf"\g<1>{MASKED}", _USERINFO.sub(f"{MASKED}@", value))
         case _:
             return value

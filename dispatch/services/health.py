@@ -18,6 +18,9 @@ from protocol.errors import ErrorCode, ReelyardError
 FRESH_S = 1.0
 """How long an answer of the database serves everybody: these calls need no key, and each would wait for the writer."""
 
+PATIENCE_S = 3.0
+"""How long the database may take to answer: whoever asks whether this server is ready asks the next one after a few seconds."""
+
 OK, BAD = "ok", "unavailable"
 ALIASES = {"redis": "queue", "minio": "storage", "workers": "engines"}
 """What other systems of this kind call these parts."""
@@ -50,9 +53,18 @@ def grants_of(leading: Leading, standstill: Callable[[], str | None]) -> Callabl
 
 
 class HealthService:
-    def __init__(self, store: Store, gate: StorageGate, registry: EngineRegistry, clock: Clock, hindrances: Hindrances) -> None:
+    def __init__(
+        self,
+        store: Store,
+        gate: StorageGate,
+        registry: EngineRegistry,
+        clock: Clock,
+        hindrances: Hindrances,
+        *,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._store, self._gate, self._registry, self._clock = store, gate, registry, clock
-        self._hindrances = hindrances
+        self._hindrances, self._patience_s = hindrances, patience_s
         self._looking = asyncio.Lock()
         self._database_is, self._looked_at = ServiceHealth(status=OK), -inf
 
@@ -90,7 +102,10 @@ class HealthService:
 
     async def _look(self) -> ServiceHealth:
         try:
-            await self._store.transact(lambda tx: tx.last_seq())
+            async with asyncio.timeout(self._patience_s):
+                await self._store.transact(lambda tx: tx.last_seq())
+        except TimeoutError:
+            return ServiceHealth(status=BAD, message="The database does not answer.")
         except ReelyardError as error:
             return ServiceHealth(status=BAD, message=error.message)
         return ServiceHealth(status=OK)

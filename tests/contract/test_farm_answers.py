@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
 from client.stream import LiveProgress
 from config.dispatch import DispatchSettings
@@ -151,6 +152,18 @@ async def test_no_call_is_passed_on_twice(farm: Two) -> None:
     answer = await farm.follower.call("GET", f"/api/v1/jobs/{job['job_id']}/why")
 
     assert (head_of(answer), answer.headers["Retry-After"]) == ((421, "NOT_LEADER"), "1")
+
+
+async def test_a_call_that_names_a_host_too_goes_to_the_leader_and_nowhere_else(farm: Two) -> None:
+    """`http://leader` and `pany://x/...` put together would be another host."""
+    job = await farm.leader.submit()
+    told = URL(farm.follower.url)
+    reader, writer = await asyncio.open_connection(told.host, told.port)
+    target = f"pany://x/api/v1/jobs/{job['job_id']}/why"
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nX-API-Key: {farm.leader.key}\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 async def test_a_leader_that_does_not_answer_is_told_as_none(farm: Two) -> None:

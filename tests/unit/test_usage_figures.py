@@ -79,3 +79,17 @@ def test_secrets_of_settings_are_masked_and_nothing_else() -> None:
         "password": "",
         "lease_s": 60.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:pa/ss@h/db", "postgresql://********@h/db"),
+        ("postgresql://u:p@ss@h/db", "postgresql://********@h/db"),
+        ("postgresql://h/db?user=u&password=hush&sslmode=require", "postgresql://h/db?user=u&password=********&sslmode=require"),
+        ("postgresql://h/db?sslPassword=hush", "postgresql://h/db?sslPassword=********"),
+        ("https://cdn.example/path?x=1", "https://cdn.example/path?x=1"),
+    ],
+)
+def test_a_password_in_a_url_is_masked_wherever_it_stands(url: str, shown: str) -> None:
+    assert masked({"database": {"url": url}}) == {"database": {"url": shown}}
