@@ -103,6 +103,8 @@ def _undo(connection: Connection, receivers: Receivers) -> None:
 
 
 def in_transaction(connection: Connection) -> bool:
+    if connection.invalidated:  # SQLAlchemy has seen it lost, and would connect anew, or refuse to
+        return False
     raw: Any = connection.connection.dbapi_connection  # the driver's own, behind SQLAlchemy's proxy
     if connection.dialect.name == "postgresql":
         return not raw.closed and raw.info.transaction_status != raw.info.transaction_status.IDLE

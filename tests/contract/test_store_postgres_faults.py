@@ -153,6 +153,27 @@ async def test_a_connection_that_an_operator_ends_costs_nobody_anything(url: str
         assert await words(store) == ["a", "b"]
 
 
+ENDED = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+
+
+async def test_a_connection_that_ends_between_two_statements_of_a_function_costs_a_rerun(url: str) -> None:
+    """Statements that SQLAlchemy runs itself leave its own transaction behind."""
+    server, runs = shared(), Counter[str]()
+
+    def function(tx: Transaction) -> int:
+        runs["it"] += 1
+        before = tx.last_seq()
+        if runs["it"] == 1:
+            server.execute(ENDED)
+        assert tx.last_seq() == before
+        tx.append(noted("a"))
+        return before
+
+    async with postgres_store(url) as store:
+        assert await store.transact(function) == 0
+        assert (await words(store), runs["it"]) == (["a"], 2)
+
+
 # --- trusted
 
 
