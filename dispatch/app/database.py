@@ -78,7 +78,8 @@ def _open_postgres(opening: Opening, listeners: Sequence[CommitListener]) -> Ope
 
     names = Names(opening.server.server_id, opening.server.boot_id)
     around = Surroundings(SystemClock(), SystemChance().draw, opening.fatal, public_url_of(opening.settings))
-    sizes = Sizes(database.writers, database.pool_min, database.pool_max, database.idle_s)
+    patience_s = database.connect_timeout_s + database.statement_timeout_s
+    sizes = Sizes(patience_s, database.writers, database.pool_min, database.pool_max, database.idle_s)
     reach = reach_of(database)
     replica = None if database.read_url is None else replace(reach, url=database.read_url)
     return PostgresStore(reach, listeners, names, around, sizes, replica)

@@ -6,6 +6,7 @@ A caller of `transact` is answered when its commit has been told here, after all
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -15,11 +16,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+import structlog
 from sqlalchemy.exc import DBAPIError
 
 from dispatch.ports import Clock, CommitListener, Transaction
 from dispatch.store.postgres.connecting import Reach, reading, writing
-from dispatch.store.postgres.faults import Fault, as_told, fault_of
+from dispatch.store.postgres.faults import UNAVAILABLE_S, Fault, as_told, fault_of
 from dispatch.store.postgres.feed import Feed, Told
 from dispatch.store.postgres.pool import Pool
 from dispatch.store.postgres.replica import Behind, Replica
@@ -28,6 +30,7 @@ from dispatch.store.postgres.writer import Counts, Shared, Waiting, Writer
 from protocol.errors import ErrorCode, ReelyardError
 
 T = TypeVar("T")
+log = structlog.get_logger("store")
 MOST_IN_A_BATCH = 256
 SEARCHERS = 2
 FEEDS = 1
@@ -43,8 +46,12 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """`most` connections at once: the writers, the feed, two searchers, and readers; of those of readers `keep` stay open."""
+    """`most` connections at once: the writers, the feed, two searchers, and readers; of those of readers `keep` stay open.
 
+    `patience_s`: how long a call waits to be begun, and a read to be answered, by a database that may say nothing any more.
+    """
+
+    patience_s: float = 35.0
     writers: int = 1
     keep: int = 2
     most: int = 30
@@ -80,7 +87,10 @@ class PostgresStore:
         sizes = sizes or Sizes()
         self._listeners = tuple(listeners)
         self._around = around
-        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self._patience_s = sizes.patience_s
+        self._queue: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._unbegun: dict[int, Waiting] = {}  # by numbers that the queue holds; whoever takes it out answers it
+        self._numbers = itertools.count(1)
         self._closing = threading.Event()
         self._pool = Pool(reading(reach), around.clock, keep=sizes.keep, idle_s=sizes.idle_s)
         self._pools = [self._pool]
@@ -121,19 +131,41 @@ class PostgresStore:
         """
         self._check_open()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.put((function, future))
-        result: T = await future
+        number = next(self._numbers)
+        self._unbegun[number] = function, future
+        self._queue.put(number)
+        giving_up = future.get_loop().call_later(self._patience_s, self._give_up, number)
+        try:
+            result: T = await future
+        finally:
+            giving_up.cancel()
         return result
+
+    def _give_up(self, number: int) -> None:
+        """What a writer has begun it answers, however long that takes: nobody else knows whether it stands."""
+        waiting = self._unbegun.pop(number, None)
+        if waiting is not None:
+            log.warning("database_silent", waited_s=self._patience_s)
+            _settle(waiting[1], None, _silent())
 
     async def read(self, function: Callable[[Transaction], T]) -> T:
         """Run it on a snapshot; writes are refused by the connection. Raises DATABASE_UNAVAILABLE or SHUTTING_DOWN."""
         self._check_open()
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
+        return await self._answered(self._readers, partial(self._read, function))
 
     async def search(self, function: Callable[[Transaction], T]) -> T:
         """The same on threads of their own: long walks hold up no other reader, and, with a replica, not the primary."""
         self._check_open()
-        return await asyncio.get_running_loop().run_in_executor(self._searchers, self._search, function)
+        return await self._answered(self._searchers, partial(self._search, function))
+
+    async def _answered(self, threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+        running = asyncio.get_running_loop().run_in_executor(threads, call)
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await running
+        except TimeoutError as late:
+            log.warning("database_silent", waited_s=self._patience_s)
+            raise _silent() from late
 
     async def close(self) -> None:
         """Finish what is queued, then stop. Harmless when called twice or before the start."""
@@ -204,20 +236,26 @@ class PostgresStore:
             writer.close()
 
     def _take(self) -> list[Waiting] | None:
-        first = self._queue.get()
+        first = self._next(is_waiting=True)
         if first is None:
             return None
         batch = [first]
-        while len(batch) < MOST_IN_A_BATCH:
-            try:
-                following = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if following is None:
-                self._queue.put(None)
-                break
-            batch.append(following)
+        with suppress(queue.Empty):
+            while len(batch) < MOST_IN_A_BATCH:
+                following = self._next(is_waiting=False)
+                if following is None:
+                    self._queue.put(None)
+                    break
+                batch.append(following)
         return batch
+
+    def _next(self, *, is_waiting: bool) -> Waiting | None:
+        """None at the end. Raises queue.Empty where it is not to wait."""
+        while (number := self._queue.get(block=is_waiting)) is not None:
+            waiting = self._unbegun.pop(number, None)
+            if waiting is not None:
+                return waiting
+        return None
 
     # --- to the event loop, and on it
 
@@ -232,6 +270,10 @@ class PostgresStore:
                 listener(commit)
         for (_, future), answer in told.pairs:
             _settle(future, answer.result, answer.error)
+
+
+def _silent() -> ReelyardError:
+    return ReelyardError(ErrorCode.DATABASE_UNAVAILABLE, retry_after=UNAVAILABLE_S)
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

@@ -13,9 +13,11 @@ from dispatch.ports.limits import Count
 from dispatch.store.postgres.connecting import Reach, engine_of
 from dispatch.store.postgres.faults import Fault, as_told, fault_of
 from dispatch.store.postgres.pool import close, is_usable
+from protocol.errors import ErrorCode, ReelyardError
 
-LONGEST_MS = "2000"
-"""A count that takes longer is given up: nobody waits for it any longer than that."""
+LONGEST_S = 2.0
+LONGEST_MS = str(int(LONGEST_S * 1000))
+"""A count that takes longer is given up, also where the database says nothing: nobody waits for it any longer than that."""
 
 SETTINGS = {
     "synchronous_commit": "off",  # a crash of PostgreSQL may forget the calls of its last moments, and nothing else
@@ -45,7 +47,12 @@ class PostgresWindows:
         self._connection: Connection | None = None
 
     async def add(self, calls: Mapping[tuple[str, int], int]) -> Mapping[tuple[str, int], Count]:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._add, dict(calls))
+        adding = asyncio.get_running_loop().run_in_executor(self._thread, self._add, dict(calls))
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                return await adding
+        except TimeoutError as late:
+            raise ReelyardError(ErrorCode.DATABASE_UNAVAILABLE) from late
 
     async def close(self) -> None:
         """Harmless when called twice."""
