@@ -21,7 +21,8 @@ ValuesOf = Callable[[Sequence[str]], Callable[[R], Values]]
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """`guards` find the row, as it was loaded. `keeps` never change; most changes are of `usual` columns alone."""
+    """`guards` find the row, as it was loaded, the first of them by its key. `keeps` never change; most changes are of
+    `usual` columns alone."""
 
     guards: tuple[str, ...]
     keeps: str
@@ -59,8 +60,11 @@ def _fields_of(kind: type[R]) -> Iterator[str]:
 
 
 def _guarded(table: Table, guards: tuple[str, ...], names: tuple[str, ...]) -> Statement:
-    statement = update(table)
-    for guard in guards:
-        statement = statement.where(table.c[guard] == bindparam(f"was_{guard}"))
+    """The first guard finds the row. The others are written so that PostgreSQL looks for no index that begins with them: it
+    plans while a table is small, and half of all jobs may share one state later."""
+    key, *others = guards
+    statement = update(table).where(table.c[key] == bindparam(f"was_{key}"))
+    for guard in others:
+        statement = statement.where(table.c[guard].is_not_distinct_from(bindparam(f"was_{guard}")))
     was = (f"was_{guard}" for guard in guards)
     return Statement(statement.values({name: bindparam(name) for name in names}), (*names, *was))
