@@ -23,8 +23,10 @@ from tests.contract.store_adapters import ADAPTERS, open_store
 from tests.unit.dispatch_jobs import fail, failure
 
 ADMIN = Caller("key_9", "default", frozenset({Scope.ADMIN}), "192.0.2.7", "req-00000001")
-SUBMISSIONS = frozenset({"submit_job", "submit_batch", "upload_job", "submit_filesystem"})
-BYTES_OF_SUBMISSIONS = frozenset({"create_upload", "continue_upload", "end_upload", "override_upload"})
+SUBMISSIONS = frozenset({"submit_job", "submit_batch", "upload_job", "submit_filesystem", "submit_s3", "submit_minio"})
+BYTES_OF_SUBMISSIONS = frozenset(
+    {"create_upload", "continue_upload", "end_upload", "override_upload", "direct_upload", "finish_upload"}
+)
 CHANGES_NOTHING = frozenset({"validate_job", "upload_options", "test_webhook_endpoint"})
 NOT_OF_A_PERSON = frozenset({Scope.ENGINE, Scope.REGISTRATION, Scope.OPEN})
 

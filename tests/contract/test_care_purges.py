@@ -164,7 +164,7 @@ async def test_a_file_the_server_reads_in_place_is_never_touched(farm: World) ->
 
 
 async def test_bytes_that_cannot_go_now_go_later_and_hold_up_no_others(farm: World) -> None:
-    job_id, storage = await completed(farm), farm.core.services.storage
+    job_id, storage = await completed(farm), farm.core.outside.storage
     assert isinstance(storage, Moody)
     await farm.core.services.care.purges.purge_job(CLIENT, job_id)
     expected = [f"default/processed/{job_id}", f"default/raw/{job_id}_original.mp4", f"staging/{job_id}"]

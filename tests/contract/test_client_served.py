@@ -17,7 +17,7 @@ from client.errors import ClientError
 from client.transport import RetryPolicy
 from protocol import admin, care, figures, jobs, webhooks
 from protocol.errors import ErrorCode, ReelyardError
-from protocol.jobs import FilesystemSubmission, JobInput, JobPatch, JobSubmission
+from protocol.jobs import FilesystemSubmission, JobInput, JobPatch, JobSubmission, S3Submission
 from protocol.profiles import Profile
 from protocol.uploads import UploadState, UploadView
 from tests.contract.api_server import Server, served
@@ -73,6 +73,7 @@ ANSWERS: dict[str, tuple[Ask, object]] = {
     "submit": (lambda c: c.submit(NOOP), jobs.JobView),
     "submit_batch": (lambda c: c.submit_batch([NOOP, NOOP]), jobs.BatchReply),
     "submit_filesystem": (lambda c: c.submit_filesystem(FilesystemSubmission(file_path="/x")), ErrorCode.PATH_NOT_ALLOWED),
+    "submit_s3": (lambda c: c.submit_s3(S3Submission(bucket="films", object_key="x")), ErrorCode.INPUT_KIND_UNSUPPORTED),
     "upload": (lambda c: c.upload(Path(__file__), JobSubmission(profile="web")), ErrorCode.INPUT_FORMAT),
     "validate": (lambda c: c.validate(JobSubmission(input=JobInput(path="/x"))), ErrorCode.PATH_NOT_ALLOWED),
     "get": (lambda c: c.get(NO_ONE), ErrorCode.JOB_NOT_FOUND),

@@ -134,7 +134,7 @@ async def test_figures_are_the_farms_for_admins_and_ones_own_for_others(tmp_path
         own = (await server.call("GET", "/api/v1/stats", key=key)).json
         usage = (await server.call("GET", "/api/v1/admin/usage?tenant=default")).json
 
-    assert set(farm) == {*FIGURES, "tenants"}
+    assert set(farm) == {*FIGURES, "tenants", "scaling"}
     assert (busy["engine_utilization_percent"], busy["worker_utilization_percent"]) == (100.0, 100.0)
     assert (farm["total_jobs"], farm["pending"], farm["processing"], farm["completed"]) == (2, 1, 0, 1)
     assert set(farm["tenants"]) == {"acme", "default"}
