@@ -68,6 +68,10 @@ class WideFarm(Farm):
         return self.root / "secrets"
 
     @property
+    def token(self) -> Path:
+        return self.secrets / "registration.token"
+
+    @property
     def key(self) -> str:
         return read_line(self.secrets / "admin.key") or ""
 
@@ -93,7 +97,7 @@ class WideFarm(Farm):
         data = self.engine_data(name)
         PROOFS.give(data)
         asked = [word for server in self.servers for word in ("--server", self.address(server))]
-        token = ["--token-file", str(self.secrets / "registration.token")]
+        token = ["--token-file", str(self.token)]
         broker = {"REELYARD_ENGINE_NATS__SERVERS": json.dumps([f"nats://127.0.0.1:{self.lines.broker.port}"])}
         return await self._start(name, ["-m", "engine", *asked, "--data", str(data), "--name", name, *token, *words], broker)
 
