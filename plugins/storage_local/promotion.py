@@ -29,10 +29,17 @@ TARGET_STANDS = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
 
 
 class Promotion:
-    """`is_published`, else `begin`, `take` for every file, `publish`; after any failure `abandon`."""
+    """`is_published`, else `begin`, `take` for every file, `publish`; after any failure `abandon`.
 
-    def __init__(self, tree: Tree, target: str, work: str, files: Sequence[Promoted], extra: Mapping[str, bytes]) -> None:
-        self._tree, self._target, self._work, self._extra = tree, target, work, extra
+    Assembled in a directory of its own below `work`: another server that lost its lead in the middle may still be at work
+    there, and its last act is to remove what it made.
+    """
+
+    def __init__(
+        self, tree: Tree, target: str, work: str, files: Sequence[Promoted], extra: Mapping[str, bytes], *, unique: str
+    ) -> None:
+        self._tree, self._target, self._extra = tree, target, extra
+        self._all, self._work = work, f"{work}/{unique}"
         self._expected = _expected(files, extra)
         for other in (target, *(file.staged for file in files)):
             components(other)
@@ -60,8 +67,7 @@ class Promotion:
         return True
 
     def begin(self) -> None:
-        """An empty work directory, whatever an earlier try left."""
-        self._tree.remove(self._work, components(self._work))
+        """A new work directory; what earlier tries left beside it goes once the target stands."""
         self._tree.make(self._work, components(self._work))
 
     def take(self, file: Promoted) -> None:
@@ -90,18 +96,23 @@ class Promotion:
             with told_as(self._target):
                 os.fsync(to)
                 os.fsync(origin)
+        self.clear()
 
     def abandon(self) -> None:
-        """Remove the work directory; what cannot be removed now is wiped by the next try."""
+        """Remove what this try made; what cannot be removed now goes once the target stands."""
         with suppress(StorageError):
             self._tree.remove(self._work, components(self._work))
+
+    def clear(self) -> None:
+        """Remove what any try made. Only once the target stands: by then none of them becomes one."""
+        with suppress(StorageError):
+            self._tree.remove(self._all, components(self._all))
 
     def _redone_by_another(self, error: OSError) -> None:
         if error.errno not in TARGET_STANDS:
             raise meaning(self._target, error) from error
         if not self.is_published():
             raise StorageUnavailable(self._target, "it came and went while it was published") from error
-        self.abandon()
 
     def _compare_digests(self) -> None:
         for path, written in self._expected.items():

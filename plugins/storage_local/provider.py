@@ -100,9 +100,9 @@ class LocalStorage:
             await in_thread(gathering.close)
 
     async def promote(self, target: str, work: str, files: Sequence[Promoted], extra: Mapping[str, bytes]) -> None:
-        promotion = Promotion(self._tree, target, work, files, extra)
+        promotion = Promotion(self._tree, target, work, files, extra, unique=self._unique())
         if await in_thread(promotion.is_published):
-            await in_thread(promotion.abandon)
+            await in_thread(promotion.clear)
             return
         try:
             await in_thread(promotion.begin)
