@@ -46,8 +46,14 @@ class Batch:
 
 
 def run_functions(connection: Connection, functions: Sequence[Function], batch: Batch, *, part: str = "") -> list[Answer]:
-    """Run all, and write what they used. Raises DBAPIError when the whole transaction died."""
-    answers = [_run_one(connection, function, batch) for function in functions]
+    """Run all, and write what they used. Raises DBAPIError when the whole transaction died.
+
+    The last savepoint stays open until the end of the transaction: to release it would be one more message to the database.
+    """
+    answers: list[Answer] = []
+    for function in functions:
+        command(connection, *(("RELEASE one", "SAVEPOINT one") if answers else ("SAVEPOINT one",)))
+        answers.append(_run_one(connection, function, batch))
     write_usage(connection, batch.used, part)
     return answers
 
@@ -65,7 +71,6 @@ def _run_one(connection: Connection, function: Function, batch: Batch) -> Answer
     answer = Answer()
     for left in reversed(range(MOST_RERUNS)):
         transaction = SqlTransaction(connection, batch.receivers, batch.used, batch.clock)
-        command(connection, "SAVEPOINT one")
         try:
             answer.result = function(transaction)
             transaction.find_receivers() if batch.numbers_last else transaction.flush()
@@ -88,7 +93,6 @@ def _run_one(connection: Connection, function: Function, batch: Batch) -> Answer
             answer.error = error
             return answer
         else:
-            command(connection, "RELEASE one")
             answer.error, answer.transaction = None, transaction
             answer.commit = None if batch.numbers_last else transaction.changes()
             batch.used.merge(transaction.used)
@@ -97,9 +101,9 @@ def _run_one(connection: Connection, function: Function, batch: Batch) -> Answer
 
 
 def _undo(connection: Connection, receivers: Receivers) -> None:
+    """The savepoint is still there afterwards."""
     receivers.forget()
     command(connection, "ROLLBACK TO one")
-    command(connection, "RELEASE one")
 
 
 def in_transaction(connection: Connection) -> bool:

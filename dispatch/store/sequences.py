@@ -20,8 +20,7 @@ BUMP = Statement(
 )
 NUMBERED = ("token", "event", "audit")
 NEXT = {
-    which: Statement(text(f"SELECT nextval('{which}_numbers') FROM generate_series(1, :count)"), ("count",))
-    for which in (*NUMBERED, "change")
+    which: Statement(text(f"SELECT nextval('{which}_numbers') FROM generate_series(1, :count)"), ("count",)) for which in NUMBERED
 }
 
 

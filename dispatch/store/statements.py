@@ -98,16 +98,21 @@ def _run_all(connection: Connection, cursor: Any, text: str, values: list[Values
     return met
 
 
-def command(connection: Connection, text: str) -> None:
-    """Run one of the words around statements, such as SAVEPOINT: they come as often as the statements do."""
+def command(connection: Connection, *texts: str) -> None:
+    """Run words around statements, such as SAVEPOINT, which come as often as the statements do. PostgreSQL gets several of
+    them as one message, which it takes from nobody as a prepared statement."""
     try:
-        cursor = connection.connection.cursor()
+        cursor: Any = connection.connection.cursor()  # the driver's own
         try:
-            cursor.execute(text)
+            if len(texts) > 1 and connection.dialect.name == "postgresql":
+                cursor.execute("; ".join(texts), prepare=False)
+            else:
+                for text in texts:
+                    cursor.execute(text)
         finally:
             cursor.close()
     except _driver_error(connection) as error:
-        raise _as_ours(connection, text, (), error) from error
+        raise _as_ours(connection, "; ".join(texts), (), error) from error
 
 
 class Lookup:

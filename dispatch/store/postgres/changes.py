@@ -8,7 +8,6 @@ from sqlalchemy import Connection, bindparam, select, text
 
 from dispatch.store import schema
 from dispatch.store.cluster import LAST_DROPPED
-from dispatch.store.sequences import take
 from dispatch.store.statements import Found, Statement
 
 CHANNEL = "reelyard_changes"
@@ -16,7 +15,15 @@ ORDER_LOCK = 0x7265656C79617264
 """`reelyard` in ASCII: held from the numbering until the commit, by one transaction of the database at a time."""
 
 XID = Statement(text("SELECT pg_current_xact_id_if_assigned()::text"))
-LOCK = Statement(text("SELECT pg_current_xact_id()::text, pg_advisory_xact_lock(:key)"), ("key",))
+LOCK = Statement(
+    text(
+        "WITH locked AS MATERIALIZED (SELECT pg_current_xact_id()::text AS xid, pg_advisory_xact_lock(:key) AS held) "
+        "SELECT xid, nextval('change_numbers'), held FROM locked"
+    ),
+    ("key",),
+)
+"""The number is taken from the row that there is only once the lock is held."""
+
 INSERT = Statement(
     text(
         "WITH made AS (INSERT INTO changes (seq, server_id, at, refs_json) "
@@ -51,17 +58,14 @@ class Stamp:
     refs: str
 
 
-def lock_order(connection: Connection) -> str:
-    """From here to the commit nobody else gets numbers. The id of the transaction."""
-    return str(LOCK.rows(connection, (ORDER_LOCK,))[0][0])
+def lock_order(connection: Connection) -> tuple[str, int]:
+    """From here to the commit nobody else gets numbers. The id of the transaction, and the number of its change."""
+    ((xid, seq, _),) = LOCK.rows(connection, (ORDER_LOCK,))
+    return str(xid), int(seq)
 
 
 def has_written(connection: Connection) -> bool:
     return XID.rows(connection)[0][0] is not None
-
-
-def next_change(connection: Connection) -> int:
-    return take(connection, "change", 1)[0]
 
 
 def write_change(connection: Connection, run_id: str, stamp: Stamp) -> None:

@@ -185,8 +185,7 @@ class Writer:
         """Run them durably: their answers, and the number of the change. Raises Away and DBAPIError when nothing was kept."""
         connection = self._open()
         try:
-            command(connection, "BEGIN ISOLATION LEVEL SERIALIZABLE")
-            command(connection, UNDISTURBED if is_again else TOGETHER)
+            command(connection, "BEGIN ISOLATION LEVEL SERIALIZABLE", UNDISTURBED if is_again else TOGETHER)
             batch = Batch(Receivers(self._shared.public_url), numbers_last=True)
             answers = run_functions(connection, functions, batch, part=self._part)
             stamp = self._number(connection, answers)
@@ -203,8 +202,7 @@ class Writer:
         if not made or not (any(tx.has_unnumbered for tx in made) or changes.has_written(connection)):
             number(connection, answers)
             return None
-        xid = changes.lock_order(connection)
-        seq = changes.next_change(connection)
+        xid, seq = changes.lock_order(connection)
         number(connection, answers)
         commits = [answer.commit for answer in answers if answer.commit is not None]
         refs = refs_of(commits, (job for tx in made for job in tx.forgotten))
