@@ -138,11 +138,15 @@ class LeadershipService:
         self.settled.set()
 
     async def _end_term(self) -> None:
+        """A slow storage may hold it up for minutes: the others hear all the while that this server is there."""
         self._lead.is_loaded = False
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait((self._running,))
-            self._running = None
+        if self._running is None:
+            return
+        self._running.cancel()
+        while not self._running.done():
+            await asyncio.wait((self._running,), timeout=self._beat.renew_s)
+            await self._show()
+        self._running = None
 
     async def _resign(self) -> None:
         belief, self._lead.belief = self._lead.belief, None

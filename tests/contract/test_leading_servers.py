@@ -259,6 +259,33 @@ def test_every_server_shows_that_it_runs_and_those_not_seen_for_a_day_are_forgot
     play(story)
 
 
+def test_a_server_whose_term_is_slow_to_end_shows_all_the_while_that_it_runs() -> None:
+    """What it still does, such as to take an upload in, is nobody else's as long as it is seen."""
+    after_s = 60.0
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(after_s)
+
+    async def story(farm: Farm) -> None:
+        one = Server("one", farm.store, stubborn)
+        farm.loops["one"] = farm.group.create_task(one.leadership.run())
+        await one.leadership.settled.wait()
+        one.reach.open.clear()
+        await asyncio.sleep(BEAT.lease_s + BEAT.look_s)
+        one.reach.open.set()
+        await farm.start("two")
+        await asyncio.sleep(after_s / 2)
+        seen_at = await farm.store.read(lambda tx: {row.server_id: row.seen_at for row in tx.servers()})
+
+        assert not one.lead.is_leading
+        assert VirtualClock().now() - seen_at["one"] <= BEAT.renew_s + BEAT.look_s
+
+    play(story)
+
+
 def _shown(tx: Transaction, row: ServerRow) -> None:
     tx.put_server(row)
 
