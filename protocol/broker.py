@@ -78,5 +78,11 @@ class ReportsAnswer(Message):
 
 
 class BeatAnswer(Message):
+    """`leader` is the base URL of the server that answers, which leads: where the engine's calls over HTTP go.
+
+    None where its settings do not tell it.
+    """
+
     reply: HeartbeatReply | None = None
+    leader: str | None = None
     refusal: Refusal | None = None

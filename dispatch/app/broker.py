@@ -63,7 +63,7 @@ def assemble_broker(outside: Outside, settings: DispatchSettings, needs: Needs) 
     try:
         from dispatch.app.nats import NatsParts
     except ModuleNotFoundError as missing:
-        raise Unusable(f"[nats] needs {missing.name}: pip install reelyard[nats]") from missing
+        raise Unusable(f"[nats] needs {missing.name}: pip install 'reelyard[nats]'") from missing
     wanted = settings.nats
     for file in (wanted.credentials_file, wanted.password_file, wanted.ca_file):
         if file is not None and not file.is_file():
@@ -71,7 +71,7 @@ def assemble_broker(outside: Outside, settings: DispatchSettings, needs: Needs) 
     subjects = Subjects(wanted.prefix)
     adapter = NatsParts(wanted, outside.server.server_id, subjects)
     broker, source = adapter.broker, public_url_of(settings) or f"/{wanted.prefix}"
-    desk = BrokerDesk(outside.store, needs.work.calls, broker, subjects, outside.ids.secret)
+    desk = BrokerDesk(outside.store, needs.work.calls, broker, subjects, outside.ids.secret, settings.cluster.url)
     intake = VideoIntake(needs.submissions, needs.once, wanted.tenants, needs.tenants)
     doors = adapter.doors(desk, intake, lambda: needs.leading.is_leading)
     outbox = Outbox(needs.led, broker, subjects, Sender(source, public_url_of(settings)))

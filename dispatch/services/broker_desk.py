@@ -38,11 +38,16 @@ class NotNow(Exception):
 
 
 class BrokerDesk:
-    """Raises NotBelieved for what no engine of this farm has sealed, or cannot be read: a dead letter."""
+    """Raises NotBelieved for what no engine of this farm has sealed, or cannot be read: a dead letter.
 
-    def __init__(self, store: Store, calls: EngineCalls, broker: Broker, subjects: Subjects, chance: Callable[[], str]) -> None:
+    `url` is where engines reach this server, where that was set: what it listens on may mean nothing on their boxes.
+    """
+
+    def __init__(
+        self, store: Store, calls: EngineCalls, broker: Broker, subjects: Subjects, chance: Callable[[], str], url: str | None
+    ) -> None:
         self._store, self._calls, self._broker = store, calls, broker
-        self._subjects, self._chance = subjects, chance
+        self._subjects, self._chance, self._url = subjects, chance, url
 
     async def ask(self, letter: Letter) -> bytes:
         """Waits like the long poll. What is granted lies on the engine's queue before the answer names it."""
@@ -84,7 +89,7 @@ class BrokerDesk:
         envelopes = await self._envelopes(letter.engine_id)
         beat = _read(Heartbeat, envelopes, letter)
         try:
-            answer = BeatAnswer(reply=await self._calls.heartbeat(letter.engine_id, beat))
+            answer = BeatAnswer(reply=await self._calls.heartbeat(letter.engine_id, beat), leader=self._url)
         except ReelyardError as error:
             answer = BeatAnswer(refusal=_refusal(error))
         return envelopes.seal(answer.model_dump_json().encode(), bound_to(letter.subject, letter.message_id))

@@ -33,7 +33,9 @@ class Unusable(Exception):
 
 def broker_line(settings: EngineSettings, client: HttpDispatch, queue: LocalQueue, written: Iterable[int]) -> Line:
     try:
-        return line_of(BrokerPlace(**dict(settings.nats), name=settings.name), client, queue, SystemClock(), written)
+        return line_of(
+            BrokerPlace(**dict(settings.nats), name=settings.name), client, queue, SystemClock(), written, client.led_by
+        )
     except LibraryMissing as missing:
         raise Unusable(str(missing)) from missing
 

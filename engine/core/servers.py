@@ -56,6 +56,10 @@ class Servers:
         if route.server in self._told:
             self._at = self._told.index(route.server)
 
+    def told_leader(self, leader: str) -> None:
+        """By the server that leads, over another way than HTTP: also where none of those configured is there to say it."""
+        self._leader = _trusted(leader, by=self._told[self._at]) or self._leader
+
     def _forget_leader(self, server: str) -> None:
         if self._leader == server:
             self._leader = None

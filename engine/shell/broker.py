@@ -8,6 +8,9 @@ from pathlib import Path
 
 from engine.ports import Clock, DispatchClient, LocalQueue
 
+LedBy = Callable[[str], None]
+"""Takes the base URL of the server that leads."""
+
 
 class LibraryMissing(Exception):
     """The text says which extra brings it."""
@@ -35,15 +38,26 @@ class Line:
     run: Callable[[], Coroutine[None, None, None]]
 
 
-def line_of(place: BrokerPlace, client: DispatchClient, queue: LocalQueue, clock: Clock, written: Iterable[int] = ()) -> Line:
-    """`written` are the tokens of grants that the queue held before. Raises LibraryMissing."""
+def ignore_leader(_leader: str) -> None:
+    """For a client that looks for it by itself."""
+
+
+def line_of(
+    place: BrokerPlace,
+    client: DispatchClient,
+    queue: LocalQueue,
+    clock: Clock,
+    written: Iterable[int] = (),
+    led_by: LedBy = ignore_leader,
+) -> Line:
+    """`written` are the tokens of grants that the queue held before; `led_by` hears who leads. Raises LibraryMissing."""
     if not place.servers:
         return Line(client, queue, _nothing)
     try:
         from engine.shell.nats_line import nats_line
     except ModuleNotFoundError as missing:
-        raise LibraryMissing(f"[nats] needs {missing.name}: pip install reelyard[nats]") from missing
-    return nats_line(place, client, queue, clock, written)
+        raise LibraryMissing(f"[nats] needs {missing.name}: pip install 'reelyard[nats]'") from missing
+    return nats_line(place, client, queue, clock, written, led_by)
 
 
 async def _nothing() -> None:

@@ -28,6 +28,10 @@ class Calls:
         self._open = OpenCalls()
         self._spans: dict[OpenCall, asyncio.Timeout] = {}
 
+    def led_by(self, leader: str) -> None:
+        """As the one that leads has told by another way."""
+        self._servers.told_leader(leader)
+
     async def make(self, name: str, ask: Ask[T], *, is_led: bool) -> T:
         """Asks one server after the other, as far as they point at one another or nobody is there."""
         route: Route | None = self._servers.begin()

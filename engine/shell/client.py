@@ -53,6 +53,10 @@ class HttpDispatch:
         self._session, self._calls, self._heard = session, Calls(servers), heard
         self._beat_s = CALL_S
 
+    def led_by(self, leader: str) -> None:
+        """The base URL of the server that leads, as it has told over the broker."""
+        self._calls.led_by(leader)
+
     async def register(self, request: RegisterRequest, credential: str | None) -> RegisterReply:
         body = await self._call("register_engine", credential, request)
         reply = _read(RegisterReply, body)

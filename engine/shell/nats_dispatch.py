@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from engine.core.broker import Batch, Detour, phases
 from engine.core.messages import Identity
 from engine.ports import Clock, DispatchClient, Unreachable
+from engine.shell.broker import LedBy
 from engine.shell.envelopes import Envelopes, NotBelieved
 from engine.shell.nats_grants import GrantMail
 from engine.shell.nats_link import BrokerAway, NatsLink, end
@@ -34,10 +35,16 @@ HEADROOM = 1024
 
 
 class NatsDispatch:
-    """The DispatchClient port. `http` is the same farm by HTTP; registration and goodbye always go there."""
+    """The DispatchClient port. `http` is the same farm by HTTP; registration and goodbye always go there.
 
-    def __init__(self, http: DispatchClient, link: NatsLink, mail: GrantMail, subjects: Subjects, clock: Clock) -> None:
+    `led_by` is called with the address of the server that leads, as it tells in what it has sealed for this engine.
+    """
+
+    def __init__(
+        self, http: DispatchClient, link: NatsLink, mail: GrantMail, subjects: Subjects, clock: Clock, led_by: LedBy
+    ) -> None:
         self._http, self._link, self._mail, self._subjects, self._clock = http, link, mail, subjects, clock
+        self._led_by = led_by
         self._detour, self._is_used = Detour(), False
         self._who: Identity | None = None
         self._envelopes: Envelopes | None = None
@@ -192,6 +199,8 @@ class NatsDispatch:
         _check(answer.refusal)
         if answer.reply is None:
             raise BrokerAway("the answer is empty")
+        if answer.leader is not None:
+            self._led_by(answer.leader)
         return answer.reply
 
     # --- who this engine is

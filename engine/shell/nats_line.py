@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Iterable
 
 from engine.ports import Clock, DispatchClient, LocalQueue
-from engine.shell.broker import BrokerPlace, Line
+from engine.shell.broker import BrokerPlace, LedBy, Line
 from engine.shell.nats_dispatch import NatsDispatch
 from engine.shell.nats_grants import GrantMail, TellingQueue
 from engine.shell.nats_link import NatsLink
 from protocol.subjects import Subjects
 
 
-def nats_line(place: BrokerPlace, client: DispatchClient, queue: LocalQueue, clock: Clock, written: Iterable[int]) -> Line:
+def nats_line(
+    place: BrokerPlace, client: DispatchClient, queue: LocalQueue, clock: Clock, written: Iterable[int], led_by: LedBy
+) -> Line:
     link, mail = NatsLink(place), GrantMail(clock, written)
 
     async def run() -> None:
@@ -21,4 +23,4 @@ def nats_line(place: BrokerPlace, client: DispatchClient, queue: LocalQueue, clo
             for duty in (link.run(), mail.acknowledge(), mail.tend()):
                 tasks.create_task(duty)
 
-    return Line(NatsDispatch(client, link, mail, Subjects(place.prefix), clock), TellingQueue(queue, mail), run)
+    return Line(NatsDispatch(client, link, mail, Subjects(place.prefix), clock, led_by), TellingQueue(queue, mail), run)

@@ -25,10 +25,11 @@ from protocol.broker_events import EVENTS_OUT
 from protocol.cloud_events import CloudEvent
 from protocol.leases import LeaseRequest
 from tests.contract.api_server import Server, served, until
-from tests.contract.nats_world import Disk
+from tests.contract.nats_world import Box, Disk
 from tests.servers.nats import NatsServer, nats_server
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "nats.md"
+URL = "http://dispatch-1.example:8080"
 USERS = ("dispatch", "engine", "cms", "follower")
 
 
@@ -61,7 +62,7 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
     conf.write_text(text)
     async with nats_server(tmp_path / "nats", conf) as broker:
         wanted = {"servers": (broker.url,), "user": "dispatch", "password_file": tmp_path / "dispatch"}
-        async with served(tmp_path / "data", sections={"nats": wanted}) as server:
+        async with served(tmp_path / "data", sections={"nats": wanted, "cluster": {"url": URL}}) as server:
 
             async def is_there() -> bool:
                 return server.core.broker.problem() is None
@@ -82,6 +83,21 @@ async def test_the_engines_user_may_do_what_an_engine_does(guarded: Guarded) -> 
         reply = await line.client.lease(Identity(engine_id, credential), ask)
         carried.cancel()
     assert [grant.job_id for grant in reply.tasks] == [job]
+
+
+async def test_an_engine_learns_who_leads_where_the_server_it_knows_is_gone(guarded: Guarded) -> None:
+    engine_id, credential = await guarded.server.new_engine()
+    told: list[str] = []
+    dead = HttpDispatch(guarded.server.http, Servers(["http://127.0.0.1:9"]))
+    place = BrokerPlace((guarded.broker.url,), user="engine", password_file=guarded.root / "engine")
+    line = line_of(place, dead, Disk(), SystemClock(), led_by=told.append)
+    box = Box(Identity(engine_id, credential), line.client, line.queue)
+    async with asyncio.TaskGroup() as tasks:
+        carried = tasks.create_task(line.run())
+        await box.ask("r1", wait_s=0)
+        await box.beat()
+        carried.cancel()
+    assert told == [URL]
 
 
 async def test_the_engines_user_may_do_nothing_else(guarded: Guarded) -> None:
@@ -112,10 +128,14 @@ async def test_who_sends_in_and_who_follows_can_do_just_that(guarded: Guarded) -
     created = CloudEvent.model_validate_json(message.data)
     await follower.publish("reelyard.in.VideoUploaded", event.encode())
     await follower.flush()
+
+    async def is_told() -> bool:
+        return len(refused) == 1
+
+    await until(is_told)
     await sender.close()
     await follower.close()
     assert created.type == "io.reelyard.JobCreated"
-    assert len(refused) == 1
 
 
 def test_the_settings_on_the_page_are_settings() -> None:

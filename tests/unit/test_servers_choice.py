@@ -122,3 +122,20 @@ def test_files_come_back_from_a_leader_that_is_forgotten() -> None:
     servers.missed(LEADER)
 
     assert servers.for_files == A
+
+
+def test_a_leader_that_is_told_of_by_another_way_is_asked_where_nobody_configured_is_there() -> None:
+    servers = Servers([A])
+    servers.failed(servers.begin(), is_unsent=True)
+    servers.told_leader(LEADER)
+    servers.missed(A)
+
+    assert (servers.begin().server, servers.for_files) == (LEADER, LEADER)
+
+
+def test_no_address_that_may_not_be_trusted_takes_the_place_of_a_leader() -> None:
+    servers = Servers([A])
+    servers.told_leader(LEADER)
+    servers.told_leader("http://u:p@elsewhere.example")
+
+    assert servers.begin().server == LEADER
