@@ -154,9 +154,19 @@ class Promotion:
         try:
             await self._tools.copying.join([proven], key, self._made(file.sha256))
         except NotFound as error:
-            raise StagedFileLost(file.staged, "it was replaced while it was published") from error
+            if not await self._is_there(file.path, key):
+                raise StagedFileLost(file.staged, "it was replaced while it was published") from error
         except AlreadyExists:
             await self._stands(file.path, key)
+
+    async def _is_there(self, path: str, key: str) -> bool:
+        """Whether another promotion of the same has copied it, and cleared what was staged. Raises TargetDiffers."""
+        try:
+            found = await self._tools.threads.run(partial(self._objects.head, key))
+        except NotFound:
+            return False
+        await self._same(path, found)
+        return True
 
     async def _put(self, path: str) -> None:
         key = self._tools.keys.of(f"{self._target}/{path}")
@@ -168,11 +178,8 @@ class Promotion:
             await self._stands(path, key)
 
     async def _stands(self, path: str, key: str) -> None:
-        try:
-            found = await self._tools.threads.run(partial(self._objects.head, key))
-        except NotFound as error:
-            raise StorageUnavailable(f"{self._target}/{path}", "it came and went while it was published") from error
-        await self._same(path, found)
+        if not await self._is_there(path, key):
+            raise StorageUnavailable(f"{self._target}/{path}", "it came and went while it was published")
 
     def _finish(self) -> None:
         standing, _ = self._look()
