@@ -7,19 +7,18 @@ Nine in ten are idle; one in ten holds a task and tells a little more progress w
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
-import psutil
 
+from bench import spent
 from bench.load import Measured, offer
 from bench.peers.postgres import postgres
 from bench.processes import Farm, farm
@@ -143,34 +142,20 @@ async def _measured(name: str, settings: Mapping[str, str]) -> list[Row]:
             await boxes.register(ENGINES)
             await boxes.take_work(WORKING)
             await boxes.beat(WARM_S)
-            server = psutil.Process(_dispatch_pid(running.data))
-            began = time.perf_counter()
-            with _spent(server) as spent:
-                measured = await boxes.beat(BEATEN_S)
+            began, before = time.perf_counter(), spent.seconds(running.pid)
+            measured = await boxes.beat(BEATEN_S)
+            used = spent.seconds(running.pid) - before
             took = time.perf_counter() - began
-    cores = spent[0] / took
+    cores = used / took
     sent = f"{len(measured.spans) / took:.0f}/s of {ENGINES / BEAT_S:.0f}/s"  # less where this machine could not send so many
     beats = f"{len(measured.spans)} beats at {sent}, {measured.failures} failed"
     note = f"{beats}; {WORKING} of {ENGINES} engines work"
     return [
         Row(f"{name}: cores of dispatch for the beats of {ENGINES} engines", cores, "cores", note=note),
-        Row(f"{name}: processor time of one beat", 1000 * spent[0] / len(measured.spans), "ms"),
+        Row(f"{name}: processor time of one beat", 1000 * used / len(measured.spans), "ms"),
         Row(f"{name}: a beat's answer, p50", measured.at(0.5), "ms"),
         Row(f"{name}: a beat's answer, p99", measured.at(0.99), "ms"),
     ]
-
-
-def _dispatch_pid(data: Path) -> int:
-    return int((data / "dispatch.lock").read_text())
-
-
-@contextlib.contextmanager
-def _spent(process: psutil.Process) -> Iterator[list[float]]:
-    """The seconds of processor time that it used within; known at the end."""
-    before, spent = process.cpu_times(), [0.0]
-    yield spent
-    after = process.cpu_times()
-    spent[0] = after.user + after.system - before.user - before.system
 
 
 def run() -> list[Row]:
