@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -190,10 +191,19 @@ class Transport:
                 method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
             ) as response:
                 yield response
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise Unreachable(f"{self.server} cannot be trusted: {_untrusted(error)}", is_unsent=True) from error
         except _NEVER_SENT as error:
             raise Unreachable(f"cannot reach {self.server}: {_why(error)}. Is the server running?", is_unsent=True) from error
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise Unreachable(f"{self.server} gave no whole answer: {_why(error)}") from error
+
+
+def _untrusted(error: aiohttp.ClientConnectorCertificateError) -> str:
+    """OpenSSL's own words, and what to do."""
+    fault = error.certificate_error
+    reason = fault.verify_message if isinstance(fault, ssl.SSLCertVerificationError) else one_line(str(fault))
+    return f"{reason}. A certificate of an authority of your own: SSL_CERT_FILE=ca.pem"
 
 
 def _why(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from dispatch.events.nats_link import NatsLink
 from dispatch.events.nats_streams import ADVICE, IN, STATUS, TASKS, shared_consumer
 from protocol.broker import ANSWERS, MESSAGE_ID, ORIGIN, REASON
+from protocol.errors import ReelyardError
 from protocol.subjects import Subjects
 
 log = structlog.get_logger("broker")
@@ -121,6 +122,9 @@ class NatsDoors:
             return
         try:
             answer = await by(_arrived(message))
+        except ReelyardError as refused:  # before it is known who asks, as where the database is away
+            log.warning("message_refused", subject=message.subject, code=refused.code.value, reason=refused.message)
+            answer = NOTHING
         except Exception as fault:  # this task owns the message: whatever broke, the asker gets an answer
             log.error("message_crashed", subject=message.subject, exc_info=fault)
             answer = NOTHING

@@ -74,7 +74,10 @@ class BrokerDesk:
 
     async def report(self, letter: Letter) -> bytes:
         """The settlements, once they are committed. Raises NotNow while the database or the storage is away."""
-        envelopes = await self._envelopes(letter.engine_id)
+        try:
+            envelopes = await self._envelopes(letter.engine_id)
+        except ReelyardError as error:
+            raise NotNow(error.code.value) from error
         request = _read(ReportsRequest, envelopes, letter)
         try:
             answer = ReportsAnswer(settled=(await self._calls.report(letter.engine_id, request)).settled)
