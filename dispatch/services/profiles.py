@@ -41,8 +41,10 @@ class ProfileBook:
         self._put: dict[str, Known] = {}
 
     def load(self, rows: Iterable[ProfileRow]) -> None:
+        """Called once; of what another server changed while these were read, the commit has told already."""
         for row in rows:
-            self._take(row)
+            if row.name not in self._put:
+                self._take(row)
 
     def __call__(self, commit: Commit) -> None:
         for name in commit.gone_profiles:

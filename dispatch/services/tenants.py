@@ -28,7 +28,8 @@ class TenantBook:
         self._tenants: dict[str, Tenant] = {}
 
     def load(self, tenants: Iterable[Tenant]) -> None:
-        self._tenants = {tenant.name: tenant for tenant in tenants}
+        """Called once; of what another server changed while these were read, the commit has told already."""
+        self._tenants = {tenant.name: tenant for tenant in tenants} | self._tenants
 
     def __call__(self, commit: Commit) -> None:
         for tenant in commit.tenants:
