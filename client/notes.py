@@ -58,6 +58,12 @@ class Note:
             os.close(self.descriptor)
             self.descriptor = None
 
+    def clear(self) -> None:
+        """The file is on its way as nothing any more; what it goes up as next may be remembered."""
+        if self.descriptor is not None:
+            with suppress(OSError):
+                os.ftruncate(self.descriptor, 0)
+
     def forget(self) -> None:
         if self.path is not None:
             with suppress(OSError):

@@ -46,11 +46,14 @@ class UploadCalls(Calls):
         """Send a file as `send_file` does and submit it; the upload is ended once the job has it, or never can have it."""
         file = await asyncio.to_thread(tus.facts_of, path)
         with notes.hold(self._notes, self._transport.server, file) as note:
+            was_noted = note.upload_id is not None
             upload_id, is_there = await self._sent(file, note, key, progress)
             try:
                 return await self._submitted(upload_id, submission, note, key)
             except ReelyardError as error:
-                if is_there or error.code not in tus.GONE:
+                if error.code in tus.GONE:
+                    note.clear()  # else every later run would go on with it
+                if (is_there and not was_noted) or error.code not in tus.GONE:
                     raise
             upload_id, _ = await self._sent(file, note, None, progress)  # the key's own upload went before it made a job
             return await self._submitted(upload_id, submission, note, key)

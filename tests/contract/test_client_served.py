@@ -283,6 +283,20 @@ async def test_an_upload_that_expired_begins_anew(tmp_path: Path) -> None:
     assert (first != second, view.received_bytes) == (True, len(FILM))
 
 
+async def test_an_upload_whose_bytes_the_server_has_lost_goes_up_again(tmp_path: Path) -> None:
+    """As after a change of its storage, or by another server that does not see the same files."""
+    film, notes = tmp_path / "film.mp4", tmp_path / "notes"
+    film.write_bytes(FILM)
+    async with served(tmp_path / "data") as server, client_of(server, notes=notes) as client:
+        first = await client.send_file(film)
+        for lost in (tmp_path / "data/storage/uploads").rglob("*"):
+            if lost.is_file():
+                lost.unlink()
+        job = await client.submit_file(film, JobSubmission(profile="web"))
+
+    assert (first.startswith("upl_"), job.profile) == (True, "web")
+
+
 async def test_a_file_that_changes_while_it_is_sent_is_no_job(tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(FILM)
