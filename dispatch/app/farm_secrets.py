@@ -27,5 +27,6 @@ async def settle_signing_key(store: Store, signing: bytes, *, is_shared: bool) -
 
     if not await store.transact(settle):
         raise Unusable(
-            "signing.key is not the one of this farm's servers; copy their whole secrets directory, or name it by cluster.secrets"
+            "signing.key is not the one of this farm's servers; copy their whole secrets directory in the place of"
+            " <data>/secrets here, or name it by cluster.secrets (an empty one was filled anew by this start)"
         )

@@ -119,7 +119,7 @@ class NatsLink:
     def _lost(self, problem: str) -> None:
         self._problem = problem
         if not self._is_told_away and not self._is_ending:
-            log.warning("broker_away", reason=problem, advice="engines go on by HTTP; is the server of [nats] running?")
+            log.warning("broker_away", reason=problem, advice="engines go on by HTTP; does it run, and is [nats] right?")
         self._is_told_away = True
         self._changed.set()
 
