@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import filecmp
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -174,6 +175,22 @@ async def test_a_reader_cut_again_and_again_misses_nothing_and_reads_nothing_twi
     for address in farm.addresses:
         whole = await messages(address, farm.key, 0, lambda found: found[-1].last_id == read[-1].last_id)
         assert ids(whole) == ids(read)
+
+
+async def test_what_a_key_may_in_an_hour_is_counted_over_all_servers(farm: FrontedFarm) -> None:
+    async with farm.client_at(farm.url) as admin:
+        wanted = KeyRequest(name="few", scopes=frozenset({Scope.JOBS_WRITE}), rate_limit_per_hour=5)
+        key = (await admin.create_key(wanted)).api_key
+    async with aiohttp.ClientSession(headers={"X-API-Key": key}) as http:
+
+        async def send() -> tuple[int, str]:
+            async with http.post(f"{farm.url}/api/v1/jobs", json={"profile": "noop"}) as answer:
+                return answer.status, answer.headers["X-Answered-By"]
+
+        sent = await asyncio.gather(*(send() for _ in range(20)))
+
+    assert Counter(status for status, _ in sent) == {202: 5, 429: 15}
+    assert {by for _, by in sent} == {address.removeprefix("http://") for address in farm.addresses}
 
 
 async def test_a_key_revoked_behind_nginx_is_dead_at_every_server(farm: FrontedFarm) -> None:
