@@ -18,6 +18,8 @@ CONNECT_S, RECONNECT_S, PING_S = 2, 1, 10
 """Whole seconds, as the library takes them. A server that is frozen is given up after two pings without an answer."""
 
 CLOSE_S = 2.0
+FAULTS = (nats.errors.Error, TimeoutError, OSError)
+"""Of a connection; the library lets some of the system's own through, as of one that was cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class NatsLink:
         try:
             for step in self.ready:
                 await step()
-        except (nats.errors.Error, TimeoutError) as fault:
+        except FAULTS as fault:
             self._lost(f"it is connected, but not usable: {_words(fault)}")
         else:
             self._problem = None
@@ -127,7 +129,7 @@ class NatsLink:
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self.client.close()
-        except (TimeoutError, nats.errors.Error):
+        except FAULTS:
             return
 
 

@@ -84,6 +84,27 @@ async def test_a_message_that_breaks_dispatch_is_a_dead_letter_after_some_tries(
     assert (dead.data, (dead.headers or {})[REASON]) == (b"poison", CRASHED)
 
 
+async def test_a_connection_that_is_cut_while_it_is_made_ready_is_a_broker_that_is_away(broker: NatsServer) -> None:
+    link = NatsLink(NatsPlace((broker.url,), "test"))
+    cut: list[str] = []
+
+    async def step() -> None:
+        cut.append("once")
+        if len(cut) == 1:
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+    async def is_ready() -> bool:
+        return link.problem is None
+
+    link.ready.append(step)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(link.run())
+        async with asyncio.timeout(20):
+            await until(is_ready)
+        running.cancel()
+    assert cut == ["once", "once"]
+
+
 async def test_an_event_whose_file_the_storage_refuses_ends_no_server(tmp_path: Path, broker: NatsServer) -> None:
     async with ground(tmp_path / "data", broker, "waits") as world:
         url = await begun(world.server, len(FILM))
