@@ -92,7 +92,13 @@ def check_object_key(key: str) -> str:
 
 
 Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9\-]*(\.[a-z0-9][a-z0-9\-]*)*$", min_length=3, max_length=63)]
-ObjectKey = Annotated[str, Field(min_length=1, max_length=MAX_KEY_BYTES), AfterValidator(check_object_key)]
+_NAME = r"([^./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*|\.[^./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*|\.\.[^/\x00-\x1f\x7f]+)"
+ObjectKey = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_KEY_BYTES, json_schema_extra={"pattern": f"^{_NAME}(/{_NAME}?)*$"}),
+    AfterValidator(check_object_key),
+]
+"""The pattern is for readers of the document: what is wrong with a key, the check says in words."""
 
 
 class S3Object(Message):

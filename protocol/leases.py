@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from protocol.addresses import FetchPolicy
 from protocol.base import Bytes, Identifier, Message, RelativePath, Seconds, Sha256, Token
@@ -258,8 +259,13 @@ class UploadFile(Message):
     sha256: Sha256
 
 
+_ANY_OF_TWO: JsonDict = {"anyOf": [{"required": [name], "properties": {name: {"minItems": 1}}} for name in ("paths", "files")]}
+
+
 class UploadsRequest(Message):
     """Asks for `paths`, or for `files`, which may then go past dispatch."""
+
+    model_config = ConfigDict(json_schema_extra=_ANY_OF_TWO)
 
     token: Token
     paths: Annotated[tuple[RelativePath, ...], Field(max_length=20_000)] = ()

@@ -67,14 +67,14 @@ def test_bash_takes_the_script_and_completes_by_it() -> None:
 
 def test_settings_are_checked_and_shown_without_a_start(tmp_path: Path) -> None:
     file = tmp_path / "dispatch.toml"
-    file.write_text('[jwt]\njwks_url = "https://name:word@login.example/keys"\nissuer = "i"\naudience = "a"\n')
+    file.write_text('[jwt]\njwks_url = "https://name:geheim@login.example/keys"\nissuer = "i"\naudience = "a"\n')
     shown = run("config", "check", "--config", str(file), "--data", str(tmp_path / "data"))
     told = tomllib.loads(shown.stdout)
     (tmp_path / "again.toml").write_text(shown.stdout.replace("********@", ""))
 
     again = run("config", "check", "--config", str(tmp_path / "again.toml"), "--json")
 
-    assert (shown.returncode, told["leases"]["lease_s"], "word" in shown.stdout) == (0, 60.0, False), shown
+    assert (shown.returncode, told["leases"]["lease_s"], "geheim" in shown.stdout) == (0, 60.0, False), shown
     assert told["jwt"]["jwks_url"] == "https://********@login.example/keys"
     assert json.loads(again.stdout)["settings"]["jwt"]["issuer"] == "i"
     assert not (tmp_path / "data").exists()
