@@ -181,7 +181,7 @@ class Chaos:
             LEADER_CUT_OFF: self._cut_off_leader,
             SERVER_CUT_OFF: lambda: self._silence(farm.lines.dispatch[self.follower()]),
             BROKER_SILENT: lambda: self._silence(farm.lines.broker),
-            STORE_SILENT: lambda: self._silence(farm.lines.store, more=0),
+            STORE_SILENT: self._silence_store,
         }
 
     async def _kill(self, name: str) -> None:
@@ -222,11 +222,26 @@ class Chaos:
         finally:
             line.heal()
 
-    async def _silence(self, line: FaultProxy, more: int = 3) -> None:
+    async def _silence(self, line: FaultProxy) -> None:
         """No byte goes through while the rest works on; then every connection is reset."""
         line.silence()
         try:
-            await self.works_on(more)
+            await self.works_on(3)
+        finally:
+            line.heal()
+            line.cut()
+
+    async def _silence_store(self) -> None:
+        """Without files nothing goes on: until the leader has seen that, and hands out no work."""
+        known = {name: len(self.members[name].log.lines) for name in SERVERS}
+        line = self.farm.lines.store
+
+        def is_seen() -> bool:
+            return any(self.members[name].log.has("grants_held", after=count) for name, count in known.items())
+
+        line.silence()
+        try:
+            await fact(is_seen, "grants are held", within_s=BETWEEN_S)
         finally:
             line.heal()
             line.cut()

@@ -1,4 +1,4 @@
-"""A thousand worlds, 320 of them in every run; none may break a promise, and enough went wrong in them to mean something."""
+"""A thousand worlds, 200 of them in every run; none may break a promise, and enough went wrong in them to mean something."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.sim.corners import DRAWS
 from tests.sim.plan import OF_FARMS, FaultKind
 from tests.sim.world import run
 
-GROUPS, SEEDS, SLICE = 25, 40, 8
+GROUPS, SEEDS, SLICE = 25, 40, 5
 FLOOR = {
     **dict.fromkeys((kind.value for kind in FaultKind if kind not in OF_FARMS), 1),
     FaultKind.KILL_ENGINE.value: 15,

@@ -24,6 +24,7 @@ MOST_PREPARED = 512
 IDLE_IN_TRANSACTION_S = 5.0
 """The transaction of a server that froze is ended before another server leads."""
 
+IDLE_IN_SNAPSHOT_S = 30.0
 LOCK_S = 10.0
 
 
@@ -88,7 +89,9 @@ def writing(reach: Reach) -> Engine:
 
 
 def reading(reach: Reach) -> Engine:
-    return engine_of(reach, {"default_transaction_read_only": "on"})
+    """A snapshot that a frozen server holds keeps old rows from being cleared away: that ends too."""
+    limits = {"idle_in_transaction_session_timeout": _ms(IDLE_IN_SNAPSHOT_S)}
+    return engine_of(reach, {**limits, "default_transaction_read_only": "on"})
 
 
 def connect(reach: Reach) -> Connection:
