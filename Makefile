@@ -71,7 +71,7 @@ tools:  ## what some tests use and pip cannot bring, by apt for root; without it
 	fi
 
 test: setup tools lint  ## lint, then the tests; what kills under load or measures comes last and has the machine to itself
-	$(BIN)/pytest -q -n 3 --dist worksteal -m "not trust" --ignore=tests/integration tests
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not trust" --ignore=tests/integration tests
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "not trust and not alone" tests/integration
 	$(BIN)/pytest -q -m "alone and not trust" tests/integration
 

@@ -183,7 +183,7 @@ def processes_of(root: Path) -> list[str]:
     for process in psutil.process_iter():
         try:
             words, place = _words(process), process.cwd()
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):  # gone, a stranger's, or too deep to have a name
             continue
         if process.pid != os.getpid() and (Path(place).is_relative_to(root) or any(str(root) in word for word in words)):
             found.append(" ".join(words))
